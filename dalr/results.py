@@ -1,0 +1,169 @@
+"""The result record: the scores of one model under one protocol, as one JSON file.
+
+Here are its schema, its validation, its reading and writing, and the names, groups and column order
+of the tasks. Nothing here needs torch, so that reports can read results without it.
+"""
+
+import json
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dalr.errors import InputError
+from dalr.files import write_json
+
+SCHEMA = 1
+
+STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness")
+TRANSFER = ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC")
+GROUPS: dict[str, tuple[str, ...]] = {"sts": STS, "transfer": TRANSFER, "all": STS + TRANSFER}
+"""The groups of tasks, each in the order in which a paper prints its columns."""
+
+Protocol = Literal["test", "fast", "dev"]
+
+
+class Record(BaseModel):
+    """The base of every part of a result: an unknown key is an error, as is NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Interval(Record):
+    """A bootstrap confidence interval of a score, in the score's unit."""
+
+    low: float
+    high: float
+    level: float = Field(gt=0, lt=1)
+
+
+class SubsetScore(Record):
+    """Correlations (fractions, -1 to 1) of one subset of an STS task, over `n` pairs."""
+
+    n: int = Field(ge=0)
+    spearman: float = Field(ge=-1, le=1)
+    pearson: float = Field(ge=-1, le=1)
+
+
+class TaskScore(Record):
+    """One task. `score` is what a paper prints, 0 to 100: Spearman x 100 for STS, accuracy for
+    transfer (the dev score under protocol `dev`).
+
+    STS tasks have `spearman` and `pearson` (fractions) and, where the task has subsets, `subsets`
+    with `mean` and `weighted_mean` of their Spearman; transfer tasks have `acc` and `devacc`
+    (percent), MRPC also `f1` (percent). `n` counts the scored pairs or examples.
+    """
+
+    score: float = Field(ge=-100, le=100)
+    n: int = Field(ge=1)
+    split: str = "test"
+    spearman: float | None = Field(default=None, ge=-1, le=1)
+    pearson: float | None = Field(default=None, ge=-1, le=1)
+    mean: float | None = Field(default=None, ge=-1, le=1)
+    weighted_mean: float | None = Field(default=None, ge=-1, le=1)
+    subsets: dict[str, SubsetScore] | None = None
+    acc: float | None = Field(default=None, ge=0, le=100)
+    devacc: float | None = Field(default=None, ge=0, le=100)
+    f1: float | None = Field(default=None, ge=0, le=100)
+    interval: Interval | None = None
+    seconds: float = Field(default=0.0, ge=0)
+
+
+class Geometry(Record):
+    """One published variant of alignment or uniformity; `reason` says why `value` is null."""
+
+    value: float | None
+    reason: str | None = None
+    tasks: dict[str, float | None] = {}
+
+
+class Provenance(Record):
+    """What is behind a result.
+
+    `data` maps each file read (relative to the data folder) to its sha256; `official_data` is false
+    where a `manifest.json` stood in for the official row counts.
+    """
+
+    code_version: str
+    packages: dict[str, str] = {}
+    config_fingerprint: str | None = None
+    model_fingerprint: str | None = None
+    recipe: str | None = None
+    seed: int | None = None
+    step: int | None = None
+    data: dict[str, str] = {}
+    official_data: bool = True
+    created: str | None = None
+
+
+class Result(Record):
+    """The scores of one model under one evaluation protocol."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True)
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    model: str
+    pooler: str | None = None
+    protocol: Protocol
+    provenance: Provenance
+    tasks: dict[str, TaskScore] = {}
+    sts_avg: float | None = None
+    transfer_avg: float | None = None
+    alignment: dict[str, Geometry] = {}
+    uniformity: dict[str, Geometry] = {}
+    seconds: float = Field(default=0.0, ge=0)
+
+    def with_averages(self) -> "Result":
+        """The same result with `sts_avg` and `transfer_avg` from unrounded scores; null unless every
+        task of the group is there."""
+        return self.model_copy(update={"sts_avg": self._mean(STS), "transfer_avg": self._mean(TRANSFER)})
+
+    def _mean(self, names: tuple[str, ...]) -> float | None:
+        if any(name not in self.tasks for name in names):
+            return None
+        return fmean(self.tasks[name].score for name in names)
+
+    def write(self, path: Path) -> None:
+        """Writes the JSON atomically."""
+        write_json(Path(path), self.model_dump())
+
+
+def read_result(path: Path) -> Result:
+    """A validated result.
+
+    Raises:
+        InputError: not JSON, not a result, or of a newer schema; the message names the file.
+    """
+    try:
+        values: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a readable JSON file: {error}") from error
+    if not isinstance(values, dict) or "schema" not in values or "tasks" not in values:
+        raise InputError(f"{path}: not a result (it has no `schema` and `tasks`)")
+    if isinstance(values["schema"], int) and values["schema"] > SCHEMA:
+        raise InputError(f"{path}: schema {values['schema']} is newer than this version reads ({SCHEMA}); update dalr")
+    try:
+        return Result.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise InputError(f"{path}: not a valid result: {where}: {first['msg']}") from error
+
+
+def tasks_of(names: list[str] | tuple[str, ...] | str) -> tuple[str, ...]:
+    """Task names for `"sts"`, `"STS12,MR"` or a list of either, in column order, without duplicates.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    parts = names.split(",") if isinstance(names, str) else list(names)
+    chosen: set[str] = set()
+    for part in (part.strip() for part in parts):
+        if part in GROUPS:
+            chosen.update(GROUPS[part])
+        elif part in GROUPS["all"]:
+            chosen.add(part)
+        else:
+            raise InputError(f"unknown task {part!r}; known: {', '.join(GROUPS['all'])}; groups: {', '.join(GROUPS)}")
+    return tuple(name for name in GROUPS["all"] if name in chosen)
