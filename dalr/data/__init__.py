@@ -1,0 +1,1 @@
+"""Sentences, captions, images and frozen features, and the batches made of them."""
