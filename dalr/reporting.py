@@ -1,0 +1,58 @@
+"""What a training run tells the outside, and what the outside may tell it: stop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    `steps`: optimizer steps done, over all attempts. `best_score`: the best value of
+    `evaluation.metric` (0-100) and `best_step` where it was seen, None where nothing was evaluated.
+    `seconds`: this attempt's wall time inside the loop. `finished`: whether all steps were done;
+    `reason` says why not.
+    """
+
+    steps: int
+    best_step: int | None
+    best_score: float | None
+    last_loss: float | None
+    seconds: float
+    finished: bool
+    reason: str | None = None
+
+
+class StopTraining(Exception):
+    """Raised by a reporter: end the run now, orderly, with a checkpoint. The message is the reason."""
+
+
+class Diverged(Exception):
+    """The loss is not finite. The batch that caused it is saved in the run's folder."""
+
+    def __init__(self, step: int, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+    def __reduce__(self) -> tuple[type, tuple[int, str]]:
+        """Both arguments travel when the exception crosses processes."""
+        return type(self), (self.step, str(self))
+
+
+class Reporter:
+    """Listens to a run. Every method may be left as it is. Only worker 0 calls them."""
+
+    def on_start(self, step: int, total: int) -> None:
+        """The loop begins after `step` of `total` optimizer steps (above 0 when resuming)."""
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Optimizer step `step` (from 1) is done; `metrics` is that step's line of metrics.jsonl."""
+
+    def on_evaluation(self, step: int, score: float, metrics: Mapping[str, float]) -> None:
+        """The student was evaluated after `step`: `score` is `evaluation.metric`, 0-100."""
+
+    def on_checkpoint(self, step: int) -> None:
+        """A checkpoint of `step` is complete on disk."""
+
+    def on_end(self, outcome: Outcome) -> None:
+        """The loop has ended; not called when it raises."""
