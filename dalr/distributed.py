@@ -1,0 +1,107 @@
+"""Collectives over the workers of one run; the identity where there is one worker or no process group."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def rank() -> int:
+    """This worker's number, 0 without a process group."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of workers, 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def shard(n: int, rank: int, world_size: int) -> slice:
+    """The rows of n that worker `rank` encodes: contiguous, in order of rank, the first n mod W workers
+    with one more. Some workers have none where n < W."""
+    size, longer = divmod(n, world_size)
+    start = rank * size + min(rank, longer)
+    return slice(start, start + size + (rank < longer))
+
+
+def gather_rows(tensor: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
+    """The rows of all workers, in order of rank, as a differentiable function of this worker's rows.
+
+    Every worker is meant to compute the same loss L from the result, and DDP to average the encoder's
+    gradients over W workers. The backward pass therefore sums the incoming gradients over workers
+    (each is dL/d rows, the sum W times that) and takes this worker's rows: its encoder then holds W
+    times its own share of the gradient, and the average over workers is the sum of shares, exactly
+    the gradient of one process with the whole batch.
+
+    Args:
+        tensor: [b, ...], this worker's rows; b may differ between workers and may be 0.
+        sizes: b of every worker, in order of rank. None asks the workers, one small collective more.
+
+    Returns:
+        [Σ b, ...], the same on every worker.
+    """
+    if world_size() == 1:
+        return tensor
+    return _GatherRows.apply(tensor, _agreed_sizes(tensor, sizes))
+
+
+def gather_constant(tensor: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
+    """As `gather_rows` without a gradient, for tensors of any dtype, bool included."""
+    tensor = tensor.detach()
+    if world_size() == 1:
+        return tensor
+    if tensor.dtype == torch.bool:  # gloo cannot send it
+        return gather_constant(tensor.to(torch.uint8), sizes).bool()
+    return _all_gather(tensor, _agreed_sizes(tensor, sizes))
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replaces each gradient by its mean over workers, in one collective.
+
+    Parameters without a gradient are left out; which ones those are must be the same on every worker,
+    as it is where all computed the same terms.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if world_size() == 1 or not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, sizes: list[int]) -> Tensor:
+        ctx.start, ctx.size = sum(sizes[: rank()]), len(tensor)
+        return _all_gather(tensor, sizes)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[ctx.start : ctx.start + ctx.size], None
+
+
+def _agreed_sizes(tensor: Tensor, sizes: Sequence[int] | None) -> list[int]:
+    """The row counts of all workers."""
+    if sizes is None:
+        own = torch.tensor([len(tensor)], device=tensor.device)
+        parts = [torch.empty_like(own) for _ in range(world_size())]
+        dist.all_gather(parts, own)
+        return [int(part) for part in parts]
+    if len(sizes) != world_size() or sizes[rank()] != len(tensor):
+        raise ValueError(f"worker {rank()} of {world_size()} has {len(tensor)} rows, but sizes are {list(sizes)}")
+    return list(sizes)
+
+
+def _all_gather(tensor: Tensor, sizes: list[int]) -> Tensor:
+    """All rows; shorter parts travel padded, because a collective's parts must have one shape."""
+    padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
+    padded[: len(tensor)] = tensor.detach()
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

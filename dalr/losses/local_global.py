@@ -1,0 +1,41 @@
+"""A sentence knows its own words from those of others."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dalr.losses.precision import in_full_precision
+
+
+@in_full_precision
+def local_global(sentences: Tensor, tokens: Tensor, token_mask: Tensor, *, temperature: float) -> Tensor:
+    """Contrast of each sentence with its own tokens against the tokens of all other sentences.
+
+    With d_ijt = z_i·token_jt/τ (dot products, no cosine), for each token t of sentence i
+    −log( e^{d_iit} / (e^{d_iit} + Σ_{j≠i} Σ_{t'} e^{d_ijt'}) ): the sentence's other own tokens are in
+    neither place. Mean over a sentence's tokens, then over sentences.
+
+    The denominators of one sentence share their sum over other sentences, so that one [B, B·L] matrix
+    of products is all it takes: memory O(B²L), forward and backward.
+
+    Args:
+        sentences: z [B, D].
+        tokens: [B, L, D], a teacher's token states.
+        token_mask: [B, L], true or 1 where a token is; others count nowhere.
+        temperature: τ > 0.
+
+    Returns:
+        A scalar ≥ 0; 0 at B = 1. A sentence without tokens adds 0.
+
+    Source: the token-level objective of DALR, as in the authors' code.
+    """
+    size, length, width = tokens.shape
+    mask = token_mask.bool()
+    logits = (sentences @ tokens.reshape(size * length, width).T / temperature).view(size, size, length)
+    own = logits.diagonal().T
+    diagonal = torch.eye(size, dtype=torch.bool, device=logits.device)
+    # The lowest finite number instead of −inf: a sentence without negatives then costs 0, not NaN.
+    lowest = torch.finfo(logits.dtype).min
+    negatives = logits.masked_fill(diagonal[:, :, None] | ~mask, lowest).flatten(1).logsumexp(-1, keepdim=True)
+    losses = F.softplus(negatives - own).masked_fill(~mask, 0.0)
+    return (losses.sum(-1) / mask.sum(-1).clamp(min=1)).mean()
