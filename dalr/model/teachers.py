@@ -1,0 +1,44 @@
+"""The frozen text teachers: encoders in eval mode whose parameters take no gradient."""
+
+import torch
+from torch import Tensor, nn
+
+from dalr.config import Pooler
+from dalr.errors import InputError
+from dalr.model.loading import load_encoder
+from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
+
+
+class TextTeacherEncoder(nn.Module):
+    """A frozen sentence encoder. It stays in eval mode: `train()` does not reach it."""
+
+    def __init__(self, model: str, pooler: Pooler) -> None:
+        super().__init__()
+        self.name = model
+        self.pooler: Pooler = pooler
+        self.encoder, self.tokenizer = load_encoder(model)
+        self.requires_grad_(False).eval()
+        if pooler == "cls" and getattr(self.encoder, "pooler", None) is None:
+            raise InputError(f"teachers.text: {model} has no pooler layer; use pooler cls_before_pooler or avg")
+
+    def train(self, mode: bool = True) -> "TextTeacherEncoder":
+        """Ignores the mode: a teacher has no dropout."""
+        return super().train(False)
+
+    @property
+    def width(self) -> int:
+        """The width T of its states and sentence vectors."""
+        return self.encoder.config.hidden_size
+
+    @torch.no_grad()
+    def sentences(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Sentence vectors: int64 [B, L] each → float32 [B, T]."""
+        every = self.pooler in NEEDS_ALL_LAYERS
+        outputs = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=every)
+        return pool(outputs, attention_mask, self.pooler).float()
+
+    @torch.no_grad()
+    def tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The last layer's states without the first token: float32 [B, L - 1, T]."""
+        outputs = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        return outputs.last_hidden_state[:, 1:].float()
