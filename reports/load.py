@@ -1,0 +1,210 @@
+"""From any tree of runs, sweeps and results to one long frame: a row per model, task, seed, metric."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dalr.errors import InputError
+from dalr.progress import track
+from dalr.results import STS, TRANSFER, Result, read_result
+from reports.discover import Problem, discover
+from reports.names import Names
+from reports.runs import Run, is_run, read_run
+
+SCHEMA: dict[str, Any] = {
+    "row": pl.String,  # identity of a table's row: setting, pooler and protocol, apart from the seed
+    "model": pl.String,  # as the result names it
+    "recipe": pl.String,
+    "setting": pl.String,  # fingerprint of the settings without the seed, or the model's own identity
+    "pooler": pl.String,
+    "protocol": pl.String,
+    "seed": pl.Int64,
+    "task": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "n": pl.Int64,
+    "split": pl.String,
+    "official_data": pl.Boolean,
+    "source": pl.String,  # the result file, from the given folder's name on
+    "run": pl.String,
+    "config_fingerprint": pl.String,
+    "code_version": pl.String,
+    "created": pl.String,
+}
+FRACTIONS = ("spearman", "pearson", "mean", "weighted_mean")
+PERCENT = ("score", "acc", "devacc", "f1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One result file that was read, and the run it belongs to, where there is one."""
+
+    name: str
+    path: Path
+    result: Result
+    run: Run | None
+    setting: str
+    row: str
+    seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """All that a report is made of. `scores` has the columns of `SCHEMA`; `sources` maps the names in
+    its `source` column to files; `sweeps` and `runs` are folders."""
+
+    scores: pl.LazyFrame
+    sources: dict[str, Source]
+    runs: tuple[Path, ...]
+    sweeps: tuple[Path, ...]
+    problems: tuple[Problem, ...]
+    names: Names
+
+
+def load(places: Sequence[Path], *, quiet: bool = True) -> Loaded:
+    """Reads every result under `places`. Files that cannot be used are listed in `problems`.
+
+    Raises:
+        InputError: a place does not exist, or there is nothing in any of them.
+    """
+    names = Names(places)
+    found = discover(places)
+    problems: list[Problem] = []
+    sources: dict[str, Source] = {}
+    runs: dict[Path, Run | None] = {}
+    for path in track(found.results, "Reading results", quiet=quiet):
+        try:
+            result = read_result(path)
+        except InputError as error:
+            problems.append(Problem(path=names.of(path), message=_without_path(error, path)))
+            continue
+        run = _run_of(path, result, runs, problems, names)
+        name = names.of(path)
+        sources[name] = _source(name, path, result, run)
+    if not sources and not problems and found.empty:
+        listed = ", ".join(str(place) for place in places)
+        raise InputError(f"report: nothing to report in {listed}: expected runs, sweeps or result files (*.json)")
+    kept, conflicts = _without_conflicts(list(sources.values()))
+    problems += conflicts
+    problems += [problem for source in kept for problem in _inconsistent(source)]
+    rows = [row for source in kept for row in _rows(source, names)]
+    return Loaded(
+        scores=pl.DataFrame(rows, schema=SCHEMA, orient="row").lazy(),
+        sources={source.name: source for source in kept},
+        runs=tuple(found.runs),
+        sweeps=tuple(found.sweeps),
+        problems=tuple(problems),
+        names=names,
+    )
+
+
+def _without_path(error: InputError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")
+
+
+def _run_of(
+    path: Path, result: Result, runs: dict[Path, Run | None], problems: list[Problem], names: Names
+) -> Run | None:
+    """The run a result belongs to: the folder it lies in, else the one its model was loaded from."""
+    model = Path(result.model)
+    for folder in (path.parent, path.parent.parent, model, model.parent):
+        if folder in runs:
+            if runs[folder] is not None:
+                return runs[folder]
+        elif is_run(folder):
+            try:
+                runs[folder] = read_run(folder)
+            except InputError as error:
+                problems.append(Problem(path=names.of(folder), message=str(error)))
+                runs[folder] = None
+            if runs[folder] is not None:
+                return runs[folder]
+        else:
+            runs[folder] = None
+    return None
+
+
+def _source(name: str, path: Path, result: Result, run: Run | None) -> Source:
+    seed = run.seed if run and run.seed is not None else result.provenance.seed
+    setting = run.fingerprint if run else f"{result.model}@{result.provenance.model_fingerprint or ''}"
+    row = "|".join((setting, result.pooler or "", result.protocol))
+    return Source(name=name, path=path, result=result, run=run, setting=setting, row=row, seed=seed)
+
+
+def _without_conflicts(sources: list[Source]) -> tuple[list[Source], list[Problem]]:
+    """Of several results that score the same task of the same run, the newest (by its own time, then
+    by name) counts; the others are named as problems, whether they agree or not."""
+    newest_first = sorted(sources, key=lambda one: (one.result.provenance.created or "", one.name), reverse=True)
+    taken: dict[tuple[str, int | None, str], Source] = {}
+    problems: list[Problem] = []
+    dropped: set[str] = set()
+    for source in newest_first:
+        claims = [(source.row, source.seed, task) for task in source.result.tasks]
+        rivals = {taken[claim].name: taken[claim] for claim in claims if claim in taken}
+        for rival in rivals.values():
+            problems.append(_conflict(source, rival))
+        if rivals:
+            dropped.add(source.name)
+        else:
+            taken.update(dict.fromkeys(claims, source))
+    return [source for source in sources if source.name not in dropped], problems
+
+
+def _conflict(source: Source, rival: Source) -> Problem:
+    both = set(source.result.tasks) & set(rival.result.tasks)
+    differ = [t for t in sorted(both) if source.result.tasks[t].score != rival.result.tasks[t].score]
+    what = f"different scores for {', '.join(differ)}" if differ else "the same scores"
+    run = source.run.folder.name if source.run else source.result.model
+    return Problem(
+        path=source.name,
+        message=f"claims the same run ({run}, seed {source.seed}) as {rival.name}, with {what}; "
+        f"only {rival.name} (the newer) is used",
+    )
+
+
+def _inconsistent(source: Source) -> Iterator[Problem]:
+    result = source.result
+    expected = result.with_averages()
+    for name in ("sts_avg", "transfer_avg"):
+        stored, computed = getattr(result, name), getattr(expected, name)
+        if stored is not None and (computed is None or abs(stored - computed) > 1e-6):
+            shown = "tasks are missing" if computed is None else f"its tasks' mean is {computed:.4f}"
+            yield Problem(path=source.name, message=f"{name} is {stored:.4f}, but {shown}; the tasks are used")
+
+
+def _rows(source: Source, names: Names) -> Iterator[tuple[Any, ...]]:
+    result, run = source.result, source.run
+    made = result.provenance
+    head = (
+        source.row,
+        result.model,
+        (run.recipe if run else None) or made.recipe,
+        source.setting,
+        result.pooler,
+        result.protocol,
+        source.seed,
+    )
+    tail = (
+        source.name,
+        names.of(run.folder) if run else None,
+        made.config_fingerprint,
+        made.code_version,
+        made.created,
+    )
+    for task in (*STS, *TRANSFER):
+        score = result.tasks.get(task)
+        if score is None:
+            continue
+        for metric in (*PERCENT, *FRACTIONS):
+            value = getattr(score, metric)
+            if value is not None:
+                yield (*head, task, metric, value, score.n, score.split, made.official_data, *tail)
+        for subset, part in (score.subsets or {}).items():
+            yield (*head, f"{task}/{subset}", "spearman", part.spearman, part.n, score.split, made.official_data, *tail)
+    for kind, variants in (("alignment", result.alignment), ("uniformity", result.uniformity)):
+        for variant, geometry in variants.items():
+            for task, value in {"all": geometry.value, **geometry.tasks}.items():
+                yield (*head, task, f"{kind}/{variant}", value, None, None, made.official_data, *tail)

@@ -1,0 +1,1 @@
+"""A table in the form of its reader: Markdown, LaTeX, CSV, HTML, Parquet."""
