@@ -1,0 +1,243 @@
+"""`SentenceEncoder`: from sentences to vectors, for evaluation. It trains nothing."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dalr.config import Pooler
+from dalr.errors import InputError
+from dalr.evaluation.st_folder import SentenceHead, read_head
+from dalr.model.loading import load_encoder, model_path
+from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
+
+TOKENS_A_BATCH = {"cpu": 2048, "cuda": 32768}
+"""Padded tokens in one batch. On the CPU larger batches leave the cache, on a GPU smaller ones leave
+it idle."""
+
+TOKENISED_AT_ONCE = 8192
+
+
+class SentenceEncoder:
+    """A transformer, its tokenizer and a pooler.
+
+    The model stays where it is unless `device` is given, and is not copied: the training loop hands
+    in its live student. `pooler` is one of `dalr.config.Pooler`, or the modules of a
+    sentence-transformers folder. `max_tokens` cuts sentences below the model's own limit (None: only
+    there). `normalize` divides each vector by its length.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        pooler: Pooler | SentenceHead = "cls_before_pooler",
+        max_tokens: int | None = None,
+        device: str | torch.device | None = None,
+        normalize: bool = False,
+        name: str = "",
+    ) -> None:
+        if isinstance(pooler, str):
+            _check_pooler(model, pooler)
+        if max_tokens is not None and max_tokens < 2:
+            raise InputError(f"max_tokens: {max_tokens} is too few; at least 2")
+        self.model = model if device is None else model.to(device)  # type: ignore[arg-type]
+        self.tokenizer = tokenizer
+        self.normalize = normalize
+        self.name = name
+        limits = [n for n in (max_tokens, position_limit(model)) if n is not None]
+        self.max_tokens = min(limits) if limits else None
+        self._pooler = pooler
+        if isinstance(pooler, SentenceHead):
+            pooler.to(self.device)
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        pooler: Pooler | None = None,
+        *,
+        device: str | torch.device | None = None,
+        max_tokens: int | None = None,
+    ) -> Self:
+        """Opens a run's folder, a model folder, a hub name or the packaged small encoder.
+
+        Without `pooler`, a sentence-transformers folder is pooled, and normalised, as its modules say;
+        another folder by `cls_before_pooler`. `device` defaults to the GPU where there is one.
+
+        Raises:
+            InputError: the model cannot be found or read, or the pooler does not fit it.
+        """
+        name = str(name)
+        head = read_head(model_path(name)) if pooler is None else None
+        model, tokenizer = load_encoder(name)
+        if pooler == "cls" and _untrained_pooler(name, model):
+            raise InputError(f"pooler cls: {name} has no weights for a pooler layer; use cls_before_pooler")
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen: Pooler | SentenceHead = pooler or "cls_before_pooler"
+        normalize = False
+        if head is not None:
+            chosen, normalize = head.as_pooler() or head, head.normalize
+        return cls(
+            model, tokenizer, pooler=chosen, max_tokens=max_tokens, device=device, normalize=normalize, name=name
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def pooler(self) -> str:
+        """The pooler's name."""
+        return self._pooler if isinstance(self._pooler, str) else self._pooler.name
+
+    @property
+    def dimension(self) -> int:
+        """D, the width of a vector."""
+        width = self.model.config.hidden_size
+        return self._pooler.width(width) if isinstance(self._pooler, SentenceHead) else width
+
+    def encode(self, sentences: Sequence[str]) -> np.ndarray:
+        """The sentences' vectors, float32 [n, D], rows in the order given.
+
+        Each distinct sentence is encoded once, in batches of about equal token counts, the longest
+        first. Modules are in eval mode meanwhile; random generators are left alone.
+        """
+        if isinstance(sentences, str):
+            raise InputError("encode: expected a list of sentences, not one string")
+        distinct = list(dict.fromkeys(sentences))
+        vectors = torch.empty(len(distinct), self.dimension, dtype=torch.float32)
+        with evaluating(self.model), torch.inference_mode():
+            for rows, ids in self._batches(distinct):
+                vectors[rows] = self._vectors(ids).to("cpu", torch.float32)
+        place = {sentence: row for row, sentence in enumerate(distinct)}
+        return vectors.numpy()[[place[sentence] for sentence in sentences]]
+
+    def _batches(self, sentences: list[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
+        """Yields rows and their token ids, longest first, at most a budget of padded tokens each."""
+        ids: list[list[int]] = []
+        for start in range(0, len(sentences), TOKENISED_AT_ONCE):
+            ids += self._tokens(sentences[start : start + TOKENISED_AT_ONCE])
+        order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+        budget = TOKENS_A_BATCH.get(self.device.type, TOKENS_A_BATCH["cpu"])
+        start = 0
+        while start < len(order):
+            size = max(1, budget // len(ids[order[start]]))
+            rows = order[start : start + size]
+            yield rows, [ids[row] for row in rows]
+            start += size
+
+    def _tokens(self, sentences: list[str]) -> list[list[int]]:
+        limit = {} if self.max_tokens is None else {"truncation": True, "max_length": self.max_tokens}
+        encoded = self.tokenizer(sentences, padding=False, return_attention_mask=False, verbose=False, **limit)
+        return encoded["input_ids"]
+
+    def _vectors(self, ids: list[list[int]]) -> Tensor:
+        longest = max(1, len(ids[0]))
+        padding = self.tokenizer.pad_token_id or 0
+        input_ids = torch.full((len(ids), longest), padding, dtype=torch.long)
+        mask = torch.zeros(len(ids), longest, dtype=torch.long)
+        for row, tokens in enumerate(ids):
+            input_ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+            mask[row, : len(tokens)] = 1
+        input_ids, mask = input_ids.to(self.device), mask.to(self.device)
+        every_layer = self._pooler in NEEDS_ALL_LAYERS if isinstance(self._pooler, str) else False
+        outputs = self.model(input_ids=input_ids, attention_mask=mask, output_hidden_states=every_layer)
+        if isinstance(self._pooler, SentenceHead):
+            vectors = self._pooler(outputs.last_hidden_state, mask)
+        else:
+            vectors = pool(outputs, mask, self._pooler)
+        return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change with the weights, the tokenizer, the pooler or the token limit."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps([self.pooler, self.normalize, self.max_tokens]).encode())
+        digest.update(json.dumps(_architecture(self.model), sort_keys=True, default=str).encode())
+        digest.update(_tokenizer_state(self.tokenizer).encode())
+        states = [self.model.state_dict()]
+        if isinstance(self._pooler, SentenceHead):
+            states.append(self._pooler.state_dict())
+        for state in states:
+            for key in sorted(state):
+                digest.update(f"{key}{tuple(state[key].shape)}".encode())
+                digest.update(state[key].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards every module is in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def position_limit(model: PreTrainedModel) -> int | None:
+    """The most tokens the model has positions for; None where its positions are relative.
+
+    RoBERTa's kind counts positions from behind its padding index.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if not positions or positions < 1:
+        return None
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            offset = module.padding_idx + 1 if module.padding_idx is not None else 0
+            return module.num_embeddings - offset
+    return int(positions)
+
+
+def _check_pooler(model: PreTrainedModel, pooler: str) -> None:
+    if pooler not in get_args(Pooler):
+        raise InputError(f"unknown pooler {pooler!r}; known: {', '.join(get_args(Pooler))}")
+    if pooler == "cls" and getattr(model, "pooler", None) is None:
+        raise InputError("pooler cls: this model has no pooler layer; use cls_before_pooler")
+
+
+def _untrained_pooler(name: str, model: PreTrainedModel) -> bool:
+    """Whether the folder's weights lack the pooler layer, so that it was drawn at random on loading."""
+    from pathlib import Path
+
+    from safetensors import safe_open
+
+    files = list(Path(model_path(name)).glob("*.safetensors"))
+    if not files:
+        return False
+    keys: set[str] = set()
+    for file in files:
+        with safe_open(file, framework="pt") as weights:
+            keys.update(weights.keys())
+    return not any("pooler." in key for key in keys)
+
+
+def _architecture(model: PreTrainedModel) -> dict[str, Any]:
+    """The config's values that can change a vector."""
+    values = model.config.to_dict()
+    for key in ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "use_cache"):
+        values.pop(key, None)
+    return values
+
+
+def _tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The tokenizer as text, but for the truncation and padding that calls leave behind in it."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return json.dumps(sorted(tokenizer.get_vocab().items()))
+    state = json.loads(backend.to_str())
+    state.pop("truncation", None)
+    state.pop("padding", None)
+    return json.dumps(state, sort_keys=True)

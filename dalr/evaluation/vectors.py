@@ -1,0 +1,75 @@
+"""Vectors of sentences, each distinct one encoded once; what an encoder returns is checked."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dalr.errors import InputError
+
+Encode = Callable[[list[str]], Any]
+"""Any function from n sentences to an array or tensor [n, D]."""
+
+AT_ONCE = 8192
+"""Sentences in one call of the encoder; it splits them into batches itself."""
+
+
+class SentenceVectors:
+    """The vectors of all sentences met so far, float32 [n, D]."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._rows: dict[str, int] = {}
+        self._blocks: list[np.ndarray] = []
+        self._joined: np.ndarray | None = None
+        self.dimension: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, sentences: Iterable[str]) -> int:
+        """Encodes those not met before, longest first; returns how many that were."""
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._rows]
+        new.sort(key=len, reverse=True)
+        for start in range(0, len(new), AT_ONCE):
+            chunk = new[start : start + AT_ONCE]
+            block = checked(self._encode(chunk), chunk, self.dimension)
+            self.dimension = block.shape[1]
+            first = len(self._rows)
+            self._rows.update((sentence, first + row) for row, sentence in enumerate(chunk))
+            self._blocks.append(block)
+            self._joined = None
+        return len(new)
+
+    def of(self, sentences: Sequence[str]) -> np.ndarray:
+        """The sentences' vectors, float32 [n, D], in the order given."""
+        self.add(sentences)
+        if self._joined is None:
+            self._joined = np.concatenate(self._blocks)
+            self._blocks = [self._joined]
+        return self._joined[[self._rows[sentence] for sentence in sentences]]
+
+
+def checked(returned: Any, sentences: Sequence[str], dimension: int | None) -> np.ndarray:
+    """What an encoder returned, as float32 [n, D].
+
+    Raises:
+        InputError: not n rows, not numbers, not finite, or not of the `dimension` of earlier calls.
+    """
+    if hasattr(returned, "detach"):
+        returned = returned.detach().to("cpu").float().numpy()
+    try:
+        vectors = np.asarray(returned, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"encoder: returned no array of numbers: {error}") from error
+    if vectors.ndim != 2 or vectors.shape[1] == 0:
+        raise InputError(f"encoder: returned shape {vectors.shape}, expected ({len(sentences)}, D)")
+    if len(vectors) != len(sentences):
+        raise InputError(f"encoder: returned {len(vectors)} rows for {len(sentences)} sentences")
+    if dimension is not None and vectors.shape[1] != dimension:
+        raise InputError(f"encoder: dimension changed between batches, from {dimension} to {vectors.shape[1]}")
+    finite = np.isfinite(vectors).all(1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise InputError(f"encoder: the vector of {sentences[row][:60]!r} is not finite (NaN or infinity)")
+    return vectors

@@ -1,0 +1,166 @@
+"""The encoder against a plain loop of one sentence at a time, and what it must leave untouched."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import RobertaConfig, RobertaModel
+
+from dalr.errors import InputError
+from dalr.evaluation import SentenceEncoder
+from dalr.evaluation.encoder import evaluating, position_limit
+from dalr.evaluation.st_folder import pooled, read_head
+from dalr.model.loading import load_encoder
+from dalr.model.pooling import pool
+
+SENTENCES = ["a man runs in the park", "a dog", "", "the big red ball is with the girl and the boy", "a dog", "sits"]
+
+
+def one_at_a_time(folder: Path, pooler: str) -> np.ndarray:
+    model, tokenizer = load_encoder(str(folder))
+    rows = []
+    with torch.no_grad():
+        for sentence in SENTENCES:
+            inputs = tokenizer(sentence, return_tensors="pt")
+            outputs = model(**inputs, output_hidden_states=True)
+            rows.append(pool(outputs, inputs["attention_mask"], pooler)[0].numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize(
+    "pooler", ["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "avg_embeddings_last"]
+)
+def test_every_pooler_equals_one_sentence_at_a_time(tiny_bert: Path, pooler, monkeypatch) -> None:
+    monkeypatch.setitem(__import__("dalr.evaluation.encoder", fromlist=["x"]).TOKENS_A_BATCH, "cpu", 24)
+    encoder = SentenceEncoder.load(str(tiny_bert), pooler)
+    vectors = encoder.encode(SENTENCES)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(SENTENCES), encoder.dimension)
+    np.testing.assert_allclose(vectors, one_at_a_time(tiny_bert, pooler), atol=2e-6)
+    assert encoder.encode([]).shape == (0, 32)
+
+
+def test_distinct_sentences_are_encoded_once_longest_first(tiny_bert: Path) -> None:
+    encoder = SentenceEncoder.load(str(tiny_bert))
+    batches = list(encoder._batches(["a dog", "a big red dog runs", "a dog sits"]))
+    assert batches[0][0] == [1, 2, 0]
+    calls = []
+    encoder.model.register_forward_pre_hook(
+        lambda module, args, kwargs: calls.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    encoder.encode(["a dog"] * 50)
+    assert calls == [(1, 4)]
+
+
+def test_modes_and_random_state_are_restored(tiny_bert: Path) -> None:
+    model, tokenizer = load_encoder(str(tiny_bert))
+    model.train()
+    model.encoder.layer[0].eval()
+    modes = [module.training for module in model.modules()]
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    SentenceEncoder(model, tokenizer).encode(SENTENCES)
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    with evaluating(model):
+        assert not model.training
+    assert model.training
+
+
+def test_a_live_student_is_not_copied_and_its_change_is_seen(tiny_bert: Path) -> None:
+    model, tokenizer = load_encoder(str(tiny_bert))
+    encoder = SentenceEncoder(model, tokenizer, pooler="avg")
+    before, fingerprint = encoder.encode(["a dog"]), encoder.fingerprint()
+    assert fingerprint == SentenceEncoder.load(str(tiny_bert), "avg").fingerprint()
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight.mul_(1.5)
+    assert not np.allclose(before, encoder.encode(["a dog"]))
+    assert encoder.fingerprint() != fingerprint
+    assert SentenceEncoder.load(str(tiny_bert), "cls").fingerprint() != fingerprint
+
+
+def test_only_the_models_own_limit_cuts_sentences(tiny_bert: Path) -> None:
+    encoder = SentenceEncoder.load(str(tiny_bert))
+    assert encoder.max_tokens == 64
+    assert len(encoder._tokens(["a dog " * 100])[0]) == 64
+    assert len(encoder._tokens(["a dog " * 20])[0]) == 42
+    assert SentenceEncoder.load(str(tiny_bert), max_tokens=8).max_tokens == 8
+    with pytest.raises(InputError, match="max_tokens"):
+        SentenceEncoder.load(str(tiny_bert), max_tokens=1)
+
+
+def test_roberta_positions_start_behind_the_padding_index() -> None:
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    model = RobertaModel(RobertaConfig(vocab_size=20, max_position_embeddings=66, pad_token_id=1, **sizes))
+    assert position_limit(model) == 64
+
+
+def write_st_folder(source: Path, folder: Path, modules: list[tuple[str, dict]]) -> Path:
+    shutil.copytree(source, folder)
+    entries = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    for number, (kind, config) in enumerate(modules, 1):
+        place = f"{number}_{kind}"
+        (folder / place).mkdir()
+        (folder / place / "config.json").write_text(json.dumps(config))
+        kind_path = f"sentence_transformers.models.{kind}"
+        entries.append({"idx": number, "name": str(number), "path": place, "type": kind_path})
+    (folder / "modules.json").write_text(json.dumps(entries))
+    return folder
+
+
+def test_a_sentence_transformers_folder_brings_its_pooler(tiny_bert: Path, tmp_path: Path) -> None:
+    mean = {"word_embedding_dimension": 32, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+    folder = write_st_folder(tiny_bert, tmp_path / "mean", [("Pooling", mean), ("Normalize", {})])
+    encoder = SentenceEncoder.load(str(folder))
+    assert (encoder.pooler, encoder.normalize) == ("avg", True)
+    np.testing.assert_allclose(np.linalg.norm(encoder.encode(SENTENCES), axis=1), 1, atol=1e-6)
+    assert SentenceEncoder.load(str(folder), "cls").normalize is False
+    newer = write_st_folder(tiny_bert, tmp_path / "new", [("Pooling", {"pooling_mode": "cls"})])
+    assert SentenceEncoder.load(str(newer)).pooler == "cls_before_pooler"
+    assert SentenceEncoder.load(str(tiny_bert)).pooler == "cls_before_pooler"
+
+
+def test_concatenated_poolings_and_dense_layers_equal_sentence_transformers(tiny_bert: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+    from sentence_transformers import SentenceTransformer
+
+    pooling = {"embedding_dimension": 32, "pooling_mode": ["cls", "max", "mean_sqrt_len_tokens"]}
+    activation = "torch.nn.modules.activation.Tanh"
+    dense = {"in_features": 96, "out_features": 7, "bias": True, "activation_function": activation}
+    folder = write_st_folder(tiny_bert, tmp_path / "dense", [("Pooling", pooling), ("Dense", dense)])
+    linear = nn.Linear(96, 7)
+    save_file(
+        {"linear.weight": linear.weight.data, "linear.bias": linear.bias.data}, folder / "2_Dense" / "model.safetensors"
+    )
+    encoder = SentenceEncoder.load(str(folder))
+    assert (encoder.dimension, encoder.pooler) == (7, "sentence-transformers(cls+max+mean_sqrt_len_tokens+dense)")
+    expected = SentenceTransformer(str(folder), device="cpu").encode(SENTENCES, show_progress_bar=False)
+    np.testing.assert_allclose(encoder.encode(SENTENCES), expected, atol=1e-5)
+
+
+def test_last_token_and_weighted_mean_ignore_padding() -> None:
+    states = torch.arange(12.0).view(1, 4, 3)
+    mask = torch.tensor([[1, 1, 0, 0]])
+    assert pooled(states, mask, "lasttoken").tolist() == [[3, 4, 5]]
+    assert pooled(states, mask, "weightedmean").tolist() == [[2, 3, 4]]
+
+
+def test_what_cannot_be_pooled_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown pooler"):
+        SentenceEncoder.load(str(tiny_bert), "median")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="list of sentences"):
+        SentenceEncoder.load(str(tiny_bert)).encode("a dog")
+    odd = write_st_folder(tiny_bert, tmp_path / "odd", [("Pooling", {"pooling_mode": "mean"}), ("CNN", {})])
+    with pytest.raises(InputError, match="module CNN is not supported"):
+        read_head(str(odd))
+    without = tmp_path / "no-pooler"
+    model, tokenizer = load_encoder(str(tiny_bert))
+    model.pooler = None
+    model.save_pretrained(without)
+    tokenizer.save_pretrained(without)
+    with pytest.raises(InputError, match="no weights for a pooler"):
+        SentenceEncoder.load(str(without), "cls")
