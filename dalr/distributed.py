@@ -1,11 +1,13 @@
 """Collectives over the workers of one run; the identity where there is one worker or no process group."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+Value = TypeVar("Value")
 
 
 def rank() -> int:
@@ -16,6 +18,34 @@ def rank() -> int:
 def world_size() -> int:
     """The number of workers, 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def barrier() -> None:
+    """Waits until every worker is here."""
+    if world_size() > 1:  # a broadcast would hold back all but its source
+        _all_reduced(1, dist.ReduceOp.SUM)
+
+
+def share(value: Value) -> Value:
+    """Worker 0's value, on every worker. The value is small and plain: numbers, text, None."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def agreed(reason: str | None) -> str | None:
+    """The reason of the first worker that has one, on every worker; None where none has."""
+    if world_size() == 1:
+        return reason
+    # One number a step; the words travel only when there are some.
+    first = _all_reduced(world_size() if reason is None else rank(), dist.ReduceOp.MIN)
+    if first == world_size():
+        return None
+    box = [reason]
+    dist.broadcast_object_list(box, src=first)
+    return box[0]
 
 
 def shard(n: int, rank: int, world_size: int) -> slice:
@@ -86,6 +116,14 @@ class _GatherRows(torch.autograd.Function):
         return total[ctx.start : ctx.start + ctx.size], None
 
 
+def _all_reduced(number: int, operation: Any) -> int:
+    """One number of every worker, reduced; nccl sends from the GPU only."""
+    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    value = torch.tensor(number, device=device)
+    dist.all_reduce(value, op=operation)
+    return int(value)
+
+
 def _agreed_sizes(tensor: Tensor, sizes: Sequence[int] | None) -> list[int]:
     """The row counts of all workers."""
     if sizes is None:
@@ -100,6 +138,8 @@ def _agreed_sizes(tensor: Tensor, sizes: Sequence[int] | None) -> list[int]:
 
 def _all_gather(tensor: Tensor, sizes: list[int]) -> Tensor:
     """All rows; shorter parts travel padded, because a collective's parts must have one shape."""
+    if not any(sizes):
+        return tensor.detach()
     padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
     padded[: len(tensor)] = tensor.detach()
     parts = [torch.empty_like(padded) for _ in sizes]

@@ -1,11 +1,13 @@
 """Progress bars on a terminal, silence elsewhere."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dalr.reporting import Outcome, Reporter
 
 Item = TypeVar("Item")
 
@@ -33,3 +35,27 @@ def track(items: Iterable[Item], description: str, *, total: int | None = None, 
         for item in items:
             yield item
             display.advance(task)
+
+
+def describe(line: Mapping[str, float]) -> str:
+    """A line of metrics.jsonl in a few words."""
+    scores = [f"{name} {value:.2f}" for name, value in line.items() if name.endswith((".dev", ".test", ".train"))]
+    return "  ".join([f"loss {line['loss']:.3f}", f"{line['samples_per_second']:.0f} samples/s", *scores])
+
+
+class ProgressReporter(Reporter):
+    """Shows a run's steps on a progress bar."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._display = bar(quiet=quiet)
+        self._task = self._display.add_task("training", total=None, note="")
+
+    def on_start(self, step: int, total: int) -> None:
+        self._display.start()
+        self._display.update(self._task, completed=step, total=total)
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._display.update(self._task, completed=step, note=describe(metrics))
+
+    def on_end(self, outcome: Outcome) -> None:
+        self._display.stop()

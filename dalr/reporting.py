@@ -40,7 +40,8 @@ class Diverged(Exception):
 
 
 class Reporter:
-    """Listens to a run. Every method may be left as it is. Only worker 0 calls them."""
+    """Listens to a run. Every method may be left as it is. Each worker calls the reporters that it was
+    given, at the same steps with the same values; any method may raise `StopTraining`."""
 
     def on_start(self, step: int, total: int) -> None:
         """The loop begins after `step` of `total` optimizer steps (above 0 when resuming)."""

@@ -1,0 +1,52 @@
+# Two commands set everything up: `make quickstart` and `make test`. Both may be run again cheaply.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Spinning threads of one process would slow the others down.
+export OMP_WAIT_POLICY := passive
+export OMP_NUM_THREADS ?= 1
+# A venv is good for one pyproject.toml and one checkout.
+STAMP := $(shell (cat pyproject.toml; pwd) | cksum | cut -d' ' -f1)
+
+.PHONY: help quickstart test test-fast test-slow benchmarks lint format clean
+
+help:
+	@echo "make quickstart   set up, then the whole pipeline on embedded data, in ./quickstart"
+	@echo "make test         set up, then all tests but the slow ones"
+	@echo "make test-fast    without the tests that start Ray"
+	@echo "make test-slow    the tests that take minutes"
+	@echo "make benchmarks   the speed measurements, each side by side in one run"
+	@echo "make lint         ruff and mypy"
+
+$(VENV)/.dalr-%-$(STAMP):
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing dalr[$*] into $(VENV): about 3 minutes and 6 GB the first time"
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+quickstart: $(VENV)/.dalr-quickstart-$(STAMP)
+	$(BIN)/dalr quickstart --out quickstart
+
+test: $(VENV)/.dalr-dev-$(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not benchmark" $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.dalr-dev-$(STAMP)
+	$(BIN)/python -m pytest -m "not cluster and not slow and not gpu and not benchmark" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dalr-dev-$(STAMP)
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+benchmarks: $(VENV)/.dalr-dev-$(STAMP)
+	$(BIN)/python -m pytest -m benchmark -s --timeout 3600 $(PYTEST_ARGS)
+
+lint: $(VENV)/.dalr-dev-$(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dalr-dev-$(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist quickstart

@@ -1,0 +1,54 @@
+"""Joins the Ray cluster that is there, or starts one on this machine for as long as it is needed."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+# Two spinning threads of one process slow small matrix products down a hundredfold; workers inherit this.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Leave CUDA_VISIBLE_DEVICES alone for tasks that ask for no GPU; the future default, chosen now.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+
+@contextmanager
+def ray_session(address: str | None = None, *, cpus: int | None = None, quiet: bool = False) -> Iterator[None]:
+    """Inside the block this process is connected to Ray.
+
+    An existing connection is used as it is. Else `address`, or RAY_ADDRESS, is joined. Else a cluster
+    of this machine alone is started, with `cpus` CPUs (default: all), and stopped when the block ends.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    level = logging.ERROR if quiet else logging.WARNING
+    if address:
+        ray.init(address=address, logging_level=level, log_to_driver=not quiet)
+    else:
+        # A cluster of our own needs no token: it listens on this machine, for this process.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        ray.init(
+            num_cpus=cpus,
+            # Ray Train's cleaner asks the dashboard whether its run lives: without one it waits, with
+            # another cluster's on the same port it frees resources that are in use.
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=free_port(),
+            logging_level=level,
+            log_to_driver=not quiet,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nothing listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,116 @@
+"""The command `dalr`: the one place that knows all four packages. Nothing imports it.
+
+Only the command that is called is imported; of the others the help page needs a line each, so that
+`dalr --help` answers without torch or ray.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from dalr.errors import InputError
+
+
+class Entry(NamedTuple):
+    """Where a command's function is (`package.module:function`), and its line on the help page."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "quickstart": Entry(
+        "dalr.__main__:quickstart", "The whole way on embedded data: features, sweep, training, report."
+    ),
+    "features": Entry("dalr.data.commands:features", "Compute a recipe's teacher features into the store."),
+    "train": Entry("cluster.commands:train", "Train one run on Ray Train, or in this process with --local."),
+    "evaluate": Entry("dalr.evaluation.commands:evaluate", "Score a model on the STS and transfer tasks."),
+    "encode": Entry("dalr.evaluation.commands:encode", "Turn sentences on stdin into vectors."),
+    "sweep": Entry("sweeps.commands:sweep", "Search hyperparameters with Ray Tune and Optuna."),
+    "report": Entry("reports.commands:report", "Make tables and figures of runs, sweeps and results."),
+    "publish": Entry("reports.commands:publish", "Show what a push of a model to the Hub would send."),
+    "submit": Entry("cluster.submit_commands:submit", "Send any of these commands to a cluster as a Ray job."),
+}
+
+DATA_COMMANDS: dict[str, Entry] = {
+    "fetch": Entry("dalr.data.data_commands:fetch", "Download and verify SentEval and Wiki1M."),
+    "check": Entry("dalr.data.data_commands:check", "Check a data folder: files, row counts, checksums."),
+}
+
+
+def build(words: Sequence[str]) -> typer.Typer:
+    """The application with the command that `words` names loaded and the others in outline."""
+    app = _group("Train, search and report DALR sentence embeddings on a Ray cluster.", COMMANDS, words[:1])
+    data = _group("Fetch and check data.", DATA_COMMANDS, words[1:2] if words[:1] == ["data"] else ())
+    app.add_typer(data, name="data")
+    return app
+
+
+def _group(text: str, entries: dict[str, Entry], chosen: Sequence[str]) -> typer.Typer:
+    app = typer.Typer(help=text, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+    @app.callback(epilog="Example: dalr quickstart --out quickstart")
+    def group() -> None:
+        """A group, also where it has one command."""
+
+    for name, entry in entries.items():
+        function = _load(entry.target) if name in chosen else _outline
+        app.command(name, short_help=entry.help)(function)
+    return app
+
+
+def _load(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _outline() -> None:
+    """Stands on the help page for a command that was not called."""
+
+
+def main() -> None:
+    """Runs the command line. Exit code 0 on success, 2 on bad input, 1 on failure."""
+    # Hub libraries print progress bars of their own; the commands have theirs.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    words = sys.argv[1:]
+    try:
+        code = build(words)(words, prog_name="dalr", standalone_mode=False)
+    except InputError as error:
+        sys.exit(_complain(str(error), 2))
+    except typer.TyperException as error:
+        sys.exit(_complain(f"{error.format_message()} (dalr {' '.join(words[:1])} --help shows what is allowed)", 2))
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(_complain("interrupted", 130))
+    except OSError as error:
+        # A full disk or a vanished mount: the system's own words name the file.
+        sys.exit(_complain(str(error), 1))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"dalr: {message}", file=sys.stderr)
+    return code
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(help="The folder for everything that is made.")] = Path("quickstart"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
+) -> None:
+    """The whole pipeline on embedded data, in a few minutes on a laptop.
+
+    Draws a small captioned data set, computes teacher features, searches three points, trains the
+    best on Ray Train, evaluates it and writes a report. The same command continues where it stopped.
+
+    Example: dalr quickstart --out quickstart
+    """
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""One step's gradient: of the global batch's objective, on one worker or many, in one pass or two."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dalr.data.batches import TeacherTargets, TextBatch
+from dalr.distributed import average_gradients, gather_rows, rank, shard, world_size
+from dalr.losses.objective import LossTerms, Objective, Views
+from dalr.model.student import Student
+
+Seed = Callable[[int], None]
+"""Seeds the generators for part p of a step, so that a second pass drops what the first one dropped."""
+
+Autocast = Callable[[], AbstractContextManager[object]]
+
+
+def seed_step(seed: int, step: int, part: int) -> None:
+    """Seeds torch's generators from (seed, step, worker, part).
+
+    Every step starts from its own seed, so a resumed run draws what an uninterrupted one would have
+    drawn, and evaluating in between changes nothing.
+    """
+    mixed = np.random.SeedSequence([seed, step, rank(), part]).generate_state(1, np.uint64)[0]
+    torch.manual_seed(int(mixed) >> 1)
+
+
+def compute_gradients(
+    student: Student, objective: Objective, batch: TextBatch, *, parts: int, seed: Seed, autocast: Autocast
+) -> LossTerms:
+    """Adds the gradient of the objective on the global `batch` to every parameter, the same on every
+    worker. Returns the terms, detached.
+
+    Each worker encodes its share of the rows, in `parts` parts. One part is one plain pass. With more,
+    the parts are encoded without gradient first; the objective's gradient with respect to all
+    embeddings is taken once; then each part is encoded again, with the same dropout, and that gradient
+    is sent through it (GradCache, Gao et al. 2021): the negatives are the whole batch's, the memory
+    one part's.
+    """
+    device = next(student.parameters()).device
+    here = shard(len(batch), rank(), world_size())
+    ids, mask = batch.input_ids[here].to(device), batch.attention_mask[here].to(device)
+    pieces = _pieces(len(ids), parts)
+
+    def encode(part: int) -> Views:
+        seed(part)
+        with autocast():
+            return _encode(student, ids[pieces[part]], mask[pieces[part]])
+
+    if len(pieces) == 1:
+        views = encode(0)
+        terms = objective(_gathered(views), batch)
+        terms.total.backward()
+    else:
+        with torch.no_grad():
+            views = _joined([encode(part) for part in range(len(pieces))])
+        views = Views(views.pooled.requires_grad_(), views.projected.requires_grad_())
+        terms = objective(_gathered(views), batch)
+        terms.total.backward()
+        for part, piece in enumerate(pieces):
+            again = encode(part)
+            outputs = [again.pooled, again.projected]
+            cached = [_gradient(views.pooled)[piece], _gradient(views.projected)[piece]]
+            torch.autograd.backward(outputs, cached)
+    average_gradients([*student.parameters(), *objective.parameters()])
+    return LossTerms(
+        total=terms.total.detach(),
+        cross_modal=terms.cross_modal.detach(),
+        intra_modal=terms.intra_modal.detach(),
+        terms={name: value.detach() for name, value in terms.terms.items()},
+    )
+
+
+def on_device(batch: TextBatch, device: torch.device) -> TextBatch:
+    """The batch with every tensor on `device`."""
+    moved = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in moved.items()}
+    teachers = batch.teachers
+    moved["teachers"] = TeacherTargets(
+        sentences=tuple(t.to(device) for t in teachers.sentences),
+        tokens=None if teachers.tokens is None else teachers.tokens.to(device),
+        token_mask=None if teachers.token_mask is None else teachers.token_mask.to(device),
+    )
+    return replace(batch, **moved)
+
+
+def _pieces(rows: int, parts: int) -> list[slice]:
+    size = max(1, -(-rows // parts))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)] or [slice(0, 0)]
+
+
+def _encode(student: nn.Module, ids: Tensor, mask: Tensor) -> Views:
+    if len(ids):
+        return student(ids, mask)
+    # A worker without rows still takes part: its parameters get gradients of zero.
+    views = student(torch.zeros_like(ids).new_zeros((1, ids.shape[1])), mask.new_ones((1, mask.shape[1])))
+    return Views(pooled=views.pooled[:0], projected=views.projected[:0])
+
+
+def _gathered(views: Views) -> Views:
+    return Views(pooled=gather_rows(views.pooled), projected=gather_rows(views.projected))
+
+
+def _joined(views: list[Views]) -> Views:
+    return Views(torch.cat([v.pooled for v in views]), torch.cat([v.projected for v in views]))
+
+
+def _gradient(tensor: Tensor) -> Tensor:
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad

@@ -1,0 +1,87 @@
+"""The encoder being trained, with its projection head, and how it is exported."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dalr.config import ModelConfig, StudentPooler
+from dalr.files import written_aside
+from dalr.losses.objective import Views
+from dalr.model.loading import load_encoder
+from dalr.model.pooling import pool
+
+
+class Student(nn.Module):
+    """An encoder, a pooler and the projection head (Linear + tanh, as in SimCSE).
+
+    The encoder's own pooler layer, if it has one, takes no part in training and stays as it was.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, pooler: StudentPooler) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooler = pooler
+        width = encoder.config.hidden_size
+        self.head = nn.Sequential(nn.Linear(width, width), nn.Tanh())
+        own_pooler = getattr(encoder, "pooler", None)
+        if isinstance(own_pooler, nn.Module):
+            own_pooler.requires_grad_(False)
+
+    @property
+    def width(self) -> int:
+        """D, the width of the sentence vectors."""
+        return self.encoder.config.hidden_size
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Views:
+        """Two passes with independent dropout over int64 [B, L]: `Views` of [B, 2, D], float32.
+
+        Both passes run as one batch of 2B, so that the encoder is called once.
+        """
+        outputs = self.encoder(input_ids=input_ids.repeat(2, 1), attention_mask=attention_mask.repeat(2, 1))
+        pooled = pool(outputs, attention_mask.repeat(2, 1), self.pooler)
+        projected = self.head(pooled)
+        return Views(pooled=_pass_last(pooled), projected=_pass_last(projected))
+
+
+def _pass_last(both: Tensor) -> Tensor:
+    first, second = both.float().chunk(2)
+    return torch.stack([first, second], dim=1)
+
+
+def make_student(config: ModelConfig) -> tuple[Student, PreTrainedTokenizerBase]:
+    """The student of a config and its tokenizer. The head's weights are drawn from torch's generator.
+
+    Raises:
+        InputError: the model cannot be loaded or cut as asked.
+    """
+    encoder, tokenizer = load_encoder(config.student, layers=config.layers, dropout=config.dropout)
+    return Student(encoder, config.pooler), tokenizer
+
+
+def export(student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Writes the encoder alone, in safetensors, as a folder that `transformers` and
+    `sentence-transformers` both open; the latter finds the pooler in its modules."""
+    limit = min(student.encoder.config.max_position_embeddings, tokenizer.model_max_length)
+    pooling = {
+        "word_embedding_dimension": student.width,
+        "pooling_mode_cls_token": student.pooler == "cls_before_pooler",
+        "pooling_mode_mean_tokens": student.pooler == "avg",
+    }
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    with written_aside(folder) as aside:
+        student.encoder.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+        (aside / "1_Pooling").mkdir()
+        _write(aside / "modules.json", modules)
+        _write(aside / "1_Pooling" / "config.json", pooling)
+        _write(aside / "sentence_bert_config.json", {"max_seq_length": int(limit), "do_lower_case": False})
+
+
+def _write(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,149 @@
+"""A run's folder: what lies in it, and how it is opened for a first or a further attempt."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dalr.checkpoint import describe_difference, steps_saved
+from dalr.config import RunConfig
+from dalr.errors import InputError
+from dalr.files import existing_file, writable_folder, write_json, write_text
+from dalr.overrides import to_yaml
+from dalr.provenance import code_version, machine, package_versions
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`config.yaml`, `provenance.json`, `metrics.jsonl`, `checkpoints/`, `model/`, `results/`."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    def last_step(self) -> int:
+        """The step of the newest checkpoint; 0 where there is none."""
+        return max(steps_saved(self.checkpoints), default=0)
+
+    def check(self, config: RunConfig) -> None:
+        """Refuses a folder that holds another config's run, naming the keys that differ."""
+        written = self.path / "config.yaml"
+        if not written.is_file():
+            return
+        try:
+            saved = yaml.safe_load(written.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise InputError(f"{written}: not valid YAML; it should be the config that a run wrote") from error
+        difference = describe_difference(saved, config)
+        if difference != "no key differs":
+            raise InputError(f"{self.path}: this folder holds another run; {difference}; choose another --out")
+
+    def open(self, config: RunConfig, recipe: str | None) -> None:
+        """Creates the folder, or reopens it for one more attempt, and notes the attempt's start."""
+        self.check(config)
+        writable_folder(self.path, "--out")
+        for leftover in (*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp"), *self.checkpoints.glob(".*.old")):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        write_text(self.path / "config.yaml", to_yaml(config))
+        step = self.last_step()
+        notes = self.notes()
+        notes = {
+            "recipe": recipe if recipe is not None else notes.get("recipe"),
+            "config_fingerprint": config.fingerprint(),
+            "seed": config.train.seed,
+            "code_version": code_version(),
+            "packages": package_versions(),
+            "machine": machine(),
+            "attempts": [*notes.get("attempts", []), {"start_step": step, "end_step": step}],
+        }
+        write_json(self.provenance, notes)
+
+    def notes(self) -> dict[str, Any]:
+        """The contents of provenance.json; empty before the first attempt."""
+        return json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.is_file() else {}
+
+    def note_step(self, step: int) -> None:
+        """Notes that the current attempt has come to `step`."""
+        notes = self.notes()
+        notes["attempts"][-1]["end_step"] = step
+        write_json(self.provenance, notes)
+
+
+class MetricsLog:
+    """metrics.jsonl: one line an optimizer step, flushed at once. Lines after `step` are dropped when it
+    is opened, so that after a resume each step appears once."""
+
+    def __init__(self, path: Path, *, step: int) -> None:
+        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
+        write_text(path, "".join(kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _complete_lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return lines if not lines or lines[-1].endswith("\n") else lines[:-1]  # a kill can cut the last line
+
+
+def check_inputs(config: RunConfig) -> None:
+    """Looks for every file and folder that the config names, before anything starts or is written.
+
+    Raises:
+        InputError: one is missing or empty; the message names its key.
+    """
+    from dalr.model.loading import model_path
+
+    data = config.data
+    files = (
+        {"data.text": data.text, "data.captions": data.captions}
+        if data.pair_every != 1
+        else {"data.captions": data.captions}
+    )
+    files |= {
+        "data.image_features": data.image_features,
+        "data.image_ids": data.image_ids,
+        "data.caption_features": data.caption_features,
+    }
+    for key, value in files.items():
+        if value is not None and not Path(value).is_dir():
+            existing_file(value, key)
+    if config.evaluation.data is not None and not Path(config.evaluation.data).is_dir():
+        raise InputError(f"evaluation.data: no such folder: {config.evaluation.data}")
+    for key, name in (
+        ("model.student", config.model.student),
+        *((f"teachers.text.{i}.model", t.model) for i, t in enumerate(config.teachers.text)),
+    ):
+        try:
+            model_path(name)
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
