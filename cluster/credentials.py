@@ -1,0 +1,49 @@
+"""Tells files that carry credentials, by name and by content, so that no job takes them along."""
+
+import re
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+FOLDERS = frozenset({".aws", ".ssh", ".gnupg", ".kube", ".docker", ".azure", ".gcloud", ".config"})
+"""Folders that are credentials as a whole."""
+
+FILES = (
+    ".env*", "*.env", ".netrc", "_netrc", ".pgpass", ".pypirc", ".npmrc", ".git-credentials", ".htpasswd",
+    "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "credentials", "credentials.*", "credentials*.json",
+    "*credentials.json", "*credentials.csv", "service-account*.json", "service_account*.json", "client_secret*",
+    "*kubeconfig*", "secret", "secrets", "secret.*", "secrets.*", "*auth_token*",
+)  # fmt: skip
+"""Patterns of file names, matched without regard to case."""
+
+TOKEN_WORD = re.compile(r"(?:^|[^a-z])tokens?(?:[^a-z]|$)")
+"""`hf_token`, `token.txt`, `my-tokens.json`; not `tokenizer.json`."""
+TOKENIZER_FILES = frozenset({"added_tokens.json", "special_tokens_map.json"})
+SOURCE_SUFFIXES = frozenset({".py", ".pyi", ".md", ".rst"})
+"""Code and prose are judged by their content alone: `tokens.py` is a module."""
+
+SCANNED = 2**20
+"""Only the first bytes of a file are searched: credentials are short, what is longer is data."""
+
+CONTENT = {
+    "a private key": re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
+    "an AWS access key": re.compile(rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a Hugging Face token": re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b"),
+    "a GitHub token": re.compile(rb"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})\b"),
+}
+"""Credentials that their form gives away."""
+
+
+def in_name(path: PurePath) -> str | None:
+    """The pattern for which a file of this name is never sent; None for an ordinary name."""
+    if path.suffix in SOURCE_SUFFIXES:
+        return None
+    name = path.name.lower()
+    if TOKEN_WORD.search(name) and name not in TOKENIZER_FILES:
+        return "*token*"
+    return next((pattern for pattern in FILES if fnmatchcase(name, pattern)), None)
+
+
+def in_content(content: bytes) -> str | None:
+    """What kind of credential a file contains; None where none is recognised."""
+    return next((kind for kind, pattern in CONTENT.items() if pattern.search(content[:SCANNED])), None)
