@@ -1,7 +1,6 @@
 """One training run on Ray Train: the loop of `dalr.training`, a worker a process."""
 
 import json
-import logging
 import os
 import shutil
 import threading
@@ -65,25 +64,27 @@ def train_on_ray(
     folder.check(config)
     attempt = len(folder.notes().get("attempts", []))
     trainer = ray.train.torch.TorchTrainer(
-        _work,
+        _work,  # type: ignore[arg-type]  # its return value is documented, not typed
         train_loop_config={"config": config.dump(), "out": str(out), "recipe": recipe},
         # gloo on the CPU, NCCL on GPUs: chosen by Ray from `use_gpu`.
         torch_config=ray.train.torch.TorchConfig(timeout_s=1800),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=workers.resources
         ),
-        run_config=ray.train.RunConfig(
+        run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # the checker sees version 1's
             # Ray resumes a name it knows; resuming is the run folder's business, so every attempt is new.
             name=f"attempt-{attempt}",
             storage_path=str(out / _SCRATCH),
-            failure_config=ray.train.FailureConfig(max_failures=workers.max_failures, controller_failure_limit=3),
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
+                max_failures=workers.max_failures, controller_failure_limit=3
+            ),
+            logging_config=ray.train.LoggingConfig("ERROR" if quiet else "WARNING"),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(max(1, int(workers.cpus)))}},
         ),
     )
-    logging.getLogger("ray.train").setLevel(logging.ERROR if quiet else logging.WARNING)
     try:
         with _progress(folder, quiet=quiet):
-            answer = trainer.fit().return_value
+            answer = trainer.fit().return_value  # type: ignore[attr-defined]
     finally:
         shutil.rmtree(out / _SCRATCH, ignore_errors=True)
     if "error" in answer:
