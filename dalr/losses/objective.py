@@ -199,6 +199,8 @@ class Objective(nn.Module):
             for term in ("intra_alignment", "rank", "local_global", "dropout_consistency")
             if config.active(term) and (isinstance(batch, PairedBatch) or term in config.on_text)
         }
+        if not here:
+            return {}
         cosines = cosine(z, z2)
         logits = angular_margin(cosines, config.margin_text) / config.temperature
         if "intra_alignment" in here:
