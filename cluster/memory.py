@@ -2,7 +2,8 @@
 
 The formulas bound from above what is held at the fullest moment of a step, between forward and
 backward pass; activations follow Korthikanti et al. 2022, "Reducing Activation Recomputation in Large
-Transformer Models" (eq. 1), with the width of the feed-forward layer and the element size left open.
+Transformer Models" (eq. 1), with the feed-forward width and the element size left open, and what
+torch keeps in float32 under autocast added.
 """
 
 import logging
@@ -82,14 +83,16 @@ class EncoderShape:
     def activations(self, sequences: int, tokens: int, element: int) -> int:
         """Bytes that autograd keeps of `sequences` × `tokens` inputs, `element` bytes a number.
 
-        A layer keeps, for s tokens of b sequences, s·b·(e·(8D + 2F) + 2D) for its linear maps, norms
-        and dropout masks and b·a·s²·(2e + 1) for the attention of a heads (fused attention keeps
-        less); the embeddings keep s·b·D·(3e + 1).
+        A layer keeps, for s tokens of b sequences, s·b·(e·(8D + 2F) + 8D) for its linear maps, norms and
+        dropout masks and 12·b·a·s² for the attention of a heads: scores, probabilities and mask in
+        float32 (fused attention on a GPU keeps none of them). Autocast leaves norms in float32, 8D more
+        at 2 bytes a number. The embeddings keep s·b·D·(3e + 4).
         """
         d, b, s = self.width, sequences, tokens
-        linear = s * b * (element * (8 * d + 2 * self.inner) + 2 * d)
-        attention = b * self.heads * s * s * (2 * element + 1)
-        return self.layers * (linear + attention) + s * b * d * (3 * element + 1)
+        in_float32 = 8 * d if element == 4 else 16 * d
+        linear = s * b * (element * (8 * d + 2 * self.inner) + in_float32)
+        attention = 12 * b * self.heads * s * s
+        return self.layers * (linear + attention) + s * b * d * (3 * element + 4)
 
 
 @dataclass(frozen=True)
