@@ -1,5 +1,6 @@
 """From any tree of runs, sweeps and results to one long frame: a row per model, task, seed, metric."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from dalr.errors import InputError
 from dalr.progress import track
 from dalr.results import STS, TRANSFER, Result, read_result
 from reports.discover import Problem, discover
+from reports.link import RunFinder
 from reports.names import Names
-from reports.runs import Run, is_run, read_run
+from reports.runs import Run
 
 SCHEMA: dict[str, Any] = {
     "row": pl.String,  # identity of a table's row: setting, pooler and protocol, apart from the seed
@@ -70,20 +72,21 @@ def load(places: Sequence[Path], *, quiet: bool = True) -> Loaded:
     Raises:
         InputError: a place does not exist, or there is nothing in any of them.
     """
+    places = [Path(os.path.normpath(place.absolute())) for place in places]
     names = Names(places)
     found = discover(places)
     problems: list[Problem] = []
     sources: dict[str, Source] = {}
-    runs: dict[Path, Run | None] = {}
+    finder = RunFinder(found.runs, names)
     for path in track(found.results, "Reading results", quiet=quiet):
         try:
             result = read_result(path)
         except InputError as error:
             problems.append(Problem(path=names.of(path), message=_without_path(error, path)))
             continue
-        run = _run_of(path, result, runs, problems, names)
         name = names.of(path)
-        sources[name] = _source(name, path, result, run)
+        sources[name] = _source(name, path, result, finder.run_of(path, result))
+    problems += finder.problems
     if not sources and not problems and found.empty:
         listed = ", ".join(str(place) for place in places)
         raise InputError(f"report: nothing to report in {listed}: expected runs, sweeps or result files (*.json)")
@@ -103,28 +106,6 @@ def load(places: Sequence[Path], *, quiet: bool = True) -> Loaded:
 
 def _without_path(error: InputError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
-
-
-def _run_of(
-    path: Path, result: Result, runs: dict[Path, Run | None], problems: list[Problem], names: Names
-) -> Run | None:
-    """The run a result belongs to: the folder it lies in, else the one its model was loaded from."""
-    model = Path(result.model)
-    for folder in (path.parent, path.parent.parent, model, model.parent):
-        if folder in runs:
-            if runs[folder] is not None:
-                return runs[folder]
-        elif is_run(folder):
-            try:
-                runs[folder] = read_run(folder)
-            except InputError as error:
-                problems.append(Problem(path=names.of(folder), message=str(error)))
-                runs[folder] = None
-            if runs[folder] is not None:
-                return runs[folder]
-        else:
-            runs[folder] = None
-    return None
 
 
 def _source(name: str, path: Path, result: Result, run: Run | None) -> Source:

@@ -25,13 +25,15 @@ class Cell:
     """One number of a table.
 
     `value`: the unrounded mean over `count` seeds, None where there is none. `deviation`: the sample
-    standard deviation over the seeds, None below two. `printed`: the digits of a published cell.
-    `place`: 1 best, 2 second of its block. `marks`: significance. `sources`: result files.
+    standard deviation over the seeds, None below two. `by_seed`: the unrounded values behind them.
+    `printed`: digits fixed by the maker, as those of a published cell. `place`: 1 best, 2 second of
+    its block. `marks`: significance. `sources`: result files.
     """
 
     value: float | None = None
     deviation: float | None = None
     count: int = 0
+    by_seed: Mapping[int | None, float] = field(default_factory=dict)
     printed: str | None = None
     printed_deviation: str | None = None
     place: int | None = None
@@ -150,6 +152,7 @@ def summary(values: Mapping[int | None, tuple[float, str]]) -> Cell:
         value=fmean(numbers) if numbers else None,
         deviation=stdev(numbers) if len(numbers) > 1 else None,
         count=len(numbers),
+        by_seed={seed: value for seed, (value, _) in values.items()},
         sources=tuple(sorted({source for _, source in values.values()})),
     )
 

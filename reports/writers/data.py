@@ -36,7 +36,11 @@ def comma_separated(table: Table) -> str:
             line = [row.label, block.kind, block.title, row.note, seeds]
             for column in table.columns:
                 cell = row.cells.get(column, Cell())
-                line += ["" if cell.value is None else cell.text, cell.deviation_text or "", cell.marks]
+                line += [
+                    "" if cell.value is None and cell.printed is None else cell.text,
+                    cell.deviation_text or "",
+                    cell.marks,
+                ]
             writer.writerow(line)
     return text.getvalue()
 

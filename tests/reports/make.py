@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import yaml
 
 from dalr.results import STS, TRANSFER, Provenance, Result, TaskScore
@@ -91,3 +93,48 @@ def two_models(root: Path, *, seeds: tuple[int, ...] = (1, 2, 3)) -> Path:
             folder = root / f"{recipe}-{seed}"
             run(folder, recipe=recipe, seed=seed, results={"sts.json": made}, objective__cross_modal=cross)
     return root
+
+
+def sweep(folder: Path, *, count: int = 40, recipes: tuple[str, ...] = ("dalr",), seed: int = 0) -> Path:
+    """A sweep's folder with `count` trials a recipe, two seeds for the first one; the learning rate
+    decides the value, best at 3e-4; the last trial failed, every fifth was pruned."""
+    folder.mkdir(parents=True)
+    space = {
+        "optim.learning_rate": {"log": [1e-5, 1e-2]},
+        "objective.intra_modal": {"uniform": [0.05, 1.0]},
+        "data.pair_every": {"int": [1, 4]},
+        "objective.rank_loss": {"choice": ["listmle", "listnet"]},
+    }
+    spec = {"recipe": recipes[0] if len(recipes) == 1 else list(recipes), "space": space, "metric": "STSBenchmark.dev"}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({**spec, "direction": "maximize", "budget": {"trials": count}}))
+    generator = np.random.default_rng(seed)
+    rows = []
+    for offset, recipe in enumerate(recipes):
+        for trial in range(offset * count, (offset + 1) * count):
+            rate = float(10 ** generator.uniform(-5, -2))
+            value = 75 - 4 * (np.log10(rate) - np.log10(3e-4)) ** 2 + offset + generator.normal(0, 0.3)
+            last, pruned = trial == (offset + 1) * count - 1, trial % 5 == 4
+            point = {
+                "optim.learning_rate": rate,
+                "objective.intra_modal": float(generator.uniform(0.05, 1.0)),
+                "data.pair_every": int(generator.integers(1, 5)),
+                "objective.rank_loss": ["listmle", "listnet"][trial % 2],
+            }
+            for run_seed in (1, 2) if trial == 0 else (1,):
+                about = {
+                    "trial": trial,
+                    "seed": run_seed,
+                    "recipe": recipe,
+                    "state": "failed" if last else "pruned" if pruned else "complete",
+                    "reason": "NaN loss at step 3" if last else "stopped at rung 50" if pruned else None,
+                    "value": None if last else float(value + run_seed / 10),
+                    "steps": 3 if last else 50 if pruned else 150,
+                    "seconds": float(generator.uniform(50, 100)),
+                    "config_fingerprint": f"{trial:016x}",
+                }
+                rows.append({**about, **point})
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    if len(recipes) == 1:
+        frame = frame.drop("recipe")
+    frame.write_parquet(folder / "trials.parquet")
+    return folder

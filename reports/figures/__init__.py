@@ -1,0 +1,1 @@
+"""Figures: for each a function that returns its data, tested, and a thin one that draws it."""

@@ -1,0 +1,132 @@
+"""All figures that the loaded data allow, each with a title and a caption that says what it shows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from dalr.results import GROUPS
+from reports.figures import draw, draw_models
+from reports.figures.curves import evaluation_keys, learning_curves, read_metrics, term_contributions, term_factors
+from reports.figures.models import alignment_uniformity, task_correlation
+from reports.figures.search import expected_best_by_recipe, parallel_coordinates, pareto_front, slices
+from reports.importance import importance
+from reports.leaderboard import slug
+from reports.load import Loaded, Source
+from reports.sweeps import Sweep, trials
+
+MOST_CURVES = len(draw.COLOURS)
+MOST_SLICES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart as a Vega-Lite specification that holds its own data."""
+
+    name: str
+    title: str
+    caption: str
+    spec: dict[str, Any]
+
+
+def figures(
+    loaded: Loaded, labels: Mapping[str, str], sweeps: Sequence[Sweep], best_first: Sequence[str]
+) -> list[Figure]:
+    """The figures of a report. `best_first` are row labels, best first: where a figure has room for
+    fewer models than there are, it shows the first of them and says so."""
+    made = [*_curve_figures(loaded, labels, best_first), *_model_figures(loaded, labels)]
+    for sweep in sweeps:
+        made += _sweep_figures(sweep)
+    return made
+
+
+def _figure(name: str, title: str, caption: str, chart: draw.Spec) -> Figure:
+    return Figure(name=name, title=title, caption=caption, spec=chart)
+
+
+def _curve_figures(loaded: Loaded, labels: Mapping[str, str], best_first: Sequence[str]) -> Iterator[Figure]:
+    chosen = list(dict.fromkeys(best_first))
+    trained = [
+        label for label in chosen if any(one.run and labels[one.row] == label for one in loaded.sources.values())
+    ]
+    metrics = _metrics(loaded.sources.values(), labels, trained[:MOST_CURVES])
+    if metrics.is_empty():
+        return
+    left = f" The best {MOST_CURVES} of {len(trained)} models." if len(trained) > MOST_CURVES else ""
+    for key in evaluation_keys(metrics)[:2]:
+        caption = f"{key} while training: mean over seeds; the band spans the seeds.{left}"
+        yield _figure(
+            f"curves-{slug(key)}",
+            f"Learning curves: {key}",
+            caption,
+            draw.curves(learning_curves(metrics, key), value=key),
+        )
+    caption = f"The whole objective, mean over seeds; the band spans the seeds.{left}"
+    losses = learning_curves(metrics, "loss")
+    if not losses.is_empty():
+        yield _figure("curves-loss", "Learning curves: loss", caption, draw.curves(losses, value="loss"))
+    shares = term_contributions(metrics)
+    if not shares.is_empty():
+        caption = f"Each term times its weights, over the steps that have it: what it adds to the loss.{left}"
+        yield _figure("terms", "Contribution of each term", caption, draw.contributions(shares))
+
+
+def _metrics(sources: Iterator[Source] | Any, labels: Mapping[str, str], chosen: Sequence[str]) -> pl.DataFrame:
+    folders = {}
+    for source in sources:
+        if source.run is not None and labels[source.row] in chosen:
+            folders[source.run.folder] = (labels[source.row], source.run)
+    parts = [
+        read_metrics(folder / "metrics.jsonl", label=label, seed=run.seed, factors=term_factors(run.config))
+        for folder, (label, run) in folders.items()
+    ]
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _model_figures(loaded: Loaded, labels: Mapping[str, str]) -> Iterator[Figure]:
+    geometry = alignment_uniformity(loaded.scores, dict(labels))
+    for variant in geometry["variant"].unique().sort():
+        chart = draw_models.plane(geometry.filter(pl.col("variant") == variant))
+        caption = f"Alignment and uniformity as {variant} defines them; lower is better on both axes."
+        yield _figure(f"plane-{slug(variant)}", f"Alignment and uniformity ({variant})", caption, chart)
+    tasks = GROUPS["all"]
+    correlation = task_correlation(loaded.scores, tasks)
+    if not correlation.is_empty():
+        caption = "Spearman's rank correlation of the models' scores between two tasks, over the models that have both."
+        chart = draw_models.correlation(correlation, order=list(tasks))
+        yield _figure("task-correlation", "How tasks go together", caption, chart)
+
+
+def _sweep_figures(sweep: Sweep) -> Iterator[Figure]:
+    done = trials(sweep)
+    if done["value"].count() < 2:
+        return
+    name, value = slug(sweep.name), sweep.metrics[0]
+    yield _figure(
+        f"expected-{name}",
+        f"Sweep {sweep.name}: expected best against budget",
+        "Mean of the best of n trials drawn from all, ± one standard deviation; failed trials count as the worst.",
+        draw.expected(expected_best_by_recipe(sweep, done), value=value),
+    )
+    yield _figure(
+        f"pareto-{name}",
+        f"Sweep {sweep.name}: value against cost",
+        "Complete trials; diamonds are those that no other beats in both value and seconds.",
+        draw.pareto(pareto_front(sweep, done), value=value, cost="training seconds"),
+    )
+    shares = importance(sweep, done)
+    if not shares.is_empty():
+        caption = "PED-ANOVA over complete trials; the rule spans the middle 90 % when trials are resampled."
+        yield _figure(f"importance-{name}", f"Sweep {sweep.name}: what matters", caption, draw.importances(shares))
+    if sweep.searched:
+        paths = shares["path"].to_list() if not shares.is_empty() else list(sweep.searched)
+        parts = {path: slices(sweep, done, path) for path in paths[:MOST_SLICES]}
+        caption = "Every trial with a value; of very many, cells of trials, larger where there are more."
+        chart = draw.slice_plots(parts, value=value, logarithmic=sweep.logarithmic)
+        yield _figure(f"slices-{name}", f"Sweep {sweep.name}: each parameter", caption, chart)
+        caption = (
+            "A line a trial, from parameter to parameter; each axis runs from the least to the greatest value tried."
+        )
+        chart = draw.parallel(parallel_coordinates(sweep, done), value=value)
+        yield _figure(f"parallel-{name}", f"Sweep {sweep.name}: parallel coordinates", caption, chart)

@@ -1,0 +1,109 @@
+"""The data of learning curves and of the terms' contributions, from metrics.jsonl."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+CURVE_SCHEMA: dict[str, Any] = {
+    "label": pl.String,
+    "seed": pl.Int64,
+    "step": pl.Int64,
+    "key": pl.String,
+    "value": pl.Float64,
+}
+MOST_POINTS = 100
+PAIRED = ("grounding_image", "grounding_text", "consistency", "cross_alignment")
+
+
+def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[str, float]) -> pl.DataFrame:
+    """One run's metrics.jsonl in long form (`CURVE_SCHEMA`): its loss, evaluations (keys `TASK.SPLIT`)
+    and terms, the latter times their factor, so that they add up to the loss.
+
+    Lines that are not JSON, as a killed process leaves one, are passed over; they hold no number.
+    """
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        step = values.get("step") if isinstance(values, dict) else None
+        if not isinstance(step, int):
+            continue
+        for key, value in values.items():
+            if isinstance(value, int | float) and _wanted(key):
+                term = key.removeprefix("term/")
+                rows.append((label, seed, step, key, value * factors.get(term, 1.0) if term != key else value))
+    return pl.DataFrame(rows, schema=CURVE_SCHEMA, orient="row")
+
+
+def _wanted(key: str) -> bool:
+    return key == "loss" or key.startswith("term/") or ("." in key and "/" not in key)
+
+
+def term_factors(config: Mapping[str, Any]) -> dict[str, float]:
+    """What each term is multiplied with in the total: 1 for `text`, its group's λ or μ times its own
+    weight for the others; each half of `cross_alignment` carries half of it."""
+    objective = config.get("objective") or {}
+    factors = {"text": 1.0}
+    for term, weight in (objective.get("weights") or {}).items():
+        group = "cross_modal" if term in PAIRED else "intra_modal"
+        factor = float(objective.get(group) or 0.0) * float(weight)
+        if term == "cross_alignment":
+            factors |= {"cross_alignment_image": factor / 2, "cross_alignment_text": factor / 2}
+        else:
+            factors[term] = factor
+    return factors
+
+
+def learning_curves(metrics: pl.DataFrame, key: str) -> pl.DataFrame:
+    """`label`, `step`, `mean`, `low`, `high` (over seeds: least and greatest), `seeds`, for metric
+    `key`, at most `MOST_POINTS` steps a curve: the mean within bins of steps."""
+    chosen = metrics.filter(pl.col("key") == key)
+    return (
+        _binned(chosen, ["label", "seed"])
+        .group_by("label", "step")
+        .agg(
+            pl.col("value").mean().alias("mean"),
+            pl.col("value").min().alias("low"),
+            pl.col("value").max().alias("high"),
+            pl.len().alias("seeds"),
+        )
+        .sort("label", "step")
+    )
+
+
+def term_contributions(metrics: pl.DataFrame) -> pl.DataFrame:
+    """`label`, `term`, `step`, `value`: each term's weighted share of the loss, mean over seeds,
+    over the steps that have the term, at most `MOST_POINTS` a curve."""
+    chosen = metrics.filter(pl.col("key").str.starts_with("term/"))
+    return (
+        _binned(chosen, ["label", "seed", "key"])
+        .group_by("label", "key", "step")
+        .agg(pl.col("value").mean())
+        .with_columns(pl.col("key").str.strip_prefix("term/").alias("term"))
+        .select("label", "term", "step", "value")
+        .sort("label", "term", "step")
+    )
+
+
+def evaluation_keys(metrics: pl.DataFrame) -> list[str]:
+    """The evaluated metrics (`TASK.SPLIT`), those of most lines first."""
+    keys = metrics.filter(pl.col("key").str.contains(".", literal=True))["key"]
+    return keys.value_counts().sort(["count", "key"], descending=[True, False])["key"].to_list()
+
+
+def _binned(metrics: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """The mean value in each bin of steps; a bin is named by its last step."""
+    if metrics.is_empty():
+        return metrics
+    distinct = metrics["step"].n_unique()
+    if distinct <= MOST_POINTS:
+        return metrics
+    highest = int(metrics["step"].max())  # type: ignore[arg-type]
+    width = -(-highest // MOST_POINTS)
+    bins = ((pl.col("step") + width - 1) // width * width).clip(0, highest).alias("step")
+    return metrics.with_columns(bins).group_by(*by, "step").agg(pl.col("value").mean()).sort(*by, "step")

@@ -1,0 +1,69 @@
+"""Drawing of the figures over models; the rules are those of `reports.figures.draw`."""
+
+import polars as pl
+
+from reports.figures.draw import COLOURS, HEIGHT, WIDTH, Spec, name, number, panels, tips, whole
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")
+
+
+def plane(data: pl.DataFrame) -> Spec:
+    """Alignment against uniformity; the lower left is better on both."""
+    names = data["label"].unique(maintain_order=True).to_list()
+    colours = [COLOURS[index % len(COLOURS)] for index in range(len(names))]
+    shapes = [SHAPES[index % len(SHAPES)] for index in range(len(names))]
+    place = {
+        "x": number("uniformity", "uniformity (lower is better)", scale={"zero": False, "padding": 40}),
+        "y": number("alignment", "alignment (lower is better)", scale={"zero": False, "padding": 25}),
+    }
+    marks = {
+        "color": name("label", legend=None, scale={"domain": names, "range": colours}),
+        "shape": name("label", legend=None, scale={"domain": names, "range": shapes}),
+        "tooltip": tips(["label"], alignment=".3f", uniformity=".3f", score=".2f"),
+    }
+    point = {"type": "point", "size": 110, "filled": True, "opacity": 1}
+    word = {"type": "text", "dy": -12, "limit": 220}
+    layers = [
+        {"mark": point, "encoding": {**place, **marks}},
+        {"mark": word, "encoding": {**place, "text": name("label")}},
+    ]
+    return whole(data, {"width": WIDTH, "height": HEIGHT, "layer": layers})
+
+
+def correlation(data: pl.DataFrame, *, order: list[str]) -> Spec:
+    """Rank correlation of every two tasks as colour and as number."""
+    size = 46 * data["a"].n_unique()
+    place = {
+        "x": name("a", None, sort=order, axis={"labelAngle": -40}),
+        "y": name("b", None, sort=order),
+    }
+    scale = {"scheme": "blueorange", "domain": [-1, 1], "reverse": True}
+    tooltip = tips(["a", "b"], correlation=".2f", models="")
+    dark = {"test": "abs(datum.correlation) > 0.75", "value": "white"}
+    text = {"text": number("correlation", format=".2f"), "color": {"condition": dark, "value": "black"}}
+    cells = {"color": number("correlation", "ρ", scale=scale), "tooltip": tooltip}
+    layers = [
+        {"mark": "rect", "encoding": {**place, **cells}},
+        {"mark": {"type": "text", "fontSize": 10}, "encoding": {**place, **text}},
+    ]
+    return whole(data, {"width": size, "height": size, "layer": layers})
+
+
+def similarities(data: pl.DataFrame) -> Spec:
+    """Distribution of cosine similarity in each range of gold scores, a panel for each `label`."""
+    ranges = data["gold"].unique().sort().to_list()
+    encoding = {
+        "x": number("similarity", "cosine similarity"),
+        "y": {**number("density"), "stack": None},
+        "color": {
+            "field": "gold",
+            "type": "ordinal",
+            "sort": ranges,
+            "title": "gold score",
+            "scale": {"scheme": "viridis"},
+            "legend": {"orient": "bottom"},
+        },
+        "tooltip": tips(["gold"], similarity=".2f", density=".2f", pairs=""),
+    }
+    mark = {"type": "area", "opacity": 0.3, "line": True, "interpolate": "monotone"}
+    return panels(data, "label", {"mark": mark, "encoding": encoding})

@@ -1,0 +1,73 @@
+"""The data of figures over models: geometry of their spaces, and how tasks go together."""
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+FEWEST_MODELS = 4
+
+
+def alignment_uniformity(scores: pl.LazyFrame, labels: dict[str, str]) -> pl.DataFrame:
+    """`label`, `variant`, `alignment`, `uniformity`, `score`: each row's mean over seeds, for every
+    variant that has both; `score` is its mean STS score. Lower is better on both axes."""
+    frame = scores.filter(pl.col("task") == "all", pl.col("value").is_not_null()).collect()
+    split = frame.with_columns(pl.col("metric").str.split_exact("/", 1).alias("parts")).unnest("parts")
+    wide = (
+        split.rename({"field_0": "kind", "field_1": "variant"})
+        .group_by("row", "variant", "kind")
+        .agg(pl.col("value").mean())
+        .pivot(on="kind", index=["row", "variant"], values="value")
+    )
+    if not {"alignment", "uniformity"} <= set(wide.columns):
+        return pl.DataFrame(schema={"label": pl.String, "variant": pl.String})
+    sts = pl.col("task").str.contains("^(STS|SICK)") & ~pl.col("task").str.contains("/", literal=True)
+    means = scores.filter(pl.col("metric") == "score", sts).group_by("row").agg(pl.col("value").mean().alias("score"))
+    return (
+        wide.drop_nulls(["alignment", "uniformity"])
+        .join(means.collect(), on="row", how="left")
+        .with_columns(pl.col("row").replace_strict(labels, return_dtype=pl.String).alias("label"))
+        .select("label", "variant", "alignment", "uniformity", "score")
+        .sort("variant", "label")
+    )
+
+
+def task_correlation(scores: pl.LazyFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
+    """`a`, `b`, `correlation`, `models`: Spearman's rank correlation between two tasks' scores over the
+    rows (means over seeds) that have both; empty below `FEWEST_MODELS` rows."""
+    wide = (
+        scores.filter(pl.col("metric") == "score", pl.col("task").is_in(tasks))
+        .group_by("row", "task")
+        .agg(pl.col("value").mean())
+        .collect()
+        .pivot(on="task", index="row", values="value")
+    )
+    present = [task for task in tasks if task in wide.columns]
+    rows = []
+    for a in present:
+        for b in present:
+            both = wide.select(pl.col(a).alias("a"), pl.col(b).alias("b")).drop_nulls()
+            if both.height < FEWEST_MODELS or both["a"].n_unique() < 2 or both["b"].n_unique() < 2:
+                continue
+            rows.append((a, b, float(stats.spearmanr(both["a"], both["b"]).statistic), both.height))
+    schema = {"a": pl.String, "b": pl.String, "correlation": pl.Float64, "models": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def similarity_by_gold(similarities: np.ndarray, gold: np.ndarray, *, bins: int = 5, points: int = 60) -> pl.DataFrame:
+    """`gold` (the bin's range, as text), `similarity`, `density`: how cosine similarities [n] of the
+    pairs are distributed in each of `bins` equal ranges of the gold score [n]."""
+    edges = np.linspace(gold.min(), gold.max(), bins + 1)
+    member = np.clip(np.digitize(gold, edges[1:-1]), 0, bins - 1)
+    grid = np.linspace(similarities.min(), similarities.max(), points + 1)
+    parts = []
+    for index in range(bins):
+        mine = similarities[member == index]
+        if len(mine) < 2:
+            continue
+        density, _ = np.histogram(mine, bins=grid, density=True)
+        parts.append(
+            pl.DataFrame({"similarity": (grid[:-1] + grid[1:]) / 2, "density": density}).with_columns(
+                pl.lit(f"{edges[index]:.1f} to {edges[index + 1]:.1f}").alias("gold"), pl.lit(len(mine)).alias("pairs")
+            )
+        )
+    return pl.concat(parts) if parts else pl.DataFrame()

@@ -1,0 +1,118 @@
+"""The data of a sweep's figures: what was tried, what it brought, and what it cost."""
+
+import math
+
+import numpy as np
+import polars as pl
+
+from reports.sweeps import Sweep
+
+MOST_LINES = 200
+MOST_POINTS = 1500
+
+
+def parallel_coordinates(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
+    """`trial`, `path`, `position` (0-1 along the path's axis, its logarithm where it was searched so),
+    `text`, `value`. Of more than `MOST_LINES` trials: the best half of that number, and of the others
+    every k-th, so that both the winners and the searched space are seen."""
+    done = trials.filter(pl.col("value").is_not_null()).sort("value", descending=sweep.highest)
+    if done.height > MOST_LINES:
+        best, others = done.head(MOST_LINES // 2), done.slice(MOST_LINES // 2)
+        done = pl.concat([best, others.gather_every(math.ceil(others.height / (MOST_LINES // 2)))])
+    parts = []
+    for path in sweep.searched:
+        position = pl.Series("position", _positions(done[path], logarithmic=path in sweep.logarithmic))
+        parts.append(
+            done.select(
+                "trial", "recipe", "value", pl.lit(path).alias("path"), pl.col(path).cast(pl.String).alias("text")
+            )
+            .with_columns(position)
+            .filter(pl.col("text").is_not_null())
+        )
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _positions(values: pl.Series, *, logarithmic: bool) -> np.ndarray:
+    """Each value's place between the least (0) and the greatest (1) of the column, float64."""
+    if values.dtype.is_numeric():
+        numbers = values.cast(pl.Float64).fill_null(math.nan).to_numpy().copy()
+        if logarithmic:
+            numbers[numbers <= 0] = math.nan
+            numbers = np.log(numbers)
+    else:
+        known = {text: index for index, text in enumerate(sorted(set(values.cast(pl.String).drop_nulls())))}
+        numbers = np.array([math.nan if text is None else known[str(text)] for text in values.cast(pl.String)], float)
+    if not np.isfinite(numbers).any():
+        return np.full(len(numbers), 0.5)
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
+    return (numbers - low) / (high - low) if high > low else np.where(np.isnan(numbers), math.nan, 0.5)
+
+
+def slices(sweep: Sweep, trials: pl.DataFrame, path: str) -> pl.DataFrame:
+    """`x`, `value`, `trial`, `state`, `count` for one searched path. More than `MOST_POINTS` trials are
+    binned: 40 bins of `x` (equally filled), 25 of `value`, `count` trials in each cell, no `trial`."""
+    done = trials.filter(pl.col("value").is_not_null(), pl.col(path).is_not_null())
+    if done.height <= MOST_POINTS or not done[path].dtype.is_numeric():
+        x = pl.col(path) if done[path].dtype.is_numeric() else pl.col(path).cast(pl.String)
+        return done.select(x.alias("x"), "value", "trial", "state", pl.lit(1).alias("count")).head(MOST_POINTS)
+    values = done["value"].to_numpy()
+    lowest, highest = float(np.quantile(values, 0.01)), float(values.max())
+    step = ((highest - lowest) / 25) or 1.0
+    return (
+        done.with_columns(
+            (pl.col(path).rank("ordinal") * 40 // (done.height + 1)).alias("bin"),
+            ((pl.col("value").clip(lowest, highest) - lowest) / step).floor().alias("level"),
+        )
+        .group_by("bin", "level")
+        .agg(pl.col(path).median().alias("x"), pl.col("value").median(), pl.len().alias("count"))
+        .with_columns(pl.lit(None, dtype=pl.Int64).alias("trial"), pl.lit("complete").alias("state"))
+        .sort("bin", "level")
+        .select("x", "value", "trial", "state", "count")
+    )
+
+
+def pareto_front(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
+    """`trial`, `cost`, `value`, `front`: complete trials by seconds spent and value; `front` marks those
+    that no other beats in both. Of a large sweep the dominated ones are thinned to `MOST_POINTS`."""
+    done = trials.filter(pl.col("value").is_not_null(), pl.col("state") == "complete").sort("seconds", "trial")
+    sign = 1.0 if sweep.highest else -1.0
+    values = sign * done["value"].to_numpy()
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(values)[:-1]]) if len(values) else values
+    marked = done.select("trial", "recipe", pl.col("seconds").alias("cost"), "value").with_columns(
+        pl.Series("front", values > best_before, dtype=pl.Boolean)
+    )
+    front, others = marked.filter("front"), marked.filter(~pl.col("front"))
+    if others.height > MOST_POINTS:
+        others = others.gather_every(math.ceil(others.height / MOST_POINTS))
+    return pl.concat([front, others])
+
+
+def expected_best(values: np.ndarray, *, highest: bool = True, points: int = 60) -> pl.DataFrame:
+    """`trials`, `expected`, `deviation`: mean and standard deviation of the best of n values drawn with
+    replacement from `values` [N] (Dodge et al. 2019, Show Your Work, equation 1), at up to `points`
+    values of n from 1 to N. NaN stands for a trial without a value: it counts as the worst."""
+    total = len(values)
+    if total == 0 or np.isnan(values).all():
+        return pl.DataFrame(schema={"trials": pl.Int64, "expected": pl.Float64, "deviation": pl.Float64})
+    signed = values if highest else -values
+    ordered = np.sort(np.where(np.isnan(signed), np.nanmin(signed), signed))
+    ns = np.unique(np.round(np.geomspace(1, total, points)).astype(int))
+    below = (np.arange(total + 1) / total)[None, :] ** ns[:, None]
+    chance = np.diff(below, axis=1)  # [n, N]: that the best of n is the i-th smallest
+    mean = chance @ ordered
+    variance = np.maximum(chance @ ordered**2 - mean**2, 0.0)
+    expected = mean if highest else -mean
+    return pl.DataFrame({"trials": ns, "expected": expected, "deviation": np.sqrt(variance)})
+
+
+def expected_best_by_recipe(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
+    """`expected_best` of each recipe of a sweep, in a column `recipe`; failed trials count."""
+    parts = []
+    for recipe in trials["recipe"].unique().sort():
+        mine = trials.filter(pl.col("recipe") == recipe)
+        values = mine["value"].cast(pl.Float64).fill_null(math.nan).to_numpy()
+        frame = expected_best(values, highest=sweep.highest)
+        parts.append(
+            frame.with_columns(pl.lit(recipe).alias("recipe"), (pl.col("trials") / mine.height).alias("share"))
+        )
+    return pl.concat(parts) if parts else pl.DataFrame()
