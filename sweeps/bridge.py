@@ -1,0 +1,98 @@
+"""Ray Tune's side of a sweep: its searcher and its scheduler, both thin, around one `Coordinator`.
+
+Tune's own bridge to Optuna has faults that a long search cannot live with: a NaN leaves its trial
+running for ever, a stopped trial counts as complete, a reopened study gets its start points twice,
+and experiments share a study by default. Here the study is the coordinator's, and Tune only carries
+tasks and reports.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from sweeps.coordinator import Coordinator
+from sweeps.records import TUNE_METRIC, Report
+from sweeps.trial import task_json
+
+
+class SweepSearch(OptunaSearch):
+    """Suggests the coordinator's tasks. Its state is the database: there is nothing to save."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        super().__init__(metric=TUNE_METRIC, mode="max")
+        self._coordinator = coordinator
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Metric and space are the specification's."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """A task, None while there is none, FINISHED when there will be none."""
+        task = self._coordinator.next_task(trial_id)
+        if task is not None:
+            return {"task": task_json(task)}
+        return Searcher.FINISHED if self._coordinator.finished else None
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """The scheduler has passed it on: Tune does not call this for a result that ends a trial."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial that Tune considers over but that has not said how it ended."""
+        self._coordinator.lost(trial_id, "its worker ended without a report")
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the database has it."""
+
+
+class SweepScheduler(FIFOScheduler):
+    """Passes reports to the coordinator, stops what it wants stopped, and ends silent trials."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        super().__init__()
+        self._coordinator = coordinator
+        self._timeout = coordinator.spec.resources.timeout_minutes * 60
+        self._heard: dict[str, float] = {}
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        self._heard[trial.trial_id] = time.monotonic()
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
+        self._heard[trial.trial_id] = time.monotonic()
+        stop = self._coordinator.hear(trial.trial_id, Report.load(result))
+        return self.STOP if stop else self.CONTINUE
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        self._coordinator.lost(trial.trial_id, _death(trial))
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Called in each round of Tune's loop, which makes it the place to look for silent trials."""
+        for trial in tune_controller.get_live_trials():
+            if trial.status == Trial.RUNNING:
+                self._end_if_silent(trial)
+            elif trial.status == Trial.PENDING:
+                self._heard[trial.trial_id] = time.monotonic()
+        return super().choose_trial_to_run(tune_controller)
+
+    def _end_if_silent(self, trial: Trial) -> None:
+        silent = time.monotonic() - self._heard[trial.trial_id]
+        actor = trial.temporary_state.ray_actor
+        if silent > self._timeout and actor is not None and trial.trial_id in self._coordinator.live:
+            self._coordinator.lost(trial.trial_id, f"hung: no sign of life for {silent / 60:.1f} minutes")
+            trial.max_failures = 0  # it would hang again
+            ray.kill(actor)
+
+
+def _death(trial: Trial) -> str:
+    """Why a worker's process ended, in one line."""
+    error = trial.get_pickled_error()
+    text = " ".join(str(error).split())
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "out of memory" in text.lower():
+        return f"out of memory: {text[:300]}"
+    return f"its worker died: {type(error).__name__}: {text[:300]}"

@@ -1,0 +1,147 @@
+"""Runs a sweep on Ray Tune, from its start or from wherever it was left."""
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dalr.errors import InputError
+from dalr.files import writable_folder
+from sweeps.coordinator import Coordinator
+from sweeps.loading import base_configs, database_url, save_spec
+from sweeps.outcome import SweepOutcome, write_outcome
+from sweeps.samplers import quiet_optuna
+from sweeps.spec import ResourceSpec, SweepSpec
+
+WORKER_DEATHS = 2
+"""How often a trial whose process dies (a lost node, a kill) is started again from its checkpoint."""
+
+
+def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False) -> SweepOutcome:
+    """Searches until the budget or the design ends, reruns the best, and writes the outcome to `out`.
+    The same call goes on with a sweep that was cut off, at whatever moment.
+
+    Raises:
+        InputError: `out` holds another sweep, or another process works on it.
+        NotEnoughResources: the cluster cannot run a single trial.
+    """
+    out = writable_folder(Path(out).absolute(), "--out")
+    quiet_optuna()
+    with sole_driver(out):
+        bases = base_configs(spec)
+        save_spec(spec, out)
+        storage = open_storage(database_url(spec, out))
+        coordinator = Coordinator(spec, bases, storage, str(out))
+        coordinator.changed = lambda: write_outcome(coordinator, out)
+        if not coordinator.finished_before():
+            _run_on_ray(coordinator, out, quiet=quiet)
+        return write_outcome(coordinator, out, final=True)
+
+
+def open_storage(url: str):  # type: ignore[no-untyped-def]
+    """Optuna's storage at a database URL.
+
+    Raises:
+        InputError: no such database, or its driver is not installed.
+    """
+    from optuna.storages import RDBStorage
+
+    try:
+        return RDBStorage(url)
+    except ImportError as error:
+        raise InputError(f"storage: {url.split(':')[0]} needs a database driver: {error}") from error
+    except Exception as error:  # SQLAlchemy's many: unreachable host, wrong password, not a database
+        raise InputError(f"storage: cannot open {url.split('@')[-1]}: {' '.join(str(error).split())[:200]}") from error
+
+
+@contextmanager
+def sole_driver(out: Path) -> Iterator[None]:
+    """Holds the sweep's folder: its database has one writer. The kernel frees the lock of a dead one."""
+    with (out / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"{out}: another `dalr sweep` works on this folder (process {file.read().strip()})"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many trials run at once, the GPUs of one worker, and what Tune reserves for each trial."""
+
+    concurrent: int
+    gpus: float
+    bundle: dict[str, float]
+
+
+def room_for(resources: ResourceSpec) -> Room:
+    """Checks the cluster before anything starts.
+
+    Raises:
+        NotEnoughResources: not even one trial fits.
+    """
+    from cluster.resources import bundles_on, check, cluster_nodes
+
+    nodes = cluster_nodes()
+    gpus = resources.gpus if resources.gpus is not None else min(1.0, sum(node.get("GPU", 0.0) for node in nodes))
+    worker = {"CPU": resources.cpus, **({"GPU": gpus} if gpus else {})}
+    check(worker, resources.workers, nodes=nodes)
+    limit = resources.concurrent or 10_000
+    most = sum(bundles_on(node, worker, limit * resources.workers) for node in nodes) // resources.workers
+    return Room(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else {})
+
+
+def _run_on_ray(coordinator: Coordinator, out: Path, *, quiet: bool) -> None:
+    from cluster.session import ray_session
+
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
+    with ray_session(quiet=quiet):
+        room = room_for(coordinator.spec.resources)
+        coordinator.concurrent, coordinator.gpus = room.concurrent, room.gpus
+        scratch = out / ".tune" / uuid.uuid4().hex[:8]
+        try:
+            _tune(coordinator, room, scratch, quiet=quiet)
+        finally:
+            shutil.rmtree(out / ".tune", ignore_errors=True)
+
+
+def _tune(coordinator: Coordinator, room: Room, scratch: Path, *, quiet: bool) -> None:
+    from ray import tune
+
+    from sweeps.bridge import SweepScheduler, SweepSearch
+    from sweeps.trial import trainable
+
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    nested = coordinator.spec.resources.workers > 1
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, tune.PlacementGroupFactory([room.bundle])),
+        tune_config=tune.TuneConfig(
+            search_alg=SweepSearch(coordinator),
+            scheduler=SweepScheduler(coordinator),
+            num_samples=-1,
+            reuse_actors=not nested,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=scratch.name,
+            storage_path=str(scratch.parent),
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            verbose=0,
+        ),
+    )
+    began = time.monotonic()
+    tuner.fit()
+    logging.getLogger(__name__).debug("tune ended after %.1f s", time.monotonic() - began)
