@@ -29,9 +29,10 @@ def train(
     Example: dalr train dalr data.root=data train.batch_size=256 --workers 4 --out runs/dalr-1
     """
     from dalr.files import writable_folder
+    from dalr.inputs import check_inputs
     from dalr.overrides import parse_override, with_absolute_paths, with_overrides
     from dalr.recipes import load_recipe
-    from dalr.run_folder import RunFolder, check_inputs
+    from dalr.run_folder import RunFolder
 
     changes = dict(parse_override(text) for text in overrides or [])
     config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
@@ -44,11 +45,13 @@ def train(
 
         outcome = train_here(config, out, reporters=[ProgressReporter(quiet=quiet)], recipe=recipe, quiet=quiet)
     else:
+        from cluster.resources import preflight
         from cluster.session import ray_session
         from cluster.train import Workers, default_gpus, train_on_ray
 
         with ray_session(address, quiet=quiet):
             asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
+            preflight(config, asked.resources, asked.count)
             outcome = train_on_ray(config, out, workers=asked, recipe=recipe, quiet=quiet)
     if not outcome.finished:
         typer.echo(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues", err=True)

@@ -109,7 +109,56 @@ def quickstart(
 
     Example: dalr quickstart --out quickstart
     """
-    raise NotImplementedError
+    from cluster.session import ray_session
+    from cluster.train import Workers, train_on_ray
+    from dalr.data.features import prepare_features
+    from dalr.files import writable_folder
+    from dalr.inputs import check_inputs
+    from dalr.overrides import read_config, with_absolute_paths, with_overrides
+    from dalr.recipes import load_recipe
+    from sweeps.loading import parse_spec
+    from sweeps.run import run_sweep
+
+    def say(text: str) -> None:
+        if not quiet:
+            typer.echo(text)
+
+    writable_folder(out, "--out")
+    overrides = {"data.root": str(out / "data")}
+    config = with_absolute_paths(with_overrides(load_recipe("quickstart"), overrides))
+    say(f"1/5  data: drawing scenes, writing captions and tasks in {out / 'data'}")
+    check_inputs(config)
+    say("2/5  features: the image teacher's and the text teacher's, once")
+    prepare_features(config, quiet=quiet)
+    with ray_session(quiet=True):
+        say("3/5  sweep: three points with Ray Tune and Optuna")
+        best = run_sweep(
+            parse_spec({**_QUICK_SWEEP, "overrides": {**overrides, "train.steps": 20}}), out / "sweep", quiet=quiet
+        )
+        if best.best_config is None:
+            raise InputError(f"no trial of {out / 'sweep'} finished; dalr sweep status {out / 'sweep'} says why")
+        say("4/5  training: the best point on Ray Train, then all tasks")
+        winner = with_overrides(read_config(best.best_config), {"train.steps": config.train.steps})
+        trained = train_on_ray(winner, out / "runs" / "dalr", workers=Workers(1), recipe="quickstart", quiet=quiet)
+    if not trained.finished:
+        say(f"stopped after step {trained.steps} ({trained.reason}); the same command continues")
+        raise typer.Exit(1)
+    say("5/5  report: tables beside the published ones")
+    report = _load(COMMANDS["report"].target)
+    report([out / "runs"], out / "report", quiet=quiet)
+
+
+_QUICK_SWEEP: dict[str, Any] = {
+    "recipe": "quickstart",
+    "space": {
+        "optim.learning_rate": {"log": [1.0e-4, 1.0e-3]},
+        "objective.intra_modal": {"uniform": [0.05, 1.0]},
+    },
+    "sampler": {"name": "tpe", "seed": 0},
+    "scheduler": {"name": "none"},
+    "budget": {"trials": 3},
+    "seeds": {"per_trial": 1, "final": 0},
+}
 
 
 if __name__ == "__main__":

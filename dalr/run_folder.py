@@ -12,7 +12,7 @@ import yaml
 from dalr.checkpoint import describe_difference, steps_saved
 from dalr.config import RunConfig
 from dalr.errors import InputError
-from dalr.files import existing_file, writable_folder, write_json, write_text
+from dalr.files import writable_folder, write_json, write_text
 from dalr.overrides import to_yaml
 from dalr.provenance import code_version, machine, package_versions
 
@@ -113,37 +113,3 @@ def _complete_lines(path: Path) -> list[str]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return lines if not lines or lines[-1].endswith("\n") else lines[:-1]  # a kill can cut the last line
-
-
-def check_inputs(config: RunConfig) -> None:
-    """Looks for every file and folder that the config names, before anything starts or is written.
-
-    Raises:
-        InputError: one is missing or empty; the message names its key.
-    """
-    from dalr.model.loading import model_path
-
-    data = config.data
-    files = (
-        {"data.text": data.text, "data.captions": data.captions}
-        if data.pair_every != 1
-        else {"data.captions": data.captions}
-    )
-    files |= {
-        "data.image_features": data.image_features,
-        "data.image_ids": data.image_ids,
-        "data.caption_features": data.caption_features,
-    }
-    for key, value in files.items():
-        if value is not None and not Path(value).is_dir():
-            existing_file(value, key)
-    if config.evaluation.data is not None and not Path(config.evaluation.data).is_dir():
-        raise InputError(f"evaluation.data: no such folder: {config.evaluation.data}")
-    for key, name in (
-        ("model.student", config.model.student),
-        *((f"teachers.text.{i}.model", t.model) for i, t in enumerate(config.teachers.text)),
-    ):
-        try:
-            model_path(name)
-        except InputError as error:
-            raise InputError(f"{key}: {error}") from error

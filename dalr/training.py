@@ -37,6 +37,7 @@ from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder
 from dalr.files import written_aside
 from dalr.gradients import compute_gradients, on_device, seed_step
+from dalr.inputs import check_inputs
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student, export, make_student
 from dalr.optim import learning_rate_at, make_optimizer, set_learning_rate
@@ -68,6 +69,7 @@ def train(
     """
     folder = RunFolder(Path(out))
     _first(lambda: folder.check(config))
+    _first(lambda: check_inputs(config))
     # Worker 0 fills the feature store that all then read; its bad input is everyone's.
     _first(lambda: prepare_features(config, quiet=quiet))
     run = _Run.start(config, folder, device or _default_device())

@@ -1,0 +1,104 @@
+"""Training on real Ray processes: workers equal one process, a lost worker costs nothing, errors arrive."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from dalr.config import RunConfig
+from dalr.errors import InputError
+from dalr.overrides import with_overrides
+from dalr.training import train
+from tests.small_run import small_config, write_corpora
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    from cluster.session import ray_session
+
+    with ray_session(cpus=2, quiet=True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> RunConfig:
+    folder = tmp_path_factory.mktemp("corpora")
+    write_corpora(folder, np.random.default_rng(0))
+    # 10 steps with dropout 0; batch 9 does not divide by 2 and 80 sentences leave a last batch of 8.
+    return small_config(folder, tiny_bert, train__steps=10, train__batch_size=9, train__eval_every=5)
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_workers_train_as_one_and_as_the_plain_loop(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
+    from cluster.train import Workers, train_on_ray
+
+    train(small, tmp_path / "plain", quiet=True)
+    for count in (1, 2):
+        outcome = train_on_ray(small, tmp_path / str(count), workers=Workers(count), quiet=True)
+        assert outcome.finished
+    assert losses(tmp_path / "1") == losses(tmp_path / "plain")
+    np.testing.assert_allclose(losses(tmp_path / "2"), losses(tmp_path / "1"), rtol=1e-5)
+    assert (tmp_path / "2" / "model" / "model.safetensors").is_file()
+
+
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
+    from cluster.train import Workers, train_on_ray
+
+    longer = with_overrides(small, {"train.steps": 60, "train.eval_every": 10, "model.dropout": 0.1})
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(longer, whole, quiet=True)
+    killer = threading.Thread(target=kill_worker_at, args=(broken, 25), daemon=True)
+    killer.start()
+    outcome = train_on_ray(longer, broken, workers=Workers(1), quiet=True)
+    killer.join(5)
+    assert outcome.finished
+    attempts = json.loads((broken / "provenance.json").read_text())["attempts"]
+    assert len(attempts) == 2, "the worker was not killed in time"
+    assert attempts[1]["start_step"] > 0
+    assert losses(broken) == losses(whole)
+    one, other = (load_file(out / "checkpoints" / "step-000060" / "student.safetensors") for out in (whole, broken))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def kill_worker_at(out: Path, step: int) -> None:
+    """SIGKILLs the process that writes the run's metrics once they have come to `step`."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        log = out / "metrics.jsonl"
+        if log.is_file() and len(log.read_text().splitlines()) >= step:
+            for process in Path("/proc").iterdir():
+                if process.name.isdigit() and int(process.name) != os.getpid() and has_open(process, log):
+                    os.kill(int(process.name), signal.SIGKILL)
+            return
+        time.sleep(0.002)
+
+
+def has_open(process: Path, path: Path) -> bool:
+    try:
+        return any(link.resolve() == path for link in (process / "fd").iterdir())
+    except OSError:
+        return False  # the process ended, or is another user's
+
+
+def test_bad_input_met_by_a_worker_arrives_as_one_line(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
+    from cluster.train import Workers, train_on_ray
+
+    captions = tmp_path / "captions.csv"
+    captions.write_text("image,caption\nnowhere.jpg,a man plays\n")
+    broken = with_overrides(small, {"data.captions": str(captions)})
+    with pytest.raises(InputError, match=r"nowhere\.jpg") as caught:
+        train_on_ray(broken, tmp_path / "run", workers=Workers(1), quiet=True)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "config.yaml").exists()
