@@ -2,48 +2,104 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from dalr.__main__ import COMMANDS, DATA_COMMANDS
+from dalr.__main__ import COMMANDS, DATA_COMMANDS, main
 
 
-def dalr(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "dalr", *words], capture_output=True, text=True, cwd=cwd, timeout=300)
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
 
 
-def test_the_help_page_lists_every_command() -> None:
-    done = dalr("--help")
-    assert done.returncode == 0
+Dalr = Callable[..., Said]
+
+
+@pytest.fixture
+def dalr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dalr:
+    """Runs the command line in this process."""
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["dalr", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Said(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def test_python_m_dalr_is_the_same_command(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "dalr", "train", "simsce", "--out", "run"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("dalr: unknown recipe 'simsce'; did you mean simcse?")
+
+
+def test_the_help_page_lists_every_command(dalr: Dalr) -> None:
+    said = dalr("--help")
+    assert said.code == 0
     for name, entry in COMMANDS.items():
-        assert name in done.stdout
-        assert entry.help.split()[0] in done.stdout
+        assert name in said.out
+        assert entry.help.split()[0] in said.out
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)])
-def test_every_command_has_help_with_an_example(name: str) -> None:
-    done = dalr(*name.split(), "--help")
-    assert done.returncode == 0, done.stderr
-    assert "Example" in done.stdout
-    assert "--quiet" in done.stdout
+def test_every_command_has_help_with_an_example(name: str, dalr: Dalr) -> None:
+    said = dalr(*name.split(), "--help")
+    assert said.code == 0, said.err
+    assert "Example" in said.out
+    assert "--quiet" in said.out
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with one of each thing that a command may be given by mistake."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "a-file").write_text("not a folder\n")
+    (tmp_path / "captions.csv").write_text("image,caption\n1.jpg,a man plays\n")
+    model = tmp_path / "weightless"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "bert"}')
+    return tmp_path
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["train", "dalr", "objective.temprature=1", "--out", "run"], "did you mean objective.temperature"),
-        (["train", "dalr", "objective.temperature=-1", "--out", "run"], "objective.temperature"),
-        (["train", "simsce", "--out", "run"], "did you mean simcse"),
-        (["train", "dalr", "--workers", "0", "--out", "run"], "--workers"),
-        (["train", "dalr", "data.text=nowhere.txt", "--out", "run"], "no such file"),
-        (["train", "dalr"], "--out"),
-        (["trian"], "No such command"),
+        ("train dalr objective.temprature=1 --out run", "did you mean objective.temperature"),
+        ("train dalr objective.temperature=-1 --out run", ">= 0.001"),
+        ("train simsce --out run", "did you mean simcse"),
+        ("train dalr --workers 0 --out run", "--workers"),
+        ("train simcse data.text=nowhere.txt --out run", "data.text: no such file"),
+        ("train simcse data.text=empty.txt --out run", "data.text: the file is empty"),
+        ("train simcse model.student=weightless SENTENCES --out run", "weights"),
+        ("train simcse model.student=/nowhere SENTENCES --out run", "no such folder"),
+        ("train simcse model.student=TINY SENTENCES --out a-file/run", "cannot write"),
+        ("train dalr", "--out"),
+        ("trian", "No such command"),
+        ("features simsce", "did you mean simcse"),
+        ("evaluate weightless --data . --out r.json", "weights"),
+        ("evaluate /nowhere --data . --out r.json", "no such folder"),
+        ("encode weightless", "weights"),
+        ("report nowhere --out report", "nowhere"),
+        ("sweep nowhere.yaml --out sweep", "nowhere.yaml"),
+        ("data check nowhere", "nowhere"),
+        ("data fetch wikipedia --out data", "wikipedia"),
     ],
-)
-def test_bad_input_is_one_line_and_exit_code_2(words: list[str], expected: str, tmp_path: Path) -> None:
-    done = dalr(*words, cwd=tmp_path)
-    assert done.returncode == 2
-    assert expected in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert list(tmp_path.iterdir()) == []
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_code_2(
+    words: str, expected: str, dalr: Dalr, broken: Path, tiny_bert: Path
+) -> None:
+    before = sorted(broken.rglob("*"))
+    only_sentences = "data.pair_every=null data.text=a-file evaluation.data=null"
+    said = dalr(*words.replace("TINY", str(tiny_bert)).replace("SENTENCES", only_sentences).split())
+    assert said.code == 2, said.err
+    assert expected in said.err
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    assert sorted(broken.rglob("*")) == before
