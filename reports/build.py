@@ -1,29 +1,36 @@
-"""From folders to a report: load, name, tabulate; and write it all down."""
+"""From folders to a report: load, name, tabulate, compare, and work out the figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dalr.errors import InputError
-from dalr.files import writable_folder, write_text, written_aside
+from reports.ablation import ablation
+from reports.discover import Problem
+from reports.examples import Examples
+from reports.figures.collect import Figure, figures
 from reports.labels import labels
+from reports.leaderboard import equal_budget, leaderboard
 from reports.load import Loaded, load
-from reports.tables import Averaging, Table, task_table
-from reports.writers.data import cell_frame, comma_separated
-from reports.writers.html import table_document
-from reports.writers.latex import latex
-from reports.writers.markdown import markdown
+from reports.significance import ExampleTest, with_marks
+from reports.sweeps import Sweep, read_sweep, trials
+from reports.tables import AVERAGE, Averaging, Table, task_table
+from reports.verdict import Verdict, verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a report's reader may choose."""
+    """What a report's reader may choose: names of rows, the row that others are tested against and
+    ablated from, how averages are made, and whether there are figures."""
 
-    names: dict[str, str]
+    names: dict[str, str] = field(default_factory=dict)
+    baseline: str | None = None
     average: Averaging = "unrounded"
+    with_figures: bool = True
 
     @staticmethod
-    def checked(*, names: Sequence[str], average: str) -> "Options":
+    def checked(*, names: Sequence[str], baseline: str | None, average: str, with_figures: bool) -> "Options":
         """Options from the command line's words.
 
         Raises:
@@ -35,26 +42,29 @@ class Options:
             if not separator or not key or not label:
                 raise InputError(f"--name {text}: expected KEY=LABEL, for example dalr=DALR")
             parsed[key] = label
-        if average == "unrounded":
-            return Options(names=parsed, average="unrounded")
-        if average == "mean-of-rounded":
-            return Options(names=parsed, average="mean-of-rounded")
-        raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
+        if average not in ("unrounded", "mean-of-rounded"):
+            raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
+        kind: Averaging = "unrounded" if average == "unrounded" else "mean-of-rounded"
+        return Options(names=parsed, baseline=baseline, average=kind, with_figures=with_figures)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values, from which `Options(**values)` makes the same options."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All tables of a report and what they are made from."""
+    """Everything that a report says, worked out but not yet written."""
 
+    places: tuple[Path, ...]
+    options: Options
     loaded: Loaded
     labels: dict[str, str]
+    sweeps: tuple[Sweep, ...]
     tables: tuple[Table, ...]
-
-    def summary(self, out: Path) -> str:
-        """A few lines for the terminal: what was read, what could not be, where the report is."""
-        lines = [f"{len(self.loaded.sources)} results, {len(self.labels)} rows: {out / 'report.md'}"]
-        lines += [f"not used as it is: {problem.path}: {problem.message}" for problem in self.loaded.problems]
-        return "\n".join(lines)
+    verdicts: tuple[Verdict, ...]
+    figures: tuple[Figure, ...]
+    problems: tuple[Problem, ...]
 
 
 def build(places: Sequence[Path], options: Options, *, quiet: bool = True) -> Report:
@@ -65,20 +75,70 @@ def build(places: Sequence[Path], options: Options, *, quiet: bool = True) -> Re
     """
     loaded = load(places, quiet=quiet)
     named = labels(loaded.sources.values(), options.names)
-    tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
-    return Report(loaded=loaded, labels=named, tables=tuple(table for table in tables if table.measured))
+    sweeps, damaged = _sweeps(loaded)
+    examples = Examples(loaded)
+    test = examples.p_value
+    score_tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
+    score_tables = [table for table in score_tables if table.measured]
+    answers = [verdict for table in score_tables for verdict in verdicts(table, test)]
+    tables = _compared(score_tables, options.baseline, loaded, test)
+    comparison = equal_budget(sweeps)
+    tables += [comparison] if comparison else []
+    tables += [leaderboard(sweep, trials(sweep)) for sweep in sweeps]
+    if not tables:
+        raise InputError(_nothing(loaded, damaged))
+    drawn = figures(loaded, named, sweeps, _best_first(score_tables), examples) if options.with_figures else []
+    return Report(
+        places=tuple(places),
+        options=options,
+        loaded=loaded,
+        labels=named,
+        sweeps=tuple(sweeps),
+        tables=tuple(tables),
+        verdicts=tuple(answers),
+        figures=tuple(drawn),
+        problems=(*loaded.problems, *damaged, *examples.problems),
+    )
 
 
-def write(report: Report, out: Path) -> None:
-    """Writes every form of every table under `out`, each file aside and renamed."""
-    folder = writable_folder(out, "report") / "tables"
-    for table in report.tables:
-        write_text(folder / f"{table.name}.md", markdown(table))
-        write_text(folder / f"{table.name}.tex", latex(table))
-        write_text(folder / f"{table.name}.csv", comma_separated(table))
-        write_text(folder / f"{table.name}.html", table_document(table))
-        with written_aside(folder / f"{table.name}.parquet") as aside:
-            cell_frame(table).write_parquet(aside)
-    with written_aside(out / "scores.parquet") as aside:
-        report.loaded.scores.collect().write_parquet(aside)
-    write_text(out / "report.md", "# Report\n\n" + "\n".join(markdown(table) for table in report.tables))
+def _sweeps(loaded: Loaded) -> tuple[list[Sweep], list[Problem]]:
+    read, damaged = [], []
+    for folder in loaded.sweeps:
+        name = loaded.names.of(folder)
+        try:
+            read.append(read_sweep(folder, name))
+        except InputError as error:
+            damaged.append(Problem(path=name, message=str(error)))
+    return read, damaged
+
+
+def _compared(tables: Sequence[Table], baseline: str | None, loaded: Loaded, test: ExampleTest) -> list[Table]:
+    """The tables with marks against `baseline` where they have that row, and its ablations."""
+    if baseline is None:
+        return list(tables)
+    if not any(row.label == baseline for table in tables for row in table.measured):
+        known = ", ".join(dict.fromkeys(row.label for table in tables for row in table.measured))
+        raise InputError(f"--baseline {baseline}: no measured row has that name (rows: {known})")
+    made = []
+    for table in tables:
+        if all(row.label != baseline for row in table.measured):
+            made.append(replace(table, notes=(f"{baseline} has no scores here; no marks.", *table.notes)))
+            continue
+        marked, _ = with_marks(table, baseline, test)
+        made.append(marked)
+        differences = ablation(marked, baseline, loaded.sources.values())
+        made += [differences] if differences else []
+    return made
+
+
+def _best_first(tables: Sequence[Table]) -> list[str]:
+    rows = [row for table in tables for row in table.measured]
+    rows.sort(key=lambda row: row.cells[AVERAGE].value or float("-inf"), reverse=True)
+    return list(dict.fromkeys(row.label for row in rows))
+
+
+def _nothing(loaded: Loaded, damaged: Sequence[Problem]) -> str:
+    problems = [*loaded.problems, *damaged]
+    first = f": {problems[0].path}: {problems[0].message}" if problems else ""
+    found = f"{len(loaded.runs)} runs without results, {len(problems)} unusable files"
+    return f"report: no scores to report; found {found}{first}"

@@ -6,17 +6,21 @@ from typing import Annotated
 import typer
 
 Dirs = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="DIR…", help="Folders of runs, sweeps or results; or single result files.", show_default=False
-    ),
+    list[Path] | None,
+    typer.Argument(metavar="DIR…", help="Folders of runs, sweeps or results, or result files; --check needs none."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="The report's folder.", show_default=False)]
 
 
 def report(
-    dirs: Dirs,
-    out: Out,
+    dirs: Dirs = None,
+    out: Annotated[Path, typer.Option("--out", help="The report's folder.")] = Path("report"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Make the report in --out again from its sources; exit 1 if it differs.")
+    ] = False,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Tables and page only.")] = False,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="ROW", help="Test and ablate the other rows against this one.")
+    ] = None,
     name: Annotated[
         list[str] | None,
         typer.Option("--name", metavar="KEY=LABEL", help="Call a row LABEL; KEY is its fingerprint, model or name."),
@@ -26,14 +30,41 @@ def report(
     ] = "unrounded",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Makes tables (Markdown, LaTeX, CSV, HTML, Parquet) of all results under DIR….
+    """Make tables, figures and one page of all runs, sweeps and results under DIR….
 
-    Example: dalr report runs/ results/ --out report
+    A row is called by its recipe and the settings in which that recipe's rows differ; the seeds of
+    one setting are one row, mean ± deviation.
+
+    Example: dalr report runs/ sweeps/ --out report --baseline simcse
     """
-    from reports.build import Options, build, write
+    from dalr.errors import InputError
 
-    options = Options.checked(names=name or [], average=average)
+    if check:
+        return _check(out, quiet)
+    if not dirs:
+        raise InputError("report: no folder given; for example: dalr report runs/ --out report")
+    from reports.build import Options, build
+    from reports.write import write
+
+    options = Options.checked(names=name or [], baseline=baseline, average=average, with_figures=not no_figures)
     made = build(dirs, options, quiet=quiet)
-    write(made, out)
+    write(made, out, quiet=quiet)
+    for problem in made.problems:
+        typer.echo(f"not used as it is: {problem.path}: {problem.message}", err=True)
     if not quiet:
-        typer.echo(made.summary(out))
+        for verdict in made.verdicts:
+            typer.echo(f"{verdict.headline} {verdict.badge}")
+        typer.echo(f"{out / 'index.html'}")
+    return None
+
+
+def _check(out: Path, quiet: bool) -> None:
+    from reports.check import check as differences
+
+    found = differences(out, quiet=quiet)
+    for line in found:
+        typer.echo(line, err=True)
+    if found:
+        raise typer.Exit(1)
+    if not quiet:
+        typer.echo(f"{out}: everything agrees with its sources")

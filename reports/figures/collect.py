@@ -7,9 +7,10 @@ from typing import Any
 import polars as pl
 
 from dalr.results import GROUPS
+from reports.examples import Examples
 from reports.figures import draw, draw_models
 from reports.figures.curves import evaluation_keys, learning_curves, read_metrics, term_contributions, term_factors
-from reports.figures.models import alignment_uniformity, task_correlation
+from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
 from reports.figures.search import expected_best_by_recipe, parallel_coordinates, pareto_front, slices
 from reports.importance import importance
 from reports.leaderboard import slug
@@ -18,6 +19,7 @@ from reports.sweeps import Sweep, trials
 
 MOST_CURVES = len(draw.COLOURS)
 MOST_SLICES = 8
+MOST_DENSITIES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,16 @@ class Figure:
 
 
 def figures(
-    loaded: Loaded, labels: Mapping[str, str], sweeps: Sequence[Sweep], best_first: Sequence[str]
+    loaded: Loaded,
+    labels: Mapping[str, str],
+    sweeps: Sequence[Sweep],
+    best_first: Sequence[str],
+    examples: Examples,
 ) -> list[Figure]:
     """The figures of a report. `best_first` are row labels, best first: where a figure has room for
     fewer models than there are, it shows the first of them and says so."""
     made = [*_curve_figures(loaded, labels, best_first), *_model_figures(loaded, labels)]
+    made += _similarity_figure(loaded, labels, best_first, examples)
     for sweep in sweeps:
         made += _sweep_figures(sweep)
     return made
@@ -96,6 +103,27 @@ def _model_figures(loaded: Loaded, labels: Mapping[str, str]) -> Iterator[Figure
         caption = "Spearman's rank correlation of the models' scores between two tasks, over the models that have both."
         chart = draw_models.correlation(correlation, order=list(tasks))
         yield _figure("task-correlation", "How tasks go together", caption, chart)
+
+
+def _similarity_figure(
+    loaded: Loaded, labels: Mapping[str, str], best_first: Sequence[str], examples: Examples
+) -> Iterator[Figure]:
+    """The first STS-B result of each of the best models that kept its similarities."""
+    task = "STSBenchmark"
+    firsts: dict[str, Source] = {}
+    for source in loaded.sources.values():
+        if task in source.result.tasks:
+            firsts.setdefault(labels[source.row], source)
+    parts = []
+    for label in [label for label in best_first if label in firsts][:MOST_DENSITIES]:
+        details = examples.details(firsts[label], task)
+        if details is not None and details.similarities is not None and details.gold is not None:
+            data = similarity_by_gold(details.similarities, details.gold)
+            parts.append(data.with_columns(pl.lit(label).alias("label")))
+    if parts:
+        caption = f"Cosine similarity of the pairs of {task}, by their gold score; ranges that lie apart rank well."
+        chart = draw_models.similarities(pl.concat(parts))
+        yield _figure("similarities", "Similarity by gold score", caption, chart)
 
 
 def _sweep_figures(sweep: Sweep) -> Iterator[Figure]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 Spec = dict[str, Any]
 
@@ -20,7 +21,14 @@ NO_ZERO: Spec = {"zero": False}
 
 def whole(data: pl.DataFrame, body: Spec) -> Spec:
     """A specification that holds the frame's rows itself, in their order."""
-    return {"$schema": SCHEMA, "data": {"values": data.to_dicts()}, **body}
+    return {"$schema": SCHEMA, "data": {"values": rows_of(data)}, **body}
+
+
+def rows_of(data: pl.DataFrame) -> list[Spec]:
+    """The rows in plain values, rounded to 7 digits, with null where a number is not finite."""
+    numbers = cs.float()
+    finite = data.with_columns(pl.when(numbers.is_finite()).then(numbers.round_sig_figs(7)))
+    return finite.to_dicts()
 
 
 def number(field: str, title: str | None = None, **more: Any) -> Spec:
@@ -151,7 +159,7 @@ def slice_plots(parts: dict[str, pl.DataFrame], *, value: str, logarithmic: set[
         }
         mark = {"type": "circle", "opacity": 0.65, "color": COLOURS[0]}
         size = {"width": WIDTH // 2 - 50, "height": HEIGHT // 2}
-        plots.append({"data": {"values": data.to_dicts()}, "mark": mark, "encoding": encoding, **size})
+        plots.append({"data": {"values": rows_of(data)}, "mark": mark, "encoding": encoding, **size})
     return {"$schema": SCHEMA, "concat": plots, "columns": 2}
 
 

@@ -1,0 +1,129 @@
+"""Checking a report: everything is made again from its sources, and what differs is named."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dalr.errors import InputError
+from dalr.files import sha256_of
+from reports.build import Options, Report, build
+from reports.runs import read_json
+from reports.write import RECORD, RECORD_SCHEMA, cells, texts
+from reports.writers.data import cell_frame
+
+
+def check(out: Path, *, quiet: bool = True) -> list[str]:
+    """One line for everything in the report under `out` that its sources do not bear out; empty where
+    all agrees.
+
+    Raises:
+        InputError: there is no report, or its sources are gone.
+    """
+    record = _record(out)
+    places = [Path(os.path.normpath(out.absolute() / place)) for place in record["places"]]
+    report = build(places, Options(**record["options"]), quiet=quiet)
+    found = [*_changed_sources(record, report)]
+    differing = set()
+    for line, table in _changed_cells(record, report):
+        found.append(line)
+        differing.add(table)
+    found += _changed_files(report, out, differing)
+    return found
+
+
+def _record(out: Path) -> dict[str, Any]:
+    if not (out / RECORD).is_file():
+        raise InputError(f"report --check: no report in {out}: it has no {RECORD}")
+    record = read_json(out / RECORD)
+    if record.get("schema") != RECORD_SCHEMA:
+        raise InputError(f"{out / RECORD}: schema {record.get('schema')}; this version checks {RECORD_SCHEMA}")
+    try:
+        Options(**record["options"])
+        return {key: record[key] for key in ("places", "options", "sources", "tables")}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{out / RECORD}: damaged: {error}; make the report again") from error
+
+
+def _changed_sources(record: dict[str, Any], report: Report) -> Iterator[str]:
+    now = report.loaded.sources
+    problems = {problem.path: problem.message for problem in report.problems}
+    for name, checksum in record["sources"].items():
+        if name not in now:
+            yield f"{name}: used by the report, {problems.get(name, 'and gone')}"
+        elif sha256_of(now[name].path) != checksum:
+            yield f"{name}: changed since the report was made"
+    for name in now:
+        if name not in record["sources"]:
+            yield f"{name}: not in the report, which was made before it"
+
+
+def _changed_cells(record: dict[str, Any], report: Report) -> Iterator[tuple[str, str]]:
+    now = {table.name: {_place(cell): cell for cell in cells(table)} for table in report.tables}
+    for table in sorted(set(now) | set(record["tables"])):
+        before = {_place(cell): cell for cell in record["tables"].get(table, [])}
+        after = now.get(table, {})
+        for place in dict.fromkeys([*before, *after]):
+            line = _difference(before.get(place), after.get(place))
+            if line is not None:
+                yield f"table {table}: {place[1]}, {place[2]}: {line}", table
+
+
+def _difference(old: dict[str, Any] | None, new: dict[str, Any] | None) -> str | None:
+    if old is None or new is None:
+        return "not in the report" if old is None else "no longer there"
+    if _shown(old) == _shown(new):
+        return None
+    whence = f" (from {', '.join(new['sources'])})" if new["sources"] else ""
+    return f"the report says {_words(old)}, its sources {_words(new)}{whence}"
+
+
+def _place(cell: dict[str, Any]) -> tuple[str, str, str]:
+    return cell["block"], cell["row"], cell["column"]
+
+
+def _shown(cell: dict[str, Any]) -> tuple[Any, ...]:
+    value = cell["value"]
+    return None if value is None else round(value, 9), cell["text"], cell["deviation"], cell["marks"]
+
+
+def _words(cell: dict[str, Any]) -> str:
+    text = cell["text"] + (f" ± {cell['deviation']}" if cell["deviation"] else "") + cell["marks"]
+    return text if cell["value"] is None else f"{text} ({cell['value']:.6f})"
+
+
+def _changed_files(report: Report, out: Path, differing: set[str]) -> Iterator[str]:
+    """Files that do not hold what the record and the sources agree on: they were edited or are missing."""
+    explained = bool(differing)
+    for name, text in texts(report, out).items():
+        path = out / name
+        if not path.is_file():
+            yield f"{name}: missing"
+        elif path.read_text(encoding="utf-8") != text and not (explained and _follows(name, differing)):
+            yield f"{name}: does not hold what its sources give"
+    for table in report.tables:
+        path = out / "tables" / f"{table.name}.parquet"
+        if table.name in differing:
+            continue
+        if not path.is_file():
+            yield f"tables/{path.name}: missing"
+        elif not _same_frame(path, cell_frame(table)):
+            yield f"tables/{path.name}: does not hold what its sources give"
+    for figure in report.figures:
+        for ending in ("svg", "pdf", "png"):
+            if not (out / "figures" / f"{figure.name}.{ending}").is_file():
+                yield f"figures/{figure.name}.{ending}: missing"
+
+
+def _follows(name: str, differing: set[str]) -> bool:
+    """Whether a file differs because a table does that is already named."""
+    return name in ("report.md", "index.html") or any(name.startswith(f"tables/{table}.") for table in differing)
+
+
+def _same_frame(path: Path, expected: pl.DataFrame) -> bool:
+    try:
+        return pl.read_parquet(path).equals(expected)
+    except (pl.exceptions.PolarsError, OSError):
+        return False

@@ -1,0 +1,100 @@
+"""Paired permutation tests over examples, for means over seeds and over tasks, in matrix products.
+
+If two models do not differ, an example's outcomes may be swapped between them. One swap moves the
+outcomes of all seeds of that example, and the statistic is the difference of the mean scores over
+seeds, so that what is tested is the number that the table shows. For STS the outcomes are ranks, as
+in `dalr.statistics.compare_similarities`; they are not ranked anew after a swap, which makes every
+moment of the swapped ranks linear in the swaps and thousands of permutations cheap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+PERMUTATIONS = 5000
+BLOCK = 1 << 23  # numbers in one block of swaps: 32 MB in float32
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """A difference in points as observed, and as it comes out under each of R permutations [R]."""
+
+    observed: float
+    permuted: np.ndarray
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, the observed arrangement counted as one of the permutations."""
+        # A permutation that ties with the observed one up to rounding counts as as extreme.
+        extreme = np.abs(self.permuted) >= abs(self.observed) * (1 - 1e-6) - 1e-12
+        return float((1 + extreme.sum()) / (1 + len(self.permuted)))
+
+
+def permuted_spearman(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], gold: np.ndarray, *, seed: int, count: int = PERMUTATIONS
+) -> Permuted:
+    """Difference of mean Spearman correlations x 100: similarities [n] of each model's seeds, paired in
+    the order given, against `gold` [n]."""
+    truth = stats.rankdata(gold)
+    truth = (truth - truth.mean()) / truth.std() if np.ptp(truth) > 0 else np.zeros(len(truth))
+    ranks = [(_centred(a), _centred(b)) for a, b in zip(first, second, strict=True)]
+    observed = np.mean([_correlation(a, truth) - _correlation(b, truth) for a, b in ranks])
+    n = len(gold)
+    # Swapped ranks are (a+b)/2 ± (a-b)/2; their product with the truth, sum and sum of squares follow.
+    columns = [column for a, b in ranks for column in ((a - b) * truth, a - b, a * a - b * b)]
+    halves = _swapped(np.stack(columns, axis=1) / 2, seed, count)
+    total = np.zeros(count)
+    for index, (a, b) in enumerate(ranks):
+        product, sums, squares = (halves[:, 3 * index + part] for part in range(3))
+        base = ((a + b) @ truth / 2, (a + b).sum() / 2, (a * a + b * b).sum() / 2)
+        total += _from_moments(base[0] + product, base[1] + sums, base[2] + squares, n)
+        total -= _from_moments(base[0] - product, base[1] - sums, base[2] - squares, n)
+    return Permuted(100 * float(observed), 100 * total / len(ranks))
+
+
+def permuted_accuracy(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], *, seed: int, count: int = PERMUTATIONS
+) -> Permuted:
+    """Difference of mean accuracies in percent: correctness, bool [n], of each model's seeds."""
+    difference = np.mean(np.stack(first).astype(np.float64) - np.stack(second).astype(np.float64), axis=0)
+    swapped = _swapped(difference[:, None], seed, count)[:, 0]
+    return Permuted(100 * float(difference.mean()), 100 * swapped / len(difference))
+
+
+def mean_over_tasks(tasks: Sequence[Permuted]) -> Permuted:
+    """The difference of averages: tasks are permuted independently of each other."""
+    return Permuted(
+        float(np.mean([task.observed for task in tasks])), np.mean([task.permuted for task in tasks], axis=0)
+    )
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    ranks = stats.rankdata(values)
+    return (ranks - ranks.mean()) / len(ranks)
+
+
+def _correlation(values: np.ndarray, truth: np.ndarray) -> float:
+    spread = values.std()
+    return 0.0 if spread == 0 else float(values @ truth / (len(truth) * spread))
+
+
+def _from_moments(product: np.ndarray, sums: np.ndarray, squares: np.ndarray, n: int) -> np.ndarray:
+    """Pearson's correlation with a standardised truth, from sums over n examples."""
+    variance = np.maximum(squares / n - (sums / n) ** 2, 0.0)
+    return np.divide(product / n, np.sqrt(variance), out=np.zeros_like(product), where=variance > 1e-12)
+
+
+def _swapped(columns: np.ndarray, seed: int, count: int) -> np.ndarray:
+    """Sums of the columns [n, k] under `count` draws of n random signs, [count, k]."""
+    n = len(columns)
+    generator = np.random.default_rng(seed)
+    columns = columns.astype(np.float32)
+    parts = []
+    for start in range(0, count, step := max(1, BLOCK // n)):
+        rows = min(step, count - start)
+        bits = np.unpackbits(np.frombuffer(generator.bytes(-(-rows * n // 8)), dtype=np.uint8), count=rows * n)
+        signs = bits.reshape(rows, n).astype(np.float32) * 2 - 1
+        parts.append(signs @ columns)
+    return np.concatenate(parts).astype(np.float64)

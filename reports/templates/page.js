@@ -1,0 +1,112 @@
+"use strict";
+
+// Sorting: within each block of rows, which stays where it is; what has no number goes last.
+for (const table of document.querySelectorAll("table.scores")) {
+  [...table.tHead.rows[0].cells].forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.textContent = heading.textContent;
+    heading.replaceChildren(button);
+    heading.setAttribute("aria-sort", "none");
+    button.addEventListener("click", () => sort(table, heading, column));
+  });
+}
+
+function sort(table, heading, column) {
+  const before = heading.getAttribute("aria-sort");
+  const descending = before === "none" ? column > 0 : before === "ascending";
+  for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
+  heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  for (const body of table.tBodies) {
+    const rows = [...body.rows].filter((row) => !row.classList.contains("block"));
+    rows.sort((a, b) => compare(a.cells[column], b.cells[column], descending));
+    body.append(...rows);
+  }
+}
+
+function compare(a, b, descending) {
+  const [x, y] = [key(a), key(b)];
+  if (x === null || y === null) return (x === null) - (y === null);
+  const order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y));
+  return descending ? -order : order;
+}
+
+function key(cell) {
+  if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+  const text = cell.textContent.trim();
+  if (text === "" || text === "–") return null;
+  return /^-?[\d.]+$/.test(text) ? Number(text) : text;
+}
+
+// A measured row's name opens what is behind it.
+const places = new Map([...document.querySelectorAll("details.row")].map((place) => [place.dataset.label, place]));
+for (const name of document.querySelectorAll("tbody.measured th[scope=row]")) {
+  const place = places.get(name.dataset.label);
+  if (place === undefined) continue;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "open";
+  button.append(...name.childNodes);
+  button.addEventListener("click", () => {
+    for (const other of places.values()) other.classList.remove("found");
+    place.open = true;
+    place.classList.add("found");
+    place.scrollIntoView({ block: "start" });
+    place.querySelector("summary").focus({ preventScroll: true });
+  });
+  name.append(button);
+}
+
+// Light and dark: the system's choice until the reader makes one. Figures are drawn in its colours.
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const theme = document.getElementById("theme");
+theme.hidden = false;
+theme.addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
+dark.addEventListener("change", () => setTheme(document.documentElement.dataset.theme));
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen === undefined ? dark.matches : chosen === "dark";
+}
+
+function setTheme(name) {
+  if (name !== undefined) document.documentElement.dataset.theme = name;
+  theme.textContent = isDark() ? "Light" : "Dark";
+  theme.setAttribute("aria-pressed", String(isDark()));
+  return drawAll();
+}
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, dim, rule, grid] = ["--ink", "--dim", "--rule", "--grid"].map((name) => style.getPropertyValue(name).trim());
+  const words = { labelColor: dim, titleColor: ink, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };
+  return {
+    background: "transparent",
+    font: "system-ui, sans-serif",
+    axis: { ...words, gridColor: grid, domainColor: rule, tickColor: rule },
+    legend: words,
+    header: { labelColor: ink, labelFontSize: 12 },
+    title: { color: ink, fontSize: 13, fontWeight: "normal" },
+    text: { color: ink },
+    view: { stroke: rule },
+  };
+}
+
+async function drawAll() {
+  const source = document.getElementById("specifications");
+  if (source === null) return;
+  const specifications = JSON.parse(source.textContent);
+  for (const place of document.querySelectorAll(".chart")) {
+    const options = { renderer: "svg", actions: false, ast: true, config: colours(), tooltip: { disableDefaultStyle: false } };
+    try {
+      await window.drawChart(place, specifications[place.dataset.figure], options);
+    } catch (error) {
+      place.textContent = `This figure could not be drawn: ${error.message}`;
+      console.error(place.dataset.figure, error);
+    }
+  }
+  document.documentElement.dataset.drawn = "yes";
+}
+
+setTheme(undefined);

@@ -1,0 +1,120 @@
+"""Writing a report down, and the record by which it can be checked."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dalr.files import sha256_of, writable_folder, write_text, written_aside
+from dalr.progress import track
+from reports.build import Report
+from reports.figures.export import export
+from reports.page import PageData, page
+from reports.provenance import provenance
+from reports.tables import Cell, Table
+from reports.writers.data import cell_frame, comma_separated
+from reports.writers.html import table_document
+from reports.writers.latex import latex
+from reports.writers.markdown import markdown
+
+RECORD = "report.json"
+RECORD_SCHEMA = 1
+
+
+def write(report: Report, out: Path, *, quiet: bool = True) -> None:
+    """Writes the whole report under `out`, each file aside and renamed; the record comes last."""
+    writable_folder(out, "report")
+    for name, text in texts(report, out).items():
+        write_text(out / name, text)
+    for table in report.tables:
+        with written_aside(out / "tables" / f"{table.name}.parquet") as aside:
+            cell_frame(table).write_parquet(aside)
+    with written_aside(out / "scores.parquet") as aside:
+        report.loaded.scores.collect().write_parquet(aside)
+    for figure in track(report.figures, "Drawing figures", quiet=quiet):
+        export(figure, out / "figures")
+    write_text(out / RECORD, json.dumps(record(report, out), indent=1, ensure_ascii=False) + "\n")
+
+
+def texts(report: Report, out: Path) -> dict[str, str]:
+    """Every text file of the report, by its name under `out`: the same for the same sources."""
+    files = {}
+    for table in report.tables:
+        files[f"tables/{table.name}.md"] = markdown(table)
+        files[f"tables/{table.name}.tex"] = latex(table)
+        files[f"tables/{table.name}.csv"] = comma_separated(table)
+        files[f"tables/{table.name}.html"] = table_document(table)
+    for figure in report.figures:
+        files[f"figures/{figure.name}.json"] = json.dumps(figure.spec, ensure_ascii=False, allow_nan=False) + "\n"
+    files["report.md"] = _summary(report)
+    files["index.html"] = page(_page_data(report, out))
+    return files
+
+
+def _summary(report: Report) -> str:
+    lines = ["# Report", "", _about(report), ""]
+    lines += [f"- {verdict.headline} **{verdict.badge}** {verdict.reason}" for verdict in report.verdicts]
+    lines += [f"- Not used as it is: `{problem.path}`: {problem.message}" for problem in report.problems]
+    return "\n".join(lines) + "\n\n" + "\n".join(markdown(table) for table in report.tables)
+
+
+def _about(report: Report) -> str:
+    loaded = report.loaded
+    counts = {
+        "result": len(loaded.sources),
+        "model": len(report.labels),
+        "run": len(loaded.runs),
+        "sweep": len(report.sweeps),
+    }
+    said = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
+    newest = max((source.result.provenance.created or "" for source in loaded.sources.values()), default="")
+    return "Made from " + ", ".join(said) + (f"; the newest result is of {newest}." if newest else ".")
+
+
+def _page_data(report: Report, out: Path) -> PageData:
+    rows = [row.identity for table in report.tables for row in table.measured if row.identity in report.labels]
+    return PageData(
+        title="Sentence embeddings: report",
+        about=_about(report),
+        verdicts=report.verdicts,
+        tables=report.tables,
+        figures=report.figures,
+        provenance=provenance(report.loaded, report.labels, rows, out),
+        problems=report.problems,
+    )
+
+
+def record(report: Report, out: Path) -> dict[str, Any]:
+    """What is needed to make the report again and to name what differs then."""
+    return {
+        "schema": RECORD_SCHEMA,
+        "dalr": metadata.version("dalr"),
+        "places": [Path(os.path.relpath(place.absolute(), out.absolute())).as_posix() for place in report.places],
+        "options": report.options.dump(),
+        "sources": {name: sha256_of(source.path) for name, source in report.loaded.sources.items()},
+        "tables": {table.name: list(cells(table)) for table in report.tables},
+    }
+
+
+def cells(table: Table) -> Iterator[dict[str, Any]]:
+    """Every cell of a table in plain values: where it stands, what it shows, whence it comes."""
+    for block in table.blocks:
+        for row in block.rows:
+            for column in table.columns:
+                yield _plain(block.title, row.label, column, row.cells)
+
+
+def _plain(block: str, row: str, column: str, all_cells: Mapping[str, Cell]) -> dict[str, Any]:
+    cell = all_cells.get(column, Cell())
+    return {
+        "block": block,
+        "row": row,
+        "column": column,
+        "value": cell.value,
+        "text": cell.text,
+        "deviation": cell.deviation_text,
+        "marks": cell.marks,
+        "sources": list(cell.sources),
+    }
