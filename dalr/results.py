@@ -4,15 +4,19 @@ Here are its schema, its validation, its reading and writing, and the names, gro
 of the tasks. Nothing here needs torch, so that reports can read results without it.
 """
 
+import io
 import json
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dalr.errors import InputError
-from dalr.files import write_json
+from dalr.files import write_json, written_aside
 
 SCHEMA = 1
 
@@ -76,6 +80,37 @@ class Geometry(Record):
     value: float | None
     reason: str | None = None
     tasks: dict[str, float | None] = {}
+
+
+class TaskRecord(Record):
+    """One task's part of a result, as it is kept beside the result file as soon as it is done.
+
+    `alignment` and `uniformity` map a variant's name to the task's value (null: see `reasons`).
+    """
+
+    task: str
+    protocol: Protocol
+    fingerprint: str | None = None
+    score: TaskScore
+    data: dict[str, str] = {}
+    official_data: bool = True
+    alignment: dict[str, float | None] = {}
+    uniformity: dict[str, float | None] = {}
+    reasons: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class TaskDetails:
+    """A task's record and what its score is made of.
+
+    STS: `similarities` and `gold`, float64 [n], of the task's pairs in one fixed order. Transfer:
+    `correct`, bool [n], in the order of the task's files (absent under protocol `dev`).
+    """
+
+    record: TaskRecord
+    similarities: np.ndarray | None = None
+    gold: np.ndarray | None = None
+    correct: np.ndarray | None = None
 
 
 class Provenance(Record):
@@ -149,6 +184,41 @@ def read_result(path: Path) -> Result:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         raise InputError(f"{path}: not a valid result: {where}: {first['msg']}") from error
+
+
+def details_file(result: Path, task: str) -> Path:
+    """Where a task's details are kept: `x.details/STS12.npz` beside `x.json`."""
+    result = Path(result)
+    return result.with_name(f"{result.stem}.details") / f"{task}.npz"
+
+
+def write_details(result: Path, details: TaskDetails) -> None:
+    """Writes a task's details beside the result file, atomically."""
+    arrays = {name: getattr(details, name) for name in ("similarities", "gold", "correct")}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    record = np.frombuffer(details.record.model_dump_json().encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, record=record, **arrays)
+    with written_aside(details_file(result, details.record.task)) as aside:
+        aside.write_bytes(buffer.getvalue())
+
+
+def read_details(result: Path, task: str) -> TaskDetails | None:
+    """A task's details; None where the result has none.
+
+    Raises:
+        InputError: a file that is damaged.
+    """
+    path = details_file(result, task)
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        record = TaskRecord.model_validate_json(arrays.pop("record").tobytes())
+        return TaskDetails(record, **arrays)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not readable details of a result; delete it and evaluate again") from error
 
 
 def tasks_of(names: list[str] | tuple[str, ...] | str) -> tuple[str, ...]:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dalr.evaluation.encoder import SentenceEncoder
     from dalr.evaluation.metric import MetricScorer, dev_score
+    from dalr.evaluation.run import evaluate
 
 _HOMES = {
     "MetricScorer": "dalr.evaluation.metric",
     "SentenceEncoder": "dalr.evaluation.encoder",
     "dev_score": "dalr.evaluation.metric",
+    "evaluate": "dalr.evaluation.run",
 }
 
-__all__ = ["MetricScorer", "SentenceEncoder", "dev_score"]
+__all__ = ["MetricScorer", "SentenceEncoder", "dev_score", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,8 @@
 """Reads the tasks' files. Whatever is not exactly as declared is refused, by file and line."""
 
 import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,7 +145,7 @@ def read_split(folder: DataFolder, task: StsTask, split: str) -> list[ScoredPair
         raise InputError(f"{task.name} has no split {split!r}; it has: {', '.join(task.splits)}")
     subsets = []
     for source in task.splits[split]:
-        rows = _parallel(folder, source, task.scale) if source.gold else _table(folder, source, task.scale)
+        rows = _reader(source)(folder, source, task.scale)
         if len(rows) < 2:
             raise InputError(f"{folder.root / source.text.path}: {len(rows)} scored pairs; a correlation needs two")
         if task.subsets:
@@ -154,6 +156,13 @@ def read_split(folder: DataFolder, task: StsTask, split: str) -> list[ScoredPair
 
 
 Row = tuple[str, str, float]
+Reader = Callable[[DataFolder, PairSource, tuple[float, float]], list[Row]]
+
+
+def _reader(source: PairSource) -> Reader:
+    if source.gold is not None:
+        return _parallel
+    return _jsonl if source.layout == "jsonl" else _table
 
 
 def _parallel(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -> list[Row]:
@@ -191,6 +200,20 @@ def _table(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -
         if columns.quotes_stand_alone and folder.manifest is None:
             _refuse_glued_quote(pair, path, number)
         rows.append((*pair, _score(fields[score], path, number, scale)))
+    return rows
+
+
+def _jsonl(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -> list[Row]:
+    path, rows = folder.root / source.text.path, []
+    for number, line in enumerate(folder.lines(source.text), 1):
+        try:
+            values = json.loads(line)
+            first, second, score = values["sentence1"], values["sentence2"], values["score"]
+            pair = normalised(first), normalised(second)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            expected = '{"sentence1": …, "sentence2": …, "score": …}'
+            raise InputError(f"{path}:{number}: not a scored pair; expected {expected}") from None
+        rows.append((*pair, _score(str(score), path, number, scale)))
     return rows
 
 

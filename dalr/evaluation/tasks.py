@@ -49,6 +49,7 @@ class PairSource:
     text: FileExpectation
     gold: FileExpectation | None = None
     columns: Columns = Columns(0, 1, 2)
+    layout: Literal["table", "jsonl"] = "table"
     blanks: bool = False
     scored: int | None = None
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dalr.errors import InputError
+from dalr.evaluation.cache import VectorCache
 
 Encode = Callable[[list[str]], Any]
 """Any function from n sentences to an array or tensor [n, D]."""
@@ -15,14 +16,18 @@ AT_ONCE = 8192
 
 
 class SentenceVectors:
-    """The vectors of all sentences met so far, float32 [n, D]."""
+    """The vectors of all sentences met so far, float32 [n, D]; with a cache, also those of earlier
+    evaluations of the same model."""
 
-    def __init__(self, encode: Encode) -> None:
-        self._encode = encode
+    def __init__(self, encode: Encode, cache: VectorCache | None = None) -> None:
+        self._encode, self._cache = encode, cache
         self._rows: dict[str, int] = {}
         self._blocks: list[np.ndarray] = []
         self._joined: np.ndarray | None = None
         self.dimension: int | None = None
+        for sentences, block in cache.read() if cache is not None else []:
+            new = [row for row, sentence in enumerate(sentences) if sentence not in self._rows]
+            self._keep([sentences[row] for row in new], checked(block, sentences, self.dimension)[new])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -34,12 +39,17 @@ class SentenceVectors:
         for start in range(0, len(new), AT_ONCE):
             chunk = new[start : start + AT_ONCE]
             block = checked(self._encode(chunk), chunk, self.dimension)
-            self.dimension = block.shape[1]
-            first = len(self._rows)
-            self._rows.update((sentence, first + row) for row, sentence in enumerate(chunk))
-            self._blocks.append(block)
-            self._joined = None
+            self._keep(chunk, block)
+            if self._cache is not None:
+                self._cache.write(chunk, block)
         return len(new)
+
+    def _keep(self, sentences: list[str], block: np.ndarray) -> None:
+        first = len(self._rows)
+        self._rows.update((sentence, first + row) for row, sentence in enumerate(sentences))
+        self.dimension = block.shape[1]
+        self._blocks.append(block)
+        self._joined = None
 
     def of(self, sentences: Sequence[str]) -> np.ndarray:
         """The sentences' vectors, float32 [n, D], in the order given."""

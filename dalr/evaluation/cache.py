@@ -1,0 +1,41 @@
+"""Vectors of sentences kept on disk, one folder for each model fingerprint."""
+
+import json
+import uuid
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from dalr.errors import InputError
+from dalr.files import writable_folder, written_aside
+
+
+class VectorCache:
+    """Blocks of sentences and their vectors under `<folder>/<fingerprint>/`, each a file of its own,
+    so that several processes may add to it."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._folder = writable_folder(Path(folder) / fingerprint, "--cache")
+
+    def read(self) -> list[tuple[list[str], np.ndarray]]:
+        """All blocks: n sentences and float32 [n, D].
+
+        Raises:
+            InputError: a block that is damaged."""
+        blocks = []
+        for path in sorted(self._folder.glob("*.npz")):
+            try:
+                with np.load(path, allow_pickle=False) as stored:
+                    sentences = json.loads(stored["sentences"].tobytes())
+                    vectors = stored["vectors"]
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                raise InputError(f"{path}: damaged block of the vector cache; delete it") from error
+            blocks.append((sentences, vectors))
+        return blocks
+
+    def write(self, sentences: list[str], vectors: np.ndarray) -> None:
+        """Adds a block."""
+        text = np.frombuffer(json.dumps(sentences).encode(), dtype=np.uint8)
+        with written_aside(self._folder / f"{uuid.uuid4().hex}.npz") as aside, aside.open("wb") as file:
+            np.savez(file, sentences=text, vectors=vectors)

@@ -1,0 +1,163 @@
+"""`dalr evaluate` and `dalr encode`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dalr.results import Provenance, Result
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, a model folder, or a hub name.")]
+PoolerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pooler",
+        help="cls, cls_before_pooler, avg, avg_top2, avg_first_last or avg_embeddings_last.  "
+        "[default: the model folder's own, else cls_before_pooler]",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+
+
+class ProtocolName(StrEnum):
+    """The protocols."""
+
+    test = "test"
+    fast = "fast"
+    dev = "dev"
+
+
+class VectorFormat(StrEnum):
+    """How `dalr encode` writes vectors."""
+
+    npy = "npy"
+    jsonl = "jsonl"
+
+
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Option(help="A SentEval folder (it holds `downstream/`).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The result's JSON file.", show_default=False)],
+    tasks: Annotated[str, typer.Option(help="Tasks and groups (sts, transfer, all), separated by commas.")] = "all",
+    protocol: Annotated[ProtocolName, typer.Option(help="How transfer tasks are scored.")] = ProtocolName.test,
+    pooler: PoolerOption = None,
+    custom: Annotated[Path | None, typer.Option(help="A YAML file that declares tasks of your own.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="A folder that keeps the model's vectors.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Scores a model on the STS and transfer tasks as SentEval does, and writes a result.
+
+    A task that is done already (same model, data and protocol) is not done again.
+
+    Example: dalr evaluate runs/a --data data/senteval --tasks sts --out runs/a/results/sts.json
+    """
+    from dalr.evaluation.custom import read_tasks
+    from dalr.evaluation.encoder import SentenceEncoder
+    from dalr.evaluation.readers import DataFolder
+    from dalr.evaluation.run import evaluate as score
+    from dalr.evaluation.run import plan
+
+    own = read_tasks(custom) if custom is not None else ()
+    names = tasks.split(",")
+    plan(names, protocol.value, own)
+    DataFolder.open(data)
+    encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
+    result = score(
+        encoder.encode,
+        data,
+        names,
+        protocol.value,
+        model=model,
+        pooler=encoder.pooler,
+        fingerprint=encoder.fingerprint(),
+        out=out,
+        cache=cache,
+        custom=own,
+        provenance=_provenance(Path(model)),
+        device=encoder.device.type,
+        quiet=quiet,
+    )
+    if not quiet:
+        typer.echo(summary(result, out))
+
+
+def _provenance(folder: Path) -> "Provenance | None":
+    """What a run's folder says of its model; None for a model that is not a run's."""
+    import json
+
+    from dalr.overrides import read_config
+    from dalr.provenance import code_version
+    from dalr.results import Provenance
+
+    run = folder.parent if folder.name == "model" else folder
+    if not (run / "config.yaml").is_file():
+        return None
+    config = read_config(run / "config.yaml")
+    notes = run / "provenance.json"
+    recipe = json.loads(notes.read_text(encoding="utf-8")).get("recipe") if notes.is_file() else None
+    return Provenance(
+        code_version=code_version(), recipe=recipe, config_fingerprint=config.fingerprint(), seed=config.train.seed
+    )
+
+
+def summary(result: "Result", out: Path) -> str:
+    """The scores with their intervals, a line a task, and the averages."""
+    lines = []
+    for name, task in result.tasks.items():
+        interval = f"  [{task.interval.low:.2f}, {task.interval.high:.2f}]" if task.interval else ""
+        dev = f"  dev {task.devacc:.2f}" if task.acc is not None and task.devacc is not None else ""
+        lines.append(f"{name:<16}{task.score:6.2f}{interval}{dev}")
+    for name, value in (("STS avg", result.sts_avg), ("transfer avg", result.transfer_avg)):
+        if value is not None:
+            lines.append(f"{name:<16}{value:6.2f}")
+    return "\n".join([*lines, f"{out}"])
+
+
+def encode(
+    model: Model,
+    out: Annotated[Path | None, typer.Option(help="A file.  [default: stdout]")] = None,
+    pooler: PoolerOption = None,
+    format: Annotated[VectorFormat, typer.Option(help="npy (float32 [n, D]) or jsonl.")] = VectorFormat.npy,
+    quiet: Quiet = False,
+) -> None:
+    """Turns sentences on stdin, one a line, into vectors, a row for each line.
+
+    Example: dalr encode runs/a --out vectors.npy < sentences.txt
+    """
+    import io
+    import json
+    import sys
+
+    import numpy as np
+
+    from dalr.errors import InputError
+    from dalr.evaluation.encoder import SentenceEncoder
+    from dalr.files import written_aside
+    from dalr.progress import track
+
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"stdin: byte {error.start} is not UTF-8; expected one sentence a line in UTF-8") from error
+    sentences = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
+    size = 4096
+    starts = range(0, len(sentences), size)
+    parts = [encoder.encode(sentences[start : start + size]) for start in track(starts, "encoding", quiet=quiet)]
+    vectors = np.concatenate(parts) if parts else np.zeros((0, encoder.dimension), dtype=np.float32)
+    if format is VectorFormat.npy:
+        buffer = io.BytesIO()
+        np.save(buffer, vectors)
+        written = buffer.getvalue()
+    else:
+        rows = zip(sentences, vectors.tolist(), strict=True)
+        written = "".join(
+            json.dumps({"sentence": sentence, "vector": vector}, ensure_ascii=False) + "\n" for sentence, vector in rows
+        ).encode()
+    if out is None:
+        sys.stdout.buffer.write(written)
+        return
+    with written_aside(out) as aside:
+        aside.write_bytes(written)

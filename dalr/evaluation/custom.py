@@ -1,0 +1,123 @@
+"""A user's own tasks, declared in a YAML file beside their data; no code is touched.
+
+    tasks:
+      - name: Reviews
+        kind: classification
+        files: {train: reviews-train.tsv, test: reviews-test.tsv}
+        classes: [bad, good]
+      - name: Headlines
+        kind: sts
+        files: {dev: headlines-dev.jsonl, test: headlines-test.jsonl}
+        scale: [0, 5]
+
+TSV files have a header: `sentence1 sentence2 score` for sts, `sentence label` (or `sentence1
+sentence2 label`, with `pairs: true`) for classification; JSONL files have the same keys. Paths are
+relative to the YAML file. A classification task with the one split `all` is cross-validated inside
+cross-validation, one with `train` and `test` by cross-validation on train, one with `train`, `dev`
+and `test` on dev.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from dalr.errors import InputError
+from dalr.evaluation.tasks import (
+    STANDARD,
+    Columns,
+    FileExpectation,
+    LabelledSource,
+    PairSource,
+    StsTask,
+    Task,
+    TransferTask,
+)
+
+Scheme = Literal["nested", "kfold", "split"]
+SCHEMES: dict[frozenset[str], Scheme] = {
+    frozenset({"all"}): "nested",
+    frozenset({"train", "test"}): "kfold",
+    frozenset({"train", "dev", "test"}): "split",
+}
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")
+    files: dict[Literal["all", "train", "dev", "test"], str] = Field(min_length=1)
+    rows: dict[str, int] = {}
+    citation: str = ""
+
+    def expectation(self, split: str, folder: Path) -> FileExpectation:
+        path = self.files[split]  # type: ignore[index]
+        if Path(path).suffix not in (".tsv", ".jsonl"):
+            raise InputError(f"task {self.name}: {path}: expected a .tsv or .jsonl file")
+        return FileExpectation(str((folder / path).absolute()), self.rows.get(split))
+
+
+class DeclaredSts(_Declared):
+    """Scored pairs."""
+
+    kind: Literal["sts"]
+    scale: tuple[float, float] = (0.0, 5.0)
+
+    def task(self, folder: Path) -> StsTask:
+        columns = Columns("sentence1", "sentence2", "score", header=True)
+        splits: dict[str, tuple[PairSource, ...]] = {}
+        for split in self.files:
+            file = self.expectation(split, folder)
+            layout: Literal["table", "jsonl"] = "jsonl" if file.path.endswith(".jsonl") else "table"
+            splits[split] = (PairSource(split, file, columns=columns, layout=layout),)
+        return StsTask(self.name, splits, self.scale, self.citation)
+
+
+class DeclaredClassification(_Declared):
+    """Labelled sentences, or pairs of sentences."""
+
+    kind: Literal["classification"]
+    classes: tuple[str, ...] = Field(min_length=2)
+    pairs: bool = False
+    f1: bool = False
+
+    def task(self, folder: Path) -> TransferTask:
+        scheme = SCHEMES.get(frozenset(self.files))
+        if scheme is None:
+            known = "; ".join(", ".join(sorted(names)) for names in SCHEMES)
+            raise InputError(f"task {self.name}: splits {', '.join(self.files)}; expected one of: {known}")
+        splits: dict[str, tuple[LabelledSource, ...]] = {}
+        for split in sorted(self.files, key=("all", "train", "dev", "test").index):
+            file = self.expectation(split, folder)
+            splits[split] = (LabelledSource(file, "jsonl" if file.path.endswith(".jsonl") else "table"),)
+        return TransferTask(self.name, scheme, splits, self.classes, self.citation, pairs=self.pairs, f1=self.f1)
+
+
+_TASKS = TypeAdapter(list[Annotated[DeclaredSts | DeclaredClassification, Field(discriminator="kind")]])
+
+
+def read_tasks(path: str | Path) -> tuple[Task, ...]:
+    """The tasks that a YAML file declares.
+
+    Raises:
+        InputError: not such a file; the message names the task's place in it and the key.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not a readable YAML file: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(values, dict) or list(values) != ["tasks"]:
+        raise InputError(f"{path}: expected one key, `tasks`, with a list of tasks")
+    try:
+        declared = _TASKS.validate_python(values["tasks"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise InputError(f"{path}: tasks.{where}: {first['msg']}") from error
+    names = [one.name for one in declared]
+    taken = sorted({name for name in names if name in STANDARD or names.count(name) > 1})
+    if taken:
+        raise InputError(f"{path}: the name {taken[0]} is taken; choose another")
+    return tuple(one.task(path.parent) for one in declared)

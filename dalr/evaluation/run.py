@@ -1,0 +1,276 @@
+"""`evaluate`: one model, some tasks, one protocol. Each task stands alone: `score_task` makes its
+record, and `merge` makes a result of records, wherever they were made."""
+
+import datetime
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dalr import statistics
+from dalr.errors import InputError
+from dalr.evaluation.cache import VectorCache
+from dalr.evaluation.geometry import TaskGeometry, geometry_of, merged
+from dalr.evaluation.readers import DataFolder, read_split
+from dalr.evaluation.sts import score_sts
+from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, files_of, find_task
+from dalr.evaluation.transfer import read_splits, score_transfer
+from dalr.evaluation.vectors import Encode, SentenceVectors
+from dalr.files import writable_folder
+from dalr.progress import bar
+from dalr.provenance import code_version, package_versions
+from dalr.results import (
+    GROUPS,
+    Interval,
+    Protocol,
+    Provenance,
+    Result,
+    TaskDetails,
+    TaskRecord,
+    TaskScore,
+    details_file,
+    read_details,
+    write_details,
+)
+from dalr.statistics import mean_interval, spearman_interval
+
+PROTOCOLS = ("test", "fast", "dev")
+
+
+def evaluate(
+    encode: Encode,
+    data: str | Path,
+    tasks: str | Sequence[str] = ("sts",),
+    protocol: Protocol = "test",
+    *,
+    model: str = "",
+    pooler: str | None = None,
+    fingerprint: str | None = None,
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    custom: Sequence[Task] = (),
+    provenance: Provenance | None = None,
+    device: str = "cpu",
+    quiet: bool = True,
+) -> Result:
+    """Scores an encoder, any function from n sentences to an array [n, D].
+
+    `data` is a SentEval folder, `tasks` names of tasks and groups (`sts`, `transfer`, `all`), `custom`
+    the user's own tasks, which are scored too. `fingerprint` identifies the encoder: with it and
+    `out`, a task that was done before with the same data and protocol is not done again, and stays in
+    the result; without it nothing is reused. `out` is the result's JSON file; each task's details are
+    written beside it as soon as the task is done, so an interruption loses the task in hand. `cache`
+    is a folder for vectors. `provenance` says more of the model (recipe, config, seed, step).
+    `device` is where the classifiers train.
+
+    Raises:
+        InputError: an unknown task, damaged data, or an encoder that returns what is no vectors.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
+    if cache is not None and fingerprint is None:
+        raise InputError("cache: a cache of vectors needs the encoder's fingerprint")
+    started = time.perf_counter()
+    folder = DataFolder.open(data)
+    chosen = plan(tasks, protocol, custom)
+    if out is not None:
+        out = Path(out)
+        writable_folder(out.parent, "--out")
+    kept = VectorCache(Path(cache), fingerprint) if cache is not None and fingerprint is not None else None
+    vectors = SentenceVectors(encode, kept)
+    records = []
+    with bar(quiet=quiet) as display:
+        shown = display.add_task("evaluating", total=len(chosen), note="")
+        for task in chosen:
+            display.update(shown, note=task.name)
+            record = done_before(out, task, folder, protocol, fingerprint)
+            if record is None:
+                details = score_task(task, folder, vectors, protocol, fingerprint=fingerprint, device=device)
+                record = details.record
+                if out is not None:
+                    write_details(out, details)
+            records.append(record)
+            display.advance(shown)
+    records += _others_done_before(out, records, folder, protocol, fingerprint, custom)
+    result = merge(records, model=model, pooler=pooler, protocol=protocol, provenance=provenance)
+    result = result.model_copy(update={"seconds": time.perf_counter() - started})
+    if out is not None:
+        result.write(out)
+    return result
+
+
+def plan(tasks: str | Sequence[str], protocol: Protocol, custom: Sequence[Task] = ()) -> list[Task]:
+    """The tasks to score, in column order, the user's own last.
+
+    A group leaves out what has no dev split under protocol `dev` (STS12 to STS16).
+
+    Raises:
+        InputError: an unknown name, or a task named by itself that has no dev split.
+    """
+    names = [name.strip() for name in (tasks.split(",") if isinstance(tasks, str) else tasks)]
+    known = STANDARD | {task.name: task for task in custom}
+    chosen: set[str] = {task.name for task in custom}
+    for name in names:
+        if name in GROUPS:
+            chosen.update(task for task in GROUPS[name] if protocol != "dev" or _has_dev(STANDARD[task]))
+        elif name not in known:
+            groups = ", ".join(GROUPS)
+            raise InputError(f"unknown task {name!r}; known: {', '.join(known)}; groups: {groups}")
+        elif protocol == "dev" and not _has_dev(known[name]):
+            raise InputError(f"{name} has only a test split, which protocol dev does not read")
+        else:
+            chosen.add(name)
+    return [task for name, task in known.items() if name in chosen]
+
+
+def _has_dev(task: Task) -> bool:
+    return not isinstance(task, StsTask) or "dev" in task.splits
+
+
+def splits_read(task: Task, protocol: Protocol) -> list[str]:
+    """The splits that the protocol reads of a task."""
+    if isinstance(task, StsTask):
+        return ["dev" if protocol == "dev" else "test"]
+    return [split for split in task.splits if not (protocol == "dev" and split == "test")]
+
+
+def score_task(
+    task: Task,
+    folder: DataFolder,
+    vectors: SentenceVectors,
+    protocol: Protocol,
+    *,
+    fingerprint: str | None = None,
+    device: str = "cpu",
+) -> TaskDetails:
+    """Reads, encodes and scores one task."""
+    started = time.perf_counter()
+    if isinstance(task, StsTask):
+        scored = _score_sts(task, folder, vectors, protocol)
+    else:
+        scored = _score_transfer(task, folder, vectors, protocol, device)
+    files = files_of(task, splits_read(task, protocol))
+    record = TaskRecord(
+        task=task.name,
+        protocol=protocol,
+        fingerprint=fingerprint,
+        score=scored.score.model_copy(update={"seconds": round(time.perf_counter() - started, 3)}),
+        data=folder.digest(files),
+        official_data=folder.is_official(files),
+        alignment=scored.shape.alignment,
+        uniformity=scored.shape.uniformity,
+        reasons=scored.shape.reasons,
+    )
+    return TaskDetails(record, scored.similarities, scored.gold, scored.correct)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    score: TaskScore
+    shape: TaskGeometry = field(default_factory=TaskGeometry)
+    similarities: np.ndarray | None = None
+    gold: np.ndarray | None = None
+    correct: np.ndarray | None = None
+
+
+def _score_sts(task: StsTask, folder: DataFolder, vectors: SentenceVectors, protocol: Protocol) -> _Scored:
+    (split,) = splits_read(task, protocol)
+    subsets = read_split(folder, task, split)
+    scored = score_sts(task, split, subsets, vectors)
+    score = _with_interval(scored.score, spearman_interval(scored.similarities, scored.gold))
+    return _Scored(score, geometry_of(task.name, subsets, vectors), scored.similarities, scored.gold)
+
+
+def _score_transfer(
+    task: TransferTask, folder: DataFolder, vectors: SentenceVectors, protocol: Protocol, device: str
+) -> _Scored:
+    scored = score_transfer(task, read_splits(folder, task, protocol), vectors, protocol, device)
+    if scored.correct is None:
+        return _Scored(scored.score)
+    return _Scored(_with_interval(scored.score, mean_interval(scored.correct)), correct=scored.correct)
+
+
+def _with_interval(score: TaskScore, found: statistics.Interval) -> TaskScore:
+    interval = Interval(low=100 * found.low, high=100 * found.high, level=found.level)
+    return score.model_copy(update={"interval": interval})
+
+
+def done_before(
+    out: Path | None, task: Task, folder: DataFolder, protocol: Protocol, fingerprint: str | None
+) -> TaskRecord | None:
+    """The task's record beside `out`, if it is of the same model, data and protocol."""
+    if out is None or fingerprint is None:
+        return None
+    details = read_details(out, task.name)
+    if details is None:
+        return None
+    record = details.record
+    if (record.fingerprint, record.protocol) != (fingerprint, protocol):
+        return None
+    files = files_of(task, splits_read(task, protocol))
+    try:
+        return record if record.data == folder.digest(files) else None
+    except InputError:
+        return None  # a file is gone or damaged; scoring the task says so
+
+
+def _others_done_before(
+    out: Path | None,
+    records: list[TaskRecord],
+    folder: DataFolder,
+    protocol: Protocol,
+    fingerprint: str | None,
+    custom: Sequence[Task],
+) -> list[TaskRecord]:
+    """Records of tasks that were not asked for now, but belong to the same result."""
+    if out is None or fingerprint is None:
+        return []
+    asked = {record.task for record in records}
+    known = [*STANDARD, *(task.name for task in custom)]
+    others = [find_task(name, custom) for name in known if name not in asked and details_file(out, name).is_file()]
+    found = [done_before(out, task, folder, protocol, fingerprint) for task in others]
+    return [record for record in found if record is not None]
+
+
+def merge(
+    records: Iterable[TaskRecord],
+    *,
+    model: str,
+    pooler: str | None,
+    protocol: Protocol,
+    provenance: Provenance | None = None,
+) -> Result:
+    """A result of tasks' records, in column order; `seconds` is their sum.
+
+    Raises:
+        InputError: records of different models or protocols.
+    """
+    found = {record.task: record for record in records}
+    order = [name for name in STANDARD if name in found] + [name for name in found if name not in STANDARD]
+    ordered = [found[name] for name in order]
+    fingerprints = {record.fingerprint for record in ordered}
+    if len(fingerprints) > 1 or any(record.protocol != protocol for record in ordered):
+        raise InputError("results of different models or protocols cannot be merged")
+    about = provenance or Provenance(code_version=code_version())
+    about = about.model_copy(
+        update={
+            "code_version": code_version(),
+            "packages": package_versions(),
+            "model_fingerprint": next(iter(fingerprints), None),
+            "data": {path: digest for record in ordered for path, digest in record.data.items()},
+            "official_data": all(record.official_data for record in ordered),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+    )
+    return Result(
+        model=model,
+        pooler=pooler,
+        protocol=protocol,
+        provenance=about,
+        tasks={record.task: record.score for record in ordered},
+        alignment=merged(ordered, "alignment"),
+        uniformity=merged(ordered, "uniformity"),
+        seconds=sum(record.score.seconds for record in ordered),
+    ).with_averages()
