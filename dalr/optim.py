@@ -11,13 +11,13 @@ from dalr.config import OptimConfig
 
 def make_optimizer(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over every trainable parameter; biases and normalisation weights (one dimension) are not
-    decayed. Fused where the parameters lie on CUDA."""
+    decayed. Fused on the devices that have it."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    fused = all(p.is_cuda for p in parameters)
+    fused = all(p.device.type in ("cuda", "cpu") for p in parameters)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
 
 
