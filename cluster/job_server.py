@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 """Where a port-forward or an SSH tunnel to a dashboard ends."""
+RETRY = 1.0
+"""Seconds between a lost connection and the next attempt."""
 PATIENCE = 120.0
 """Seconds without an answer from the job server after which following a job is given up."""
 
@@ -107,7 +109,7 @@ def follow(client: "JobSubmissionClient", submission_id: str, write: Callable[[s
         except (aiohttp.ClientError, requests.RequestException, RuntimeError, OSError) as error:
             if time.monotonic() - heard > PATIENCE:
                 raise ConnectionError(f"no answer from the job server for {PATIENCE:.0f} s: {error}") from error
-        time.sleep(1.0)
+        time.sleep(RETRY)
 
 
 def exit_code(info: "JobDetails") -> int:
@@ -119,6 +121,11 @@ def exit_code(info: "JobDetails") -> int:
     if code is None or code == 0:
         return 1
     return 128 - code if code < 0 else code
+
+
+def reason(info: "JobDetails") -> str:
+    """What the server says about a job's state, without the log that it appends."""
+    return (info.message or "no message").split(", last available logs")[0].strip()
 
 
 def stop(client: "JobSubmissionClient", submission_id: str, *, wait: float) -> "JobDetails":

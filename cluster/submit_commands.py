@@ -11,6 +11,7 @@ from dalr.errors import InputError
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
+    from ray.job_submission import JobSubmissionClient
 
     from cluster.package import Package
     from cluster.submit import Job
@@ -106,8 +107,8 @@ def _send(
     return _follow(client, step.submission_id, quiet=quiet)
 
 
-def _follow(client, submission_id: str, *, quiet: bool) -> int:  # type: ignore[no-untyped-def]
-    from cluster.job_server import exit_code, follow
+def _follow(client: "JobSubmissionClient", submission_id: str, *, quiet: bool) -> int:
+    from cluster.job_server import exit_code, follow, reason
 
     def write(text: str) -> None:
         sys.stdout.write(text)
@@ -123,9 +124,7 @@ def _follow(client, submission_id: str, *, quiet: bool) -> int:  # type: ignore[
         return 1
     code = exit_code(info)
     if code:
-        _say(
-            f"{submission_id} {str(info.status).lower()}, exit code {code}: {info.message or 'no message'}", quiet=False
-        )
+        _say(f"{submission_id} {str(info.status).lower()}, exit code {code}: {reason(info)}", quiet=False)
     else:
         _say(f"{submission_id} succeeded", quiet)
     return code
@@ -195,10 +194,12 @@ def _describe(info: "JobDetails", *, whole: bool) -> str:
     line = f"{info.submission_id}  {str(info.status).lower():9}  {_time(info.start_time)}  {info.entrypoint}"
     if not whole:
         return line
+    from cluster.job_server import reason
+
     details = {
         "ended": _time(info.end_time) if info.end_time else None,
         "exit code": info.driver_exit_code,
-        "message": info.message,
+        "message": reason(info),
         "git": (info.metadata or {}).get("git_sha"),
     }
     return "\n".join([line, *(f"  {name}: {value}" for name, value in details.items() if value is not None)])
