@@ -1,5 +1,6 @@
 """Reads the tasks' files. Whatever is not exactly as declared is refused, by file and line."""
 
+import codecs
 import hashlib
 import json
 from collections.abc import Callable
@@ -100,12 +101,16 @@ def _decoded(path: Path, data: bytes, encoding: str) -> str:
         raise InputError(
             f"{path}:{line}: wrong encoding: UTF-8 text; expected latin-1, as SentEval's script leaves this file"
         )
+    # The mark is taken off here: Python's own codec counts errors from behind it.
+    marked, codec = data.startswith(codecs.BOM_UTF8), "latin-1" if encoding == "latin-1" else "utf-8"
+    if marked and encoding != "utf-8-sig":
+        raise InputError(f"{path}:1: wrong encoding: a byte order mark; expected {codec} without one")
     try:
-        return data.decode(encoding)
+        return data.decode(codec).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         byte = f"byte 0x{data[error.start]:02x}"
-        raise InputError(f"{path}:{line}: wrong encoding: {byte} is not {encoding}; expected {encoding}") from None
+        raise InputError(f"{path}:{line}: wrong encoding: {byte} is not {codec}; expected {codec}") from None
 
 
 def _is_utf8(data: bytes) -> bool:
