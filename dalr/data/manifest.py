@@ -14,7 +14,7 @@ MANIFEST = "manifest.json"
 
 
 class FileEntry(BaseModel):
-    """One file: its number of text lines, and the hex sha256 of its bytes."""
+    """One file: its number of text lines (line feeds, of whatever file), and the hex sha256 of its bytes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,6 +48,11 @@ class Manifest(BaseModel):
     seed: int | None = None
     files: dict[str, FileEntry]
     sources: dict[str, Source] = {}
+
+    def write(self, folder: Path) -> None:
+        """Writes `<folder>/manifest.json` atomically. Keys that do not apply are left out."""
+        absent = {key for key, given in (("seed", self.seed is not None), ("sources", bool(self.sources))) if not given}
+        write_json(Path(folder) / MANIFEST, self.model_dump(exclude=absent))
 
     @field_validator("files")
     @classmethod
@@ -97,8 +102,7 @@ def write_manifest(
     chosen = sorted(files) if files is not None else sorted(_files_below(folder))
     entries = {path.relative_to(folder).as_posix(): file_entry(path) for path in chosen}
     manifest = Manifest(name=name, seed=seed, files=entries, sources=sources or {})
-    absent = {key for key, given in (("seed", seed is not None), ("sources", bool(sources))) if not given}
-    write_json(folder / MANIFEST, manifest.model_dump(exclude=absent))
+    manifest.write(folder)
     return manifest
 
 
