@@ -15,6 +15,7 @@ from dalr.errors import InputError
 from dalr.files import writable_folder, write_json, write_text
 from dalr.overrides import to_yaml
 from dalr.provenance import code_version, machine, package_versions
+from dalr.results import Provenance
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,17 @@ class RunFolder:
     def notes(self) -> dict[str, Any]:
         """The contents of provenance.json; empty before the first attempt."""
         return json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.is_file() else {}
+
+    def model_provenance(self, step: int | None = None) -> Provenance:
+        """What is behind the exported model, for a result; `step` is its checkpoint's."""
+        notes = self.notes()
+        return Provenance(
+            code_version=code_version(),
+            recipe=notes.get("recipe"),
+            config_fingerprint=notes.get("config_fingerprint"),
+            seed=notes.get("seed"),
+            step=step,
+        )
 
     def note_step(self, step: int) -> None:
         """Notes that the current attempt has come to `step`."""

@@ -34,7 +34,7 @@ from dalr.data.features import Features, prepare_features
 from dalr.data.mixing import MixedBatches
 from dalr.distributed import agreed, barrier, gather_constant, rank, shard, share, world_size
 from dalr.errors import InputError
-from dalr.evaluation import MetricScorer, SentenceEncoder
+from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
 from dalr.files import written_aside
 from dalr.gradients import compute_gradients, on_device, seed_step
 from dalr.inputs import check_inputs
@@ -310,17 +310,18 @@ class _Run:
         export(self.student, self.tokenizer, self.folder.model)
         tasks = self.config.evaluation.tasks
         if tasks and self.config.evaluation.data is not None:
-            from dalr.evaluation import evaluate
-
+            encoder = SentenceEncoder.load(str(self.folder.model), device=self.device)
             evaluate(
-                self.encoder().encode,
+                encoder.encode,
                 self.config.evaluation.data,
-                tasks=tasks,
-                protocol="test",
+                tasks,
+                "test",
                 model=str(self.folder.path),
-                pooler=self.config.model.pooler,
-                fingerprint=f"{self.config.fingerprint()}-{step}",
+                pooler=encoder.pooler,
+                fingerprint=encoder.fingerprint(),
                 out=self.folder.results / "test.json",
+                provenance=self.folder.model_provenance(step),
+                device=self.device.type,
             )
 
 
