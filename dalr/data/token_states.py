@@ -31,6 +31,8 @@ class TokenStates(nn.Module):
     under the teachers' tokenizer, or than `max_tokens` where the padding takes part in the norm.
     """
 
+    width: int
+
     def __init__(self, corpora: Mapping[str, TokenisedCorpus], weights: Sequence[float], *, to_max: bool) -> None:
         super().__init__()
         self.corpora = dict(corpora)
