@@ -141,9 +141,9 @@ def _wait_until_running(node: Node, name: str) -> None:
 
 def test_a_real_dalr_command_runs_as_a_job(head, tmp_path):
     """Without a working directory of its own the job runs the installed dalr; bad input exits with 2."""
-    done = submit_apart(head, "--working-dir", str(tmp_path), "--", "train", "no-such-recipe", "--out", "/tmp/never")
+    done = submit_apart(head, "--working-dir", str(tmp_path), "--", "data", "check", "/no/such/folder")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "unknown recipe 'no-such-recipe'" in done.stdout
+    assert "no such folder: /no/such/folder" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
