@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 
 from dalr.config import RunConfig, TextTeacher
+from dalr.data.image_vectors import CaptionVectors, ImageVectors, release_image_teacher
 from dalr.data.needs import Needs, needs_of
+from dalr.data.published import published_caption_features, published_image_features
 from dalr.data.rows import Rows
 from dalr.data.schedule import Schedule, schedule_of
 from dalr.data.sources import Captions, Sentences, read_captions, read_sentences
@@ -102,6 +104,7 @@ def prepare_features(
     states = _token_states(config, needs, corpora, tokens, store, cache_tokens)
     images, caption_features = _image_features(config, needs, captions, store)
     release_teacher()
+    release_image_teacher()
     return Features(schedule, captions, tokens, vectors, images, caption_features, states, tuple(store.prepared))
 
 
@@ -202,10 +205,31 @@ def _cached_states(
 def _image_features(
     config: RunConfig, needs: Needs, captions: Captions | None, store: _Store
 ) -> tuple[Rows | None, Rows | None]:
-    from dalr.data.published import published_caption_features, published_image_features
-
     if captions is None:
         return None, None
-    images = published_image_features(config.data, captions) if needs.images else None
-    texts = published_caption_features(config.data, captions) if needs.caption_features else None
-    return images, texts
+    images = _images(config, captions, store) if needs.images else None
+    return images, _caption_features(config, captions, store) if needs.caption_features else None
+
+
+def _images(config: RunConfig, captions: Captions, store: _Store) -> Rows:
+    """Published image features where the config names some, else the image teacher's."""
+    if config.data.image_features is not None:
+        return published_image_features(config.data, captions)
+    teacher, folder = config.teachers.image, config.data.images
+    if teacher is None or folder is None:
+        missing = "teachers.image" if teacher is None else "data.images"
+        raise InputError(f"the images' features are needed: set data.image_features, or {missing} to make them")
+    extraction = ImageVectors(teacher.model, teacher.weights, folder, captions.image_ids, store.device)
+    return store.obtain(extraction, f"images: {teacher.model}")
+
+
+def _caption_features(config: RunConfig, captions: Captions, store: _Store) -> Rows:
+    """Published caption features where the config names some, else those of the image teacher's text
+    tower."""
+    if config.data.caption_features is not None:
+        return published_caption_features(config.data, captions)
+    teacher = config.teachers.image
+    if teacher is None:
+        raise InputError("the captions' image-teacher features are needed: set data.caption_features or teachers.image")
+    extraction = CaptionVectors(teacher.model, teacher.weights, captions.sentences.texts, store.device)
+    return store.obtain(extraction, f"captions: {teacher.model}")

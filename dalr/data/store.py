@@ -146,7 +146,7 @@ def extract_shard(extraction: Extraction, folder: Path, number: int, tick: Tick)
     file = f"shard-{number:05d}.npy"
     with written_aside(folder / file) as aside, aside.open("wb") as handle:
         np.save(handle, np.ascontiguousarray(array), allow_pickle=False)
-    return Shard(number, file, *array.shape, sha256_of(folder / file))
+    return Shard(number, file, array.shape[0], array.shape[1], sha256_of(folder / file))
 
 
 def run_here(extraction: Extraction, folder: Path, missing: Sequence[int], tick: Tick) -> Iterator[Shard]:

@@ -1,0 +1,108 @@
+"""The frozen image teacher: an open_clip model in eval mode."""
+
+import difflib
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+from dalr.errors import InputError
+from dalr.files import sha256_of
+
+_RANDOM = re.compile(r"random(?::(\d+))?")
+
+
+class ImageTeacherEncoder(nn.Module):
+    """Image and caption features of an open_clip architecture. It stays in eval mode.
+
+    `weights` is a pretrained tag that open_clip knows for the architecture, a checkpoint file, or
+    `random` or `random:SEED`, weights drawn by seed (default 0).
+
+    Raises:
+        InputError: an unknown architecture, tag or file; the message names the nearest known one.
+    """
+
+    def __init__(self, model: str, weights: str) -> None:
+        super().__init__()
+        source = checked_weights(model, weights)
+        drawn = _RANDOM.fullmatch(weights)
+        with torch.random.fork_rng(enabled=drawn is not None), _quiet():
+            if drawn:
+                torch.manual_seed(int(drawn.group(1) or 0))
+            try:
+                self.model, _, self.preprocess = open_clip.create_model_and_transforms(model, pretrained=source)
+            except (OSError, RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise InputError(
+                    f"teachers.image: {model} with weights {weights} cannot be loaded: {reason}"
+                ) from error
+        self.name = model
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "ImageTeacherEncoder":
+        """Ignores the mode: a teacher has no dropout."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def images(self, pixels: Tensor) -> Tensor:
+        """Image features: float32 [n, 3, H, W], preprocessed → float32 [n, V]."""
+        return self.model.encode_image(pixels).float()
+
+    @torch.no_grad()
+    def captions(self, sentences: Sequence[str], device: str) -> Tensor:
+        """Caption features of the text tower, under its own tokenizer: n sentences → float32 [n, C]."""
+        tokens = open_clip.get_tokenizer(self.name)(list(sentences))
+        return self.model.encode_text(tokens.to(device)).float()
+
+
+def checked_weights(model: str, weights: str) -> str | None:
+    """What open_clip takes for `pretrained`: a tag, a file's path, or None for random weights."""
+    known = open_clip.list_models()
+    if model not in known:
+        raise InputError(f"teachers.image.model: open_clip knows no {model!r}{_nearest(model, known)}")
+    if _RANDOM.fullmatch(weights):
+        return None
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if weights in tags or Path(weights).is_file():
+        return weights
+    raise InputError(
+        f"teachers.image.weights: {weights!r} is neither a file, nor random[:SEED], nor a tag that open_clip knows "
+        f"for {model}{_nearest(weights, tags)} (tags: {', '.join(tags) or 'none'})"
+    )
+
+
+def weights_fingerprint(model: str, weights: str) -> str:
+    """What tells the weights from others': a file's sha256, or the tag or seed with the version of the
+    library that resolves it."""
+    checked_weights(model, weights)
+    if Path(weights).is_file():
+        return sha256_of(Path(weights))
+    drawn = _RANDOM.fullmatch(weights)
+    if drawn:
+        # The same seed gives other numbers where torch or the architecture's code changes.
+        return f"random:{drawn.group(1) or 0} (torch {torch.__version__}, open_clip {open_clip.__version__})"
+    settings: dict[str, Any] = open_clip.get_pretrained_cfg(model, weights)
+    return f"{weights} ({settings.get('hf_hub') or settings.get('url')})"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences open_clip's warning that random weights were not loaded."""
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
