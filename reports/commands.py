@@ -53,7 +53,7 @@ def report(
         typer.echo(f"not used as it is: {problem.path}: {problem.message}", err=True)
     if not quiet:
         for verdict in made.verdicts:
-            typer.echo(f"{verdict.headline} {verdict.badge}")
+            typer.echo(f"{verdict.where}: {verdict.headline} {verdict.badge}")
         typer.echo(f"{out / 'index.html'}")
     return None
 

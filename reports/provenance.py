@@ -35,6 +35,7 @@ class SourceFacts:
 class RowFacts:
     """Everything behind one row."""
 
+    identity: str
     label: str
     sources: tuple[SourceFacts, ...]
     config: str
@@ -55,6 +56,7 @@ def provenance(loaded: Loaded, labels: Mapping[str, str], rows: Sequence[str], o
         config = yaml.safe_dump(first.run.config, sort_keys=False, allow_unicode=True, width=100) if first.run else ""
         facts.append(
             RowFacts(
+                identity=row,
                 label=labels[row],
                 sources=tuple(_facts(source, loaded, out) for source in sources),
                 config=config,

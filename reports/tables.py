@@ -114,7 +114,7 @@ def task_table(group: str, loaded: Loaded, labels: Mapping[str, str], *, averagi
     for official, protocol in sorted(rows_of, reverse=True):
         members = rows_of[official, protocol]
         rows = [_measured(labels[row], row, lines, tasks, averaging) for row, lines in members.items()]
-        rows.sort(key=lambda row: row.label)
+        rows.sort(key=_best_first)
         title = f"Measured, protocol {protocol}" + ("" if official else ", NOT on the official data")
         blocks.append(Block(title=title, kind="measured", rows=with_places(rows, (*tasks, AVERAGE))))
     blocks.append(_published_block(group))
@@ -125,6 +125,11 @@ def task_table(group: str, loaded: Loaded, labels: Mapping[str, str], *, averagi
         blocks=tuple(blocks),
         notes=tuple(_notes(group, blocks, averaging)),
     )
+
+
+def _best_first(row: Row) -> tuple[float, str]:
+    average = row.cells[AVERAGE].value
+    return (float("inf") if average is None else -average, row.label)
 
 
 def _measured(label: str, row: str, lines: Sequence[_Score], tasks: Sequence[str], averaging: Averaging) -> Row:
@@ -182,7 +187,7 @@ def _published(row: PublishedRow) -> Row:
         for task, text in row.scores.items()
     }
     source = published().sources[row.source]
-    note = f"[{row.source}]" + (" secondary source" if source.secondary else "")
+    note = f"[{row.source}]" + (" secondary" if source.secondary else "")
     return Row(label=row.label, identity=row.source, cells=cells, note=note)
 
 

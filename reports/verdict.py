@@ -16,6 +16,7 @@ class Verdict:
     """What a reader should take from one block of a table, in two sentences."""
 
     certainty: Certainty
+    where: str
     headline: str
     reason: str
 
@@ -40,17 +41,19 @@ def _verdict(table: Table, block: Block, ranked: list[Row], examples: ExampleTes
     best = ranked[0]
     cell = best.cells[AVERAGE]
     spread = f" ± {cell.deviation_text} over {cell.count} seeds" if cell.deviation is not None else ", one run"
-    where = f"{table.title} ({block.title.removeprefix('Measured, ')})"
+    where = f"{table.title}, {block.title.removeprefix('Measured, ')}"
     score = f"{cell.text}{spread}"
     if len(ranked) == 1:
-        headline = f"{where}: {best.label} averages {score}."
-        return Verdict(certainty="alone", headline=headline, reason="No second model was scored on all tasks.")
+        headline = f"{best.label} averages {score}."
+        return Verdict(
+            certainty="alone", where=where, headline=headline, reason="No second model was scored on all tasks."
+        )
     second = ranked[1]
     against = compare(ranked[1 : CLOSEST + 1], best, [AVERAGE], examples)
     closest = next(one for one in against if one.row == second.label)
-    headline = f"{where}: {best.label} is best with {score}, {-closest.difference:.2f} points above {second.label}."
+    headline = f"{best.label} is best: {score}, {-closest.difference:.2f} points above {second.label}."
     certain, reason = _reason(closest)
-    return Verdict(certainty="yes" if certain else "no", headline=headline, reason=reason)
+    return Verdict(certainty="yes" if certain else "no", where=where, headline=headline, reason=reason)
 
 
 def _reason(one: Comparison) -> tuple[bool, str]:

@@ -55,7 +55,9 @@ def texts(report: Report, out: Path) -> dict[str, str]:
 
 def _summary(report: Report) -> str:
     lines = ["# Report", "", _about(report), ""]
-    lines += [f"- {verdict.headline} **{verdict.badge}** {verdict.reason}" for verdict in report.verdicts]
+    lines += [
+        f"- {verdict.where}: {verdict.headline} **{verdict.badge}** {verdict.reason}" for verdict in report.verdicts
+    ]
     lines += [f"- Not used as it is: `{problem.path}`: {problem.message}" for problem in report.problems]
     return "\n".join(lines) + "\n\n" + "\n".join(markdown(table) for table in report.tables)
 

@@ -149,7 +149,8 @@ def slice_plots(parts: dict[str, pl.DataFrame], *, value: str, logarithmic: set[
     plots = []
     for path, data in parts.items():
         numeric = data["x"].dtype.is_numeric()
-        scale = {"type": "log" if path in logarithmic else "linear", "zero": False, "nice": False, "padding": 8}
+        scale = {"type": "log"} if path in logarithmic else {"type": "linear", **NO_ZERO}
+        scale |= {"nice": False, "padding": 8}
         x = number("x", path, scale=scale) if numeric else name("x", path)
         encoding = {
             "x": x,

@@ -74,7 +74,8 @@ def slices(sweep: Sweep, trials: pl.DataFrame, path: str) -> pl.DataFrame:
 def pareto_front(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
     """`trial`, `cost`, `value`, `front`: complete trials by seconds spent and value; `front` marks those
     that no other beats in both. Of a large sweep the dominated ones are thinned to `MOST_POINTS`."""
-    done = trials.filter(pl.col("value").is_not_null(), pl.col("state") == "complete").sort("seconds", "trial")
+    done = trials.filter(pl.col("value").is_not_null(), pl.col("state") == "complete")
+    done = done.sort("seconds", "value", "trial", descending=[False, sweep.highest, False])
     sign = 1.0 if sweep.highest else -1.0
     values = sign * done["value"].to_numpy()
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(values)[:-1]]) if len(values) else values

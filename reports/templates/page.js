@@ -40,9 +40,9 @@ function key(cell) {
 }
 
 // A measured row's name opens what is behind it.
-const places = new Map([...document.querySelectorAll("details.row")].map((place) => [place.dataset.label, place]));
+const places = new Map([...document.querySelectorAll("details.row")].map((place) => [place.dataset.row, place]));
 for (const name of document.querySelectorAll("tbody.measured th[scope=row]")) {
-  const place = places.get(name.dataset.label);
+  const place = places.get(name.dataset.row);
   if (place === undefined) continue;
   const button = document.createElement("button");
   button.type = "button";

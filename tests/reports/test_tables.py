@@ -13,7 +13,7 @@ from reports.published import published
 from reports.tables import AVERAGE, Cell, Row, Table, with_places
 from tests.reports import make
 
-PLAIN = Options(names={})
+PLAIN = Options(with_figures=False)
 
 
 def _table(place: Path, name: str = "sts", options: Options = PLAIN) -> Table:
@@ -65,7 +65,7 @@ def test_the_average_is_of_unrounded_scores_unless_asked_otherwise(tmp_path: Pat
     make.result(scores=dict.fromkeys(STS, 70.0049)).write(tmp_path / "a.json")
     (row,) = _table(tmp_path).measured
     assert row.cells[AVERAGE].value == pytest.approx(70.0049)
-    (row,) = _table(tmp_path, options=Options(names={}, average="mean-of-rounded")).measured
+    (row,) = _table(tmp_path, options=Options(average="mean-of-rounded", with_figures=False)).measured
     assert row.cells[AVERAGE].value == pytest.approx(70.0)
 
 

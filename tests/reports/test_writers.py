@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from dalr.results import STS, TRANSFER
-from reports.build import Options, build, write
+from reports.build import Options, build
+from reports.write import write
 from reports.writers.latex import escaped
 from tests.reports import make
 
@@ -21,7 +22,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make.two_models(root / "runs")
     hostile = make.result(model="100%_<b>|$x$#&~^\\{}", tasks=STS[:5] + TRANSFER, base=60.0)
     hostile.write(root / "runs" / "extra.json")
-    write(build([root / "runs"], Options(names={})), root / "out")
+    write(build([root / "runs"], Options(with_figures=False)), root / "out")
     return root / "out"
 
 
@@ -31,7 +32,7 @@ def test_markdown_marks_best_second_missing_and_sources(written: Path) -> None:
     assert "| simcse | 3 | <u>70.20</u> ± 0.10 |" in text
     assert "| – | – | – |" in text
     assert "| 0.00 " not in text
-    assert "| DALR, BERT-base, wiki+flickr \\[dalr\\] secondary source |  | 73.9 |" in text
+    assert "| DALR, BERT-base, wiki+flickr \\[dalr\\] secondary |  | 73.9 |" in text
     assert "[awesome] Awesome-Sentence-Embedding" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {11}
@@ -48,7 +49,7 @@ def test_csv_has_the_printed_digits_and_empty_cells_where_nothing_was_measured(w
     )
     hostile = next(line for line in lines if line["model"].startswith("100%"))
     assert hostile["SICKRelatedness"] == ""
-    assert next(line for line in lines if line["model"].startswith("DALR"))["note"] == "[dalr] secondary source"
+    assert next(line for line in lines if line["model"].startswith("DALR"))["note"] == "[dalr] secondary"
 
 
 def test_parquet_has_unrounded_values_and_their_files(written: Path) -> None:

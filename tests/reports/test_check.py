@@ -1,0 +1,124 @@
+"""`dalr report` from the command line, and `--check`: every altered number is found and named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dalr.errors import InputError
+from reports.build import Options, build
+from reports.check import check
+from reports.commands import report
+from reports.write import write
+from tests.reports import make
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A report in out/ over runs/ and sweep/, without figures."""
+    make.two_models(tmp_path / "runs")
+    make.sweep(tmp_path / "sweep", count=10)
+    options = Options(baseline="simcse", names={"dalr": "Ours"}, with_figures=False)
+    write(build([tmp_path / "runs", tmp_path / "sweep"], options), tmp_path / "out")
+    return tmp_path
+
+
+def _change_score(path: Path, task: str, score: float) -> None:
+    values = json.loads(path.read_text())
+    values["tasks"][task]["score"] = score
+    path.write_text(json.dumps(values))
+
+
+def test_an_untouched_report_agrees(made: Path) -> None:
+    assert check(made / "out") == []
+
+
+def test_a_score_changed_by_hand_is_named(made: Path) -> None:
+    _change_score(made / "runs" / "dalr-2" / "results" / "sts.json", "STS13", 99.0)
+    found = check(made / "out")
+    assert "runs/dalr-2/results/sts.json: changed since the report was made" in found
+    cell = next(line for line in found if line.startswith("table sts: Ours, STS13"))
+    assert "the report says 73.20 ± 0.10 (73.200000), its sources 81.80 ± 14.90" in cell
+    assert "runs/dalr-2/results/sts.json" in cell
+    assert any(line.startswith("table sts: Ours, Avg") for line in found)
+    assert not any("STS12" in line for line in found)
+
+
+def test_a_number_changed_in_a_table_is_named(made: Path) -> None:
+    for name in ("sts.md", "sts.tex", "sts.csv", "sts.html"):
+        path = made / "out" / "tables" / name
+        path.write_text(path.read_text().replace("72.20", "82.20"))
+        assert check(made / "out") == [f"tables/{name}: does not hold what its sources give"]
+        path.write_text(path.read_text().replace("82.20", "72.20"))
+    page = made / "out" / "index.html"
+    page.write_text(page.read_text().replace("75.20", "85.20"))
+    assert check(made / "out") == ["index.html: does not hold what its sources give"]
+
+
+def test_gone_new_and_damaged_sources_are_named(made: Path) -> None:
+    (made / "runs" / "dalr-1" / "results" / "sts.json").unlink()
+    (made / "runs" / "simcse-1" / "results" / "sts.json").write_text("{")
+    make.result(model="new").write(made / "runs" / "new.json")
+    found = check(made / "out")
+    assert "runs/dalr-1/results/sts.json: used by the report, and gone" in found
+    assert any("simcse-1/results/sts.json: used by the report, not a readable JSON file" in line for line in found)
+    assert "runs/new.json: not in the report, which was made before it" in found
+    assert any(line.startswith("table sts: new, STS12: not in the report") for line in found)
+
+
+def test_a_report_moved_with_its_sources_still_agrees(made: Path) -> None:
+    moved = made.parent / f"{made.name}-moved"
+    made.rename(moved)
+    assert check(moved / "out") == []
+
+
+def test_the_command_writes_and_checks(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    app = typer.Typer()
+    app.command()(report)
+    runner = CliRunner()
+    done = runner.invoke(app, ["runs", "--out", "other", "--no-figures"])
+    assert done.exit_code == 0, done.output
+    assert "dalr is best: 75.20 ± 0.10 over 3 seeds, 2.00 points above simcse." in done.output
+    assert runner.invoke(app, ["--out", "other", "--check"]).exit_code == 0
+    _change_score(made / "runs" / "simcse-3" / "results" / "sts.json", "STS16", 1.0)
+    done = runner.invoke(app, ["--out", "other", "--check"])
+    assert done.exit_code == 1
+    assert "simcse, STS16: the report says" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"dirs": [Path("absent")]}, "report: no such file or folder: "),
+        ({"dirs": [Path("empty")]}, "report: nothing to report in "),
+        ({"dirs": None}, "report: no folder given; for example"),
+        ({"check": True, "out": Path("empty")}, "report --check: no report in empty: it has no report.json"),
+        ({"dirs": [Path("runs")], "name": ["x"]}, "--name x: expected KEY=LABEL"),
+        ({"dirs": [Path("runs")], "average": "median"}, "--average median: expected unrounded or mean-of-rounded"),
+        ({"dirs": [Path("runs")], "out": Path("file"), "no_figures": True}, "report: cannot write to file"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    made: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.chdir(made)
+    (made / "empty").mkdir()
+    (made / "file").write_text("")
+    with pytest.raises(InputError) as raised:
+        report(**arguments)
+    assert str(raised.value).startswith(expected)
+    assert "\n" not in str(raised.value)
+
+
+def test_bad_input_exits_with_2_and_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dalr", "report", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("dalr: report: nothing to report in ")
+    assert done.stderr.count("\n") == 1
