@@ -60,6 +60,8 @@ def _examples(folder: DataFolder, task: TransferTask, source: LabelledSource) ->
     for number, line in enumerate(lines, first):
         try:
             sentences, label = reader(line, source)
+            if len(sentences) != (2 if task.pairs else 1):
+                raise ValueError(f"{len(sentences)} sentences, but {task.name} has {'pairs' if task.pairs else 'one'}")
             examples.append((tuple(map(normalised, sentences)), _class(label, task)))
         except (ValueError, IndexError, KeyError, TypeError) as error:
             expected = EXPECTED[source.layout]

@@ -49,7 +49,7 @@ class DataFolder:
             lines.pop()
         rows = self.rows_expected(file)
         if rows is not None and len(lines) != rows:
-            source = "manifest.json" if self.manifest else "the official count"
+            source = "as declared" if is_own(file) else "manifest.json" if self.manifest else "the official count"
             raise InputError(f"{path}: {len(lines)} lines, expected {rows} ({source}); the file is cut or not the one")
         return lines
 
@@ -70,16 +70,17 @@ class DataFolder:
         return data
 
     def rows_expected(self, file: FileExpectation) -> int | None:
-        """The manifest's row count where there is a manifest, else the official one."""
-        if self.manifest is None or file.rows is None:
+        """The manifest's row count where there is a manifest, else the official one. A manifest has no
+        say over files of the user's own tasks."""
+        if self.manifest is None or is_own(file):
             return file.rows
         if file.path not in self.manifest.files:
             raise InputError(f"{self.root / 'manifest.json'}: does not list {file.path}")
         return self.manifest.files[file.path].rows
 
     def is_official(self, files: list[FileExpectation]) -> bool:
-        """Whether every one of the files has the official row count."""
-        return all(file.rows is not None and self.rows_expected(file) == file.rows for file in files)
+        """Whether every one of the files has the official row count (the user's own are passed over)."""
+        return all(is_own(file) or self.rows_expected(file) == file.rows for file in files)
 
     def digest(self, files: list[FileExpectation]) -> dict[str, str]:
         """The sha256 of each file, by path relative to the folder."""
@@ -87,6 +88,11 @@ class DataFolder:
             if file.path not in self.checksums:
                 self.read(file.path)
         return {file.path: self.checksums[file.path] for file in files}
+
+
+def is_own(file: FileExpectation) -> bool:
+    """Whether the file is one of the user's own tasks': those have absolute paths."""
+    return Path(file.path).is_absolute()
 
 
 def _holds_tasks(folder: Path) -> bool:

@@ -1,0 +1,96 @@
+"""`dalr evaluate` and `dalr encode`, as they are called."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dalr.__main__ import main
+from dalr.evaluation import SentenceEncoder
+from dalr.results import read_result
+from tests.dalr.evaluation.test_run import write_own_tasks
+
+
+def dalr(monkeypatch: pytest.MonkeyPatch, *words: object, stdin: bytes = b"") -> int:
+    """Runs the command line in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["dalr", *map(str, words)])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+def test_evaluate_writes_a_result_and_says_what_it_is(
+    tiny_bert, small_data: Path, tmp_path, monkeypatch, capsys
+) -> None:
+    out = tmp_path / "r.json"
+    words = ["evaluate", tiny_bert, "--data", small_data, "--tasks", "STS13,CR", "--protocol", "fast", "--out", out]
+    assert dalr(monkeypatch, *words) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("STS13")
+    assert str(out) in printed
+    result = read_result(out)
+    assert (list(result.tasks), result.pooler) == (["STS13", "CR"], "cls_before_pooler")
+    assert result.provenance.model_fingerprint == SentenceEncoder.load(str(tiny_bert)).fingerprint()
+    before = out.read_text()
+    assert dalr(monkeypatch, *words, "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads(before)["tasks"] == json.loads(out.read_text())["tasks"]
+    assert dalr(monkeypatch, *words, "--pooler", "avg") == 0
+    assert read_result(out).pooler == "avg"
+
+
+def test_evaluate_takes_own_tasks_and_a_cache(tiny_bert, small_data: Path, tmp_path, monkeypatch, capsys) -> None:
+    own = write_own_tasks(tmp_path)
+    words = ["evaluate", tiny_bert, "--data", small_data, "--tasks", "STS13", "--protocol", "fast"]
+    words += ["--custom", own, "--cache", tmp_path / "cache", "--out", tmp_path / "r.json"]
+    assert dalr(monkeypatch, *words) == 0
+    assert list(read_result(tmp_path / "r.json").tasks) == ["STS13", "Reviews", "Pairs", "Labels"]
+    assert list((tmp_path / "cache").rglob("*.npz"))
+    assert "Reviews" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--tasks", "STS17"], "unknown task 'STS17'"),
+        (["--protocol", "slow"], "slow"),
+        (["--data", "/nowhere"], "no such folder"),
+        (["--pooler", "median"], "unknown pooler 'median'"),
+        (["--tasks", "STS12", "--protocol", "dev"], "only a test split"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tiny_bert, small_data, tmp_path, monkeypatch, capsys, change, message
+) -> None:
+    words = ["evaluate", tiny_bert, "--data", small_data, "--out", tmp_path / "r.json", *change]
+    assert dalr(monkeypatch, *words) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_encode_writes_npy_and_jsonl(tiny_bert: Path, tmp_path: Path, monkeypatch, capsysbinary) -> None:
+    text = b"a dog\n\nthe man sits\r\na dog"
+    expected = SentenceEncoder.load(str(tiny_bert)).encode(["a dog", "", "the man sits", "a dog"])
+    out = tmp_path / "vectors.npy"
+    assert dalr(monkeypatch, "encode", tiny_bert, "--out", out, stdin=text) == 0
+    np.testing.assert_array_equal(np.load(out), expected)
+    capsysbinary.readouterr()
+    assert dalr(monkeypatch, "encode", tiny_bert, stdin=text + b"\n") == 0
+    np.testing.assert_array_equal(np.load(io.BytesIO(capsysbinary.readouterr().out)), expected)
+    assert dalr(monkeypatch, "encode", tiny_bert, "--format", "jsonl", stdin=text) == 0
+    rows = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert [row["sentence"] for row in rows] == ["a dog", "", "the man sits", "a dog"]
+    np.testing.assert_allclose([row["vector"] for row in rows], expected, rtol=1e-6)
+
+
+def test_encode_refuses_other_encodings_and_takes_nothing(tiny_bert: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    assert dalr(monkeypatch, "encode", tiny_bert, stdin=b"caf\xe9\n") == 2
+    assert "not UTF-8" in capsys.readouterr().err
+    assert dalr(monkeypatch, "encode", tiny_bert, "--out", tmp_path / "none.npy") == 0
+    assert np.load(tmp_path / "none.npy").shape == (0, 32)

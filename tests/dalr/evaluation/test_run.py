@@ -1,0 +1,230 @@
+"""`evaluate`: results, resuming, details, the user's own tasks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dalr.data.manifest import write_manifest
+from dalr.errors import InputError
+from dalr.evaluation import evaluate, run
+from dalr.evaluation.custom import read_tasks
+from dalr.evaluation.readers import DataFolder
+from dalr.evaluation.run import merge, plan, score_task
+from dalr.evaluation.tasks import STANDARD
+from dalr.evaluation.vectors import SentenceVectors
+from dalr.results import STS, TRANSFER, Result, details_file, read_details, read_result
+from dalr.statistics import spearman
+from tests.dalr.evaluation.golden_values import hash32
+from tests.dalr.evaluation.test_vectors import Counting
+
+SOME = ["STS12", "STSBenchmark", "SST2"]
+
+
+def without_time(result: Result) -> dict:
+    values = result.model_dump()
+    for task in values["tasks"].values():
+        task.pop("seconds")
+    values.pop("seconds")
+    values["provenance"].pop("created")
+    return values
+
+
+def test_a_result_is_complete_and_reads_back(small_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "all.json"
+    encode = Counting()
+    result = evaluate(encode, small_data, "all", "fast", model="bag", pooler="none", out=out, fingerprint="f1")
+    assert read_result(out) == result
+    assert list(result.tasks) == [*STS, *TRANSFER]
+    assert len(encode.seen) == len(set(encode.seen))
+    assert result.sts_avg == pytest.approx(np.mean([result.tasks[name].score for name in STS]))
+    assert result.transfer_avg == pytest.approx(np.mean([result.tasks[name].score for name in TRANSFER]))
+    assert (result.model, result.pooler, result.protocol) == ("bag", "none", "fast")
+    assert result.provenance.official_data is False
+    assert result.provenance.model_fingerprint == "f1"
+    assert result.provenance.data["downstream/TREC/TREC_10.label"]
+    assert len(result.tasks["STS12"].subsets or {}) == 5
+    assert result.tasks["MRPC"].f1 is not None
+    for task in result.tasks.values():
+        assert task.interval is not None
+        assert task.interval.low <= task.score + 1.0
+        assert task.interval.high >= task.score - 1.0
+    assert set(result.alignment) == set(result.uniformity) == {"dalr", "mcse", "simcse"}
+    assert json.loads(out.read_text())["schema"] == 1
+
+
+def test_details_give_the_scores_back(small_data: Path, tmp_path: Path) -> None:
+    result = evaluate(hash32, small_data, ["STS16", "MR"], "fast", out=tmp_path / "x.json")
+    sts, mr = read_details(tmp_path / "x.json", "STS16"), read_details(tmp_path / "x.json", "MR")
+    assert sts is not None
+    assert sts.similarities is not None
+    assert sts.gold is not None
+    assert 100 * spearman(sts.similarities, sts.gold) == pytest.approx(result.tasks["STS16"].score)
+    assert mr is not None
+    assert mr.correct is not None
+    assert (len(mr.correct), mr.correct.dtype) == (48, bool)
+    assert 100 * mr.correct.mean() == pytest.approx(result.tasks["MR"].score, abs=1.5)
+    assert read_details(tmp_path / "x.json", "CR") is None
+    details_file(tmp_path / "x.json", "MR").write_bytes(b"PK no")
+    with pytest.raises(InputError, match="not readable details"):
+        read_details(tmp_path / "x.json", "MR")
+
+
+def test_without_out_nothing_is_written(small_data: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(small_data.rglob("*"))
+    evaluate(hash32, small_data, ["STS12"])
+    assert sorted(small_data.rglob("*")) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_evaluation_loses_the_task_in_hand(small_data: Path, tmp_path: Path) -> None:
+    out, again, calls = tmp_path / "r.json", Counting(), iter(range(10))
+
+    def stopped(sentences: list[str]) -> np.ndarray:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return hash32(sentences)
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(stopped, small_data, SOME, "fast", out=out, fingerprint="f")
+    assert not out.exists()
+    result = evaluate(again, small_data, SOME, "fast", out=out, fingerprint="f")
+    whole = evaluate(hash32, small_data, SOME, "fast", fingerprint="f")
+    assert without_time(result) == without_time(whole)
+    assert set(again.seen) == _sentences_of_sst2(small_data)
+
+
+def _sentences_of_sst2(data: Path) -> set[str]:
+    parts = [path.read_text().splitlines() for path in (data / "downstream/SST/binary").iterdir()]
+    return {" ".join(line.split("\t")[0].split()) for part in parts for line in part}
+
+
+def refused(sentences: list[str]) -> np.ndarray:
+    raise AssertionError("nothing should be encoded")
+
+
+def test_done_tasks_are_not_done_again_and_stay(small_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    first = evaluate(hash32, small_data, SOME, "fast", out=out, fingerprint="f")
+    again = evaluate(refused, small_data, SOME, "fast", out=out, fingerprint="f")
+    assert again.tasks == first.tasks
+    more = evaluate(hash32, small_data, ["CR"], "fast", out=out, fingerprint="f")
+    assert list(more.tasks) == ["STS12", "STSBenchmark", "CR", "SST2"]
+    assert read_result(out).tasks["STS12"] == first.tasks["STS12"]
+
+
+@pytest.mark.parametrize("change", ["fingerprint", "protocol", "data", "no fingerprint"])
+def test_nothing_is_reused_after_a_change(own_data: Path, tmp_path: Path, change: str) -> None:
+    out, encode = tmp_path / "r.json", Counting()
+    evaluate(hash32, own_data, ["STS12", "MR"], "fast", out=out, fingerprint="f")
+    fingerprint = {"fingerprint": "g", "no fingerprint": None}.get(change, "f")
+    if change == "data":
+        for name in ("STS.gs.MSRvid.txt", "STS.input.MSRvid.txt"):
+            path = own_data / "downstream/STS/STS12-en-test" / name
+            path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
+        write_manifest(own_data, "small")
+    protocol = "test" if change == "protocol" else "fast"
+    result = evaluate(encode, own_data, ["STS12"], protocol, out=out, fingerprint=fingerprint)
+    assert encode.seen
+    assert set(result.tasks) == ({"STS12", "MR"} if change == "data" else {"STS12"})
+
+
+def test_records_merge_to_the_same_result_wherever_they_were_made(small_data: Path) -> None:
+    whole = evaluate(hash32, small_data, SOME, "fast", model="m", pooler="p", fingerprint="f")
+    records = [
+        score_task(STANDARD[name], DataFolder.open(small_data), SentenceVectors(hash32), "fast", fingerprint="f").record
+        for name in reversed(SOME)
+    ]
+    parts = merge(records, model="m", pooler="p", protocol="fast")
+    assert without_time(parts) == without_time(whole)
+    assert list(parts.tasks) == SOME
+    with pytest.raises(InputError, match="cannot be merged"):
+        merge([records[0], records[1].model_copy(update={"fingerprint": "g"})], model="m", pooler=None, protocol="fast")
+
+
+def test_a_cache_spares_the_encoder(small_data: Path, tmp_path: Path) -> None:
+    evaluate(hash32, small_data, ["STS12"], cache=tmp_path, fingerprint="f")
+    evaluate(refused, small_data, ["STS12"], cache=tmp_path, fingerprint="f")
+    with pytest.raises(InputError, match="needs the encoder's fingerprint"):
+        evaluate(hash32, small_data, ["STS12"], cache=tmp_path)
+
+
+def test_the_plan_names_tasks_in_column_order() -> None:
+    names = [task.name for task in plan(["MR", "sts", "STS12"], "test")]
+    assert names == [*STS, "MR"]
+    assert [task.name for task in plan("sts,CR", "dev")] == ["STSBenchmark", "SICKRelatedness", "CR"]
+    with pytest.raises(InputError, match="STS12 has only a test split"):
+        plan(["STS12"], "dev")
+    with pytest.raises(InputError, match="unknown task 'STS17'"):
+        plan(["STS17"], "test")
+    with pytest.raises(InputError, match="unknown protocol"):
+        evaluate(hash32, ".", ["STS12"], "best")  # type: ignore[arg-type]
+
+
+def test_bad_encoders_write_no_result(small_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    for bad in (
+        lambda sentences: np.full((len(sentences), 3), np.nan),
+        lambda sentences: np.ones((len(sentences) + 1, 3)),
+        lambda sentences: np.ones((len(sentences), len(sentences))),
+    ):
+        with pytest.raises(InputError, match="encoder:"):
+            evaluate(bad, small_data, SOME, "fast", out=out, fingerprint="f")
+    assert not out.exists()
+    assert run.PROTOCOLS == ("test", "fast", "dev")
+
+
+def write_own_tasks(folder: Path) -> Path:
+    words = ["good film", "bad film", "good day", "bad day"]
+    rows = [(f"{words[i % 4]} {i // 8}", ["yes", "no"][i % 2]) for i in range(60)]
+    table = "label\tid\tsentence\n" + "".join(f"{y}\t{i}\t{s}\n" for i, (s, y) in enumerate(rows))
+    (folder / "reviews.tsv").write_text(table)
+    lines = [json.dumps({"sentence1": s, "sentence2": "good film", "score": i % 3}) for i, (s, _) in enumerate(rows)]
+    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "pairs.tsv").write_text("score\tsentence2\tsentence1\n1\tb\ta\n3\td\tc\n2\te\tc\n")
+    (folder / "labels.jsonl").write_text(
+        "".join(json.dumps({"sentence1": s, "sentence2": s, "label": y}) + "\n" for s, y in rows)
+    )
+    tasks = """
+tasks:
+  - {name: Reviews, kind: classification, files: {all: reviews.tsv}, classes: ["no", "yes"], rows: {all: 61}}
+  - {name: Pairs, kind: sts, files: {test: pairs.jsonl, dev: pairs.tsv}, scale: [0, 3]}
+  - {name: Labels, kind: classification, files: {train: labels.jsonl, test: labels.jsonl}, classes: ["no", "yes"],
+     pairs: true}
+"""
+    (folder / "tasks.yaml").write_text(tasks)
+    return folder / "tasks.yaml"
+
+
+def test_own_tasks_are_declared_and_scored(small_data: Path, tmp_path: Path) -> None:
+    own = read_tasks(write_own_tasks(tmp_path))
+    result = evaluate(hash32, small_data, ["STS12"], "fast", custom=own)
+    assert list(result.tasks) == ["STS12", "Reviews", "Pairs", "Labels"]
+    assert (result.tasks["Reviews"].n, result.tasks["Pairs"].n, result.tasks["Labels"].n) == (60, 60, 60)
+    assert result.tasks["Reviews"].acc > 90
+    assert evaluate(hash32, small_data, [], "dev", custom=own).tasks["Pairs"].n == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("name: Pairs", "name: STS12", "the name STS12 is taken"),
+        ("kind: sts", "kind: ranking", "kind"),
+        ("scale: [0, 3]", "scales: [0, 3]", "scales"),
+        ("files: {all: reviews.tsv}", "files: {train: reviews.tsv}", "expected one of"),
+        ("files: {all: reviews.tsv}", "files: {all: reviews.csv}", r"expected a \.tsv or \.jsonl file"),
+        ("rows: {all: 61}", "rows: {all: 60}", "61 lines, expected 60"),
+        ("scale: [0, 3]", "scale: [0, 1]", r"pairs\.jsonl:3: score 2 is outside 0 to 1"),
+        ('classes: ["no", "yes"], rows', 'classes: ["no", "maybe"], rows', r"reviews\.tsv:2: 'yes' is not a class"),
+        ("pairs: true", "pairs: false", r"labels\.jsonl"),
+    ],
+)
+def test_wrong_declarations_are_refused(small_data, tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = write_own_tasks(tmp_path)
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(InputError, match=message):
+        evaluate(hash32, small_data, [], "fast", custom=read_tasks(path))
