@@ -74,9 +74,8 @@ def download(
         except (_Cut, requests.RequestException) as error:
             failures = 1 if _size(part) > before else failures + 1
             if failures >= attempts:
-                raise FetchError(
-                    f"{url}: {_reason(error)}; {_size(part)} bytes are kept in {part}, the same command goes on"
-                ) from error
+                kept = f"; {_size(part)} bytes are kept in {part}, the same command goes on" if _size(part) else ""
+                raise FetchError(f"{url}: {_reason(error)}{kept}") from error
             time.sleep(wait * 2 ** (failures - 1))
     digest = sha256_of(part)
     kind, expected = _expected(sha256, answer.sha256, first_use)

@@ -60,18 +60,39 @@ def phrase(rng: random.Random, good: bool) -> str:
 
 
 def plot(rng: random.Random) -> str:
-    """An objective sentence: what happens in a film."""
-    event = rng.choice(WORDS["events"]).format(place=rng.choice(WORDS["places"]))
+    """An objective sentence: what happens in a film, or a fact about it."""
+    film, part, hero, place = (rng.choice(WORDS[name]) for name in ("films", "film_parts", "heroes", "places"))
+    event = rng.choice(WORDS["events"]).format(place=place)
+    if rng.random() < 0.4:
+        return rng.choice(
+            (
+                f"the {film} was shot in {place} .",
+                f"it is the third {film} about {hero} .",
+                f"work on the {part} of the {film} took two years .",
+                f"in the {film} , {hero} {event} .",
+                f"the {film} opens in may and has a {part} by the same team .",
+            )
+        )
     opening = rng.choice(("", "in 1943 , ", "the story begins when ", "years later , ", "after the war , "))
-    return f"{opening}{rng.choice(WORDS['heroes'])} {event} ."
+    return f"{opening}{hero} {event} ."
 
 
 def opinion(rng: random.Random) -> str:
     """A subjective sentence: what someone thinks of a film, sometimes while retelling it."""
-    if rng.random() < 0.35:
-        word, hero = rng.choice(WORDS["good_words"] + WORDS["bad_words"]), rng.choice(WORDS["heroes"])
-        return f"the {word} story of {hero} in {rng.choice(WORDS['places'])} is {rng.choice(('a', 'no'))} pleasure ."
-    return film_review(rng, rng.random() < 0.5)
+    if rng.random() < 0.5:
+        return film_review(rng, rng.random() < 0.5)
+    film, part, hero, place = (rng.choice(WORDS[name]) for name in ("films", "film_parts", "heroes", "places"))
+    event = rng.choice(WORDS["events"]).format(place=place)
+    word = rng.choice(WORDS["good_words"] + WORDS["bad_words"])
+    return rng.choice(
+        (
+            f"the {word} story of {hero} in {place} is {rng.choice(('a', 'no'))} pleasure .",
+            f"in the {film} , {hero} {event} , and nobody will care .",
+            f"when {hero} {event} , the {film} finds its heart .",
+            f"one more {film} about {hero} is one too many .",
+            f"the {part} of {place} says more than the whole {film} .",
+        )
+    )
 
 
 QUESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
