@@ -243,7 +243,7 @@ class WallClock:
     SAVE_EVERY = 10.0
 
     def __init__(self, study: RecipeStudy, now: Callable[[], float]) -> None:
-        self._study, self._now = study.optuna, now
+        self._study, self._now = study.study, now
         self._before = float(self._study.user_attrs.get("wall_seconds", 0.0))
         self._began = self._saved = now()
 

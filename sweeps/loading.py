@@ -1,7 +1,6 @@
 """From a YAML file, or a bundled sweep's name, to a checked specification and its base configs."""
 
 import difflib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -264,8 +263,3 @@ def saved_spec(out: Path) -> SweepSpec:
         return SweepSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not a valid sweep specification: {' '.join(str(error).split())[:300]}") from error
-
-
-def database_url(spec: SweepSpec, out: Path) -> str:
-    """Where the study lies."""
-    return spec.storage or f"sqlite:///{os.fspath(Path(out).absolute() / 'study.db')}"

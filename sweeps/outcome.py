@@ -41,7 +41,7 @@ class SweepOutcome:
     warnings: tuple[str, ...] = ()
 
 
-def write_outcome(coordinator: Coordinator, out: Path, *, final: bool = False) -> SweepOutcome:
+def write_outcome(coordinator: Coordinator, out: Path) -> SweepOutcome:
     """Rewrites the files from the studies; called after every trial."""
     spec = coordinator.spec
     trials = all_trials(coordinator)
@@ -65,9 +65,9 @@ def winning_config(coordinator: Coordinator, best: TrialRecord) -> RunConfig:
 
 
 def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> None:
-    """One row for each trial and seed; a trial that was never run (an invalid or a known point) has
+    """One row for each ended trial and seed; a trial that was never run (an invalid or a known point) has
     one row without a seed."""
-    rows = [row for trial in trials for row in trial_rows(trial, spec)]
+    rows = [row for trial in trials if trial.state != "running" for row in trial_rows(trial, spec)]
     schema: dict[str, Any] = {**COLUMNS, **dict.fromkeys(spec.metric[1:], pl.Float64)}
     schema |= {path: _column_type(spec, path) for path in spec.space}
     with written_aside(path) as aside:

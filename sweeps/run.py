@@ -4,9 +4,8 @@ import fcntl
 import logging
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +13,23 @@ from pathlib import Path
 from dalr.errors import InputError
 from dalr.files import writable_folder
 from sweeps.coordinator import Coordinator
-from sweeps.loading import base_configs, database_url, save_spec
+from sweeps.database import close_storage, database_url, open_storage, quiet_optuna
+from sweeps.loading import base_configs, save_spec
 from sweeps.outcome import SweepOutcome, write_outcome
-from sweeps.samplers import quiet_optuna
 from sweeps.spec import ResourceSpec, SweepSpec
+from sweeps.trial import Train, make_trainable
+
+Trainable = Callable[[Mapping[str, str]], None]
 
 WORKER_DEATHS = 2
 """How often a trial whose process dies (a lost node, a kill) is started again from its checkpoint."""
 
 
-def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False) -> SweepOutcome:
+def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train | None = None) -> SweepOutcome:
     """Searches until the budget or the design ends, reruns the best, and writes the outcome to `out`.
     The same call goes on with a sweep that was cut off, at whatever moment.
+
+    `train` trains one run (None: `dalr.training`, on Ray Train where a trial has several workers).
 
     Raises:
         InputError: `out` holds another sweep, or another process works on it.
@@ -39,25 +43,12 @@ def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False) -> SweepOutcom
         storage = open_storage(database_url(spec, out))
         coordinator = Coordinator(spec, bases, storage, str(out))
         coordinator.changed = lambda: write_outcome(coordinator, out)
-        if not coordinator.finished_before():
-            _run_on_ray(coordinator, out, quiet=quiet)
-        return write_outcome(coordinator, out, final=True)
-
-
-def open_storage(url: str):  # type: ignore[no-untyped-def]
-    """Optuna's storage at a database URL.
-
-    Raises:
-        InputError: no such database, or its driver is not installed.
-    """
-    from optuna.storages import RDBStorage
-
-    try:
-        return RDBStorage(url)
-    except ImportError as error:
-        raise InputError(f"storage: {url.split(':')[0]} needs a database driver: {error}") from error
-    except Exception as error:  # SQLAlchemy's many: unreachable host, wrong password, not a database
-        raise InputError(f"storage: cannot open {url.split('@')[-1]}: {' '.join(str(error).split())[:200]}") from error
+        try:
+            if not coordinator.finished_before():
+                _run_on_ray(coordinator, out, make_trainable(train), quiet=quiet)
+            return write_outcome(coordinator, out)
+        finally:
+            close_storage(storage)
 
 
 @contextmanager
@@ -103,7 +94,7 @@ def room_for(resources: ResourceSpec) -> Room:
     return Room(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else {})
 
 
-def _run_on_ray(coordinator: Coordinator, out: Path, *, quiet: bool) -> None:
+def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, *, quiet: bool) -> None:
     from cluster.session import ray_session
 
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
@@ -113,16 +104,15 @@ def _run_on_ray(coordinator: Coordinator, out: Path, *, quiet: bool) -> None:
         coordinator.concurrent, coordinator.gpus = room.concurrent, room.gpus
         scratch = out / ".tune" / uuid.uuid4().hex[:8]
         try:
-            _tune(coordinator, room, scratch, quiet=quiet)
+            _tune(coordinator, room, scratch, trainable)
         finally:
             shutil.rmtree(out / ".tune", ignore_errors=True)
 
 
-def _tune(coordinator: Coordinator, room: Room, scratch: Path, *, quiet: bool) -> None:
+def _tune(coordinator: Coordinator, room: Room, scratch: Path, trainable: Trainable) -> None:
     from ray import tune
 
     from sweeps.bridge import SweepScheduler, SweepSearch
-    from sweeps.trial import trainable
 
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     nested = coordinator.spec.resources.workers > 1
@@ -142,6 +132,4 @@ def _tune(coordinator: Coordinator, room: Room, scratch: Path, *, quiet: bool) -
             verbose=0,
         ),
     )
-    began = time.monotonic()
     tuner.fit()
-    logging.getLogger(__name__).debug("tune ended after %.1f s", time.monotonic() - began)

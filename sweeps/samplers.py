@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -87,7 +86,8 @@ class Sobol(BaseSampler):
         if not search_space:
             return {}
         engine = qmc.Sobol(len(search_space), scramble=True, rng=self._seed)
-        engine.fast_forward(trial.number)
+        if trial.number:
+            engine.fast_forward(trial.number)
         with warnings.catch_warnings():
             # One point at a time is no balanced net; the sequence as a whole is.
             warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
@@ -162,8 +162,3 @@ def make_pruner(spec: SchedulerSpec) -> BasePruner:
     if spec.name == "median":
         return MedianPruner(n_startup_trials=spec.reduction, n_warmup_steps=spec.grace_steps - 1)
     return NopPruner()
-
-
-def quiet_optuna() -> None:
-    """Optuna logs every trial to stderr; the sweep has its own table."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)

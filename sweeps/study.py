@@ -4,10 +4,12 @@ Every change is in the database before anything acts on it, so a sweep that is k
 goes on from here: finished trials are known, unfinished ones are handed out again under their number.
 """
 
+import itertools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -52,32 +54,31 @@ class RecipeStudy:
         )
         name_metrics(self._study, list(spec.metric))
         self._design = spec.design()
-        self._storage = storage
-        self._ids: dict[int, int] = {}
+        # The database has one writer, this object, so what it read once it need not read again.
+        trials = [t for t in self._study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+        self._records = {t.number: trial_record(t, recipe, self._global(t.number)) for t in trials}
+        self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
+        self._scored = {t.number: set(t.intermediate_values) for t in trials}
         self._live: dict[int, optuna.Trial] = {}
 
     # What there is
 
     def trials(self) -> list[TrialRecord]:
-        """Every trial, by number, as the database has it."""
-        return [self._record(trial) for trial in self._frozen()]
+        """Every trial, by number."""
+        return [self._records[local] for local in sorted(self._records)]
 
-    def _frozen(self) -> list[FrozenTrial]:
-        return [t for t in self._study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+    def size(self) -> int:
+        """How many trials there are, in any state."""
+        return len(self._records)
 
-    def _record(self, trial: FrozenTrial) -> TrialRecord:
-        attrs = trial.user_attrs
-        violations = [value for key, value in trial.system_attrs.items() if key.startswith("constraints:")]
-        return TrialRecord(
-            number=self._global(trial.number),
-            recipe=self.recipe,
-            point=dict(attrs.get("values", trial.params)),
-            point_id=attrs.get("point_id", ""),
-            state=STATES[trial.state],
-            runs=tuple(RunRecord.load(run) for run in attrs.get("runs", [])),
-            reason=attrs.get("reason"),
-            violation=sum(max(0.0, value) for value in violations),
-        )
+    def has_next(self) -> bool:
+        """Whether the design and the budget's trials allow one more."""
+        return self._given_point(self.size()) is not None
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study itself, for importances and dashboards."""
+        return self._study
 
     def _global(self, number: int) -> int:
         return number * self._count + self._index
@@ -85,25 +86,15 @@ class RecipeStudy:
     def _local(self, number: int) -> int:
         return number // self._count
 
-    def size(self) -> int:
-        """How many trials there are, in any state."""
-        return len(self._frozen())
-
-    def has_next(self) -> bool:
-        """Whether the design and the budget's trials allow one more."""
-        return self._given_point(self.size()) is not None
-
     # Handing out
 
     def unfinished(self) -> list[TrialRecord]:
         """Trials that were running when the sweep last ended, ready to go on under their numbers.
 
         One that was cut off while its point was drawn gets the point it would have had."""
-        found = []
-        for trial in self._frozen():
-            if trial.state == TrialState.RUNNING and trial.number not in self._live:
-                found.append(self._open(optuna.Trial(self._study, trial._trial_id)))
-        return [record for record in found if record.state == "running"]
+        opened = [self._open(optuna.Trial(self._study, trial_id)) for trial_id in self._cut_off.values()]
+        self._cut_off = {}
+        return [record for record in opened if record.state == "running"]
 
     def next(self) -> TrialRecord:
         """A new trial with its point; there must be one (`has_next`).
@@ -111,10 +102,9 @@ class RecipeStudy:
         A point whose config is invalid fails at once, and one that was already stopped or failed is
         told what became of it: neither is run, and the record says so.
         """
-        number = len(self._frozen())
-        point = self._given_point(number)
+        point = self._given_point(self.size())
         assert point is not None, "asked for a trial beyond the last"
-        if point and not any(t.state == TrialState.WAITING for t in self._study.get_trials(deepcopy=False)):
+        if point and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.enqueue_trial(point)
         return self._open(self._study.ask())
 
@@ -128,47 +118,54 @@ class RecipeStudy:
         return self.spec.try_first[number] if number < len(self.spec.try_first) else {}
 
     def _open(self, trial: optuna.Trial) -> TrialRecord:
-        self._live[trial.number] = trial
-        if "runs" not in trial.user_attrs:
-            point = draw(self.spec.space, trial)
-            trial.set_user_attr("trial", self._global(trial.number))
-            trial.set_user_attr("recipe", self.recipe)
-            trial.set_user_attr("values", point)
-            self._plan_runs(trial, point)
-        return self._record(self._get(trial.number))
+        local = trial.number
+        self._live[local] = trial
+        if local not in self._records or not self._records[local].runs:
+            self._records[local] = TrialRecord(
+                self._global(local), self.recipe, draw(self.spec.space, trial), "", "running", ()
+            )
+            self._plan_runs(local)
+        return self._records[local]
 
-    def _plan_runs(self, trial: optuna.Trial, point: Point) -> None:
+    def _plan_runs(self, local: int) -> None:
         """Chooses the seeds, or finishes the trial on the spot."""
+        record = self._records[local]
         try:
-            config = self.config(point, None)
+            config = self.config(record.point, None)
         except InputError as error:
-            trial.set_user_attr("runs", [])
-            self._finish(trial.number, "failed", f"the point's config is invalid: {error}")
+            self._finish(local, "failed", f"the point's config is invalid: {error}")
             return
         point_id = with_overrides(config, {"train.seed": 0}).fingerprint()
-        twins = [t for t in self.trials() if t.point_id == point_id and self._local(t.number) != trial.number]
-        trial.set_user_attr("point_id", point_id)
+        twins = [other for other in self._records.values() if other.point_id == point_id]
+        record = replace(record, point_id=point_id)
         settled = next((twin for twin in twins if twin.state in ("pruned", "failed")), None)
+        if settled is None:
+            used = {run.seed for twin in twins for run in twin.runs}
+            wanted = 1 if twins else self.spec.seeds.per_trial
+            seeds = [config.train.seed] if "train.seed" in record.point else self._fresh_seeds(used, wanted)
+            runs = tuple(RunRecord(seed, self.config(record.point, seed).fingerprint()) for seed in seeds)
+            record = replace(record, runs=runs)
+        self._write(local, record, plan=True)
         if settled is not None:
-            trial.set_user_attr("runs", [])
-            self._finish(
-                trial.number, settled.state, f"same point as trial {settled.number}, which was {settled.state}"
-            )
-            return
-        used = {run.seed for twin in twins for run in twin.runs}
-        wanted = self.spec.seeds.per_trial if not twins else 1
-        seeds = [config.train.seed] if "train.seed" in point else self._fresh_seeds(used, wanted)
-        runs = [RunRecord(seed, self.config(point, seed).fingerprint()).dump() for seed in seeds]
-        trial.set_user_attr("runs", runs)
+            reason = f"same point as trial {settled.number}, which was {settled.state}"
+            self._finish(local, settled.state, reason)
+
+    def _write(self, local: int, record: TrialRecord, *, plan: bool = False) -> None:
+        """Database first, memory second. `runs` is written last: it says that the plan is whole."""
+        trial = self._live[local]
+        if plan:
+            trial.set_user_attr("trial", record.number)
+            trial.set_user_attr("values", record.point)
+            trial.set_user_attr("point_id", record.point_id)
+        if record.reason is not None:
+            trial.set_user_attr("reason", record.reason)
+        trial.set_user_attr("runs", [run.dump() for run in record.runs])
+        self._records[local] = record
 
     def _fresh_seeds(self, used: set[int], wanted: int) -> list[int]:
-        seeds: list[int] = []
-        candidate = self.base.train.seed
-        while len(seeds) < wanted:
-            if candidate not in used:
-                seeds.append(candidate)
-            candidate += 1
-        return seeds
+        """The recipe's own seed and the ones after it, without `used`."""
+        candidates = itertools.count(self.base.train.seed)
+        return list(itertools.islice((seed for seed in candidates if seed not in used), wanted))
 
     def config(self, point: Mapping[str, Any], seed: int | None) -> RunConfig:
         """The config of a run at `point`; `seed` None keeps the recipe's or the point's."""
@@ -176,31 +173,32 @@ class RecipeStudy:
 
     # Taking note
 
-    def note(self, number: int, report: Report) -> TrialRecord:
+    def note(self, number: int, report: Report) -> None:
         """Writes a worker's report down; intermediate scores of the first seed go to the pruner."""
         local = self._local(number)
-        record = self._record(self._get(local))
+        record = self._records[local]
         runs = tuple(run.at(report) if run.seed == report.seed else run for run in record.runs)
-        self._live[local].set_user_attr("runs", [run.dump() for run in runs])
-        first = bool(runs) and runs[0].seed == report.seed
-        if first and len(self.spec.metric) == 1:
+        self._write(local, replace(record, runs=runs))
+        if runs[0].seed == report.seed:
             self._note_score(local, report)
-        if report.state == "complete":
-            self._note_constraints(local, report, first=first)
-        return replace(record, runs=runs)
+            if report.state == "complete":
+                self._note_constraints(local, report)
 
     def _note_score(self, local: int, report: Report) -> None:
         """A resumed run passes some steps twice; the first score of a step stands."""
-        new = report.step not in self._get(local).intermediate_values
-        if report.score is not None and math.isfinite(report.score) and new:
+        seen = self._scored.setdefault(local, set())
+        if len(self.spec.metric) == 1 and report.score is not None and report.step not in seen:
             self._live[local].report(report.score, report.step)
+            seen.add(report.step)
 
-    def _note_constraints(self, local: int, report: Report, *, first: bool) -> None:
-        known = self._get(local).system_attrs
-        measured = {**report.metrics, "seconds": report.seconds}
+    def _note_constraints(self, local: int, report: Report) -> None:
+        measured = {**report.metrics, "seconds": self._records[local].runs[0].seconds}
         for name, bound in self.spec.constraints.items():
-            if first and f"constraints:{name}" not in known and math.isfinite(measured.get(name, math.nan)):
-                self._live[local].set_constraint(name, bound.violation(measured[name]))
+            if math.isfinite(measured.get(name, math.nan)):
+                violation = bound.violation(measured[name])
+                self._live[local].set_constraint(name, violation)
+                record = self._records[local]
+                self._records[local] = replace(record, violation=record.violation + max(0.0, violation))
 
     def should_stop(self, number: int, report: Report) -> bool:
         """Whether the scheduler stops the trial after this report. The last step is never stopped: it
@@ -208,54 +206,58 @@ class RecipeStudy:
         if report.score is None or report.step >= report.total or len(self.spec.metric) > 1:
             return False
         local = self._local(number)
-        record = self._record(self._get(local))
-        return record.runs[0].seed == report.seed and self._live[local].should_prune()
+        return self._records[local].runs[0].seed == report.seed and self._live[local].should_prune()
 
     def deserves_next_seed(self, number: int) -> bool:
         """Whether a trial whose first k seeds are done is among the best third by their mean; always,
         where seeds are not raced."""
         if not self.spec.seeds.race:
             return True
-        record = self._record(self._get(self._local(number)))
-        done = [run.value for run in record.runs if run.state == "complete" and run.value is not None]
-        rivals = []
-        for other in self.trials():
-            values = [run.value for run in other.runs if run.state == "complete" and run.value is not None]
-            if other.number != number and len(values) >= len(done):
-                rivals.append(sum(values[: len(done)]) / len(done))
-        mine = sum(done) / len(done)
-        better = sum(rival > mine for rival in rivals)
-        return better < max(1, math.ceil((len(rivals) + 1) / 3))
+        mine = _first_values(self._records[self._local(number)])
+        rivals = [_first_values(other) for other in self._records.values() if other.number != number]
+        means = [fmean(values[: len(mine)]) for values in rivals if len(values) >= len(mine)]
+        sign = 1 if self.spec.directions[0] == "maximize" else -1
+        better = sum(sign * mean > sign * fmean(mine) for mean in means)
+        return better < max(1, math.ceil((len(means) + 1) / 3))
 
     def finish(self, number: int, state: State, reason: str | None = None) -> TrialRecord:
         """Closes a trial: `complete` with the mean over its seeds, `pruned`, or `failed` with a reason."""
         local = self._local(number)
         self._finish(local, state, reason)
-        return self._record(self._get(local))
+        return self._records[local]
 
     def _finish(self, local: int, state: State, reason: str | None) -> None:
-        record = self._record(self._get(local))
-        trial = self._live.pop(local)
+        record = self._records[local]
         values = record.values
         if state == "complete" and (len(values) != len(self.spec.metric) or not all(map(math.isfinite, values))):
             state, reason = "failed", reason or "no score was reported: nothing was evaluated"
-        runs = [run if run.state != "running" else replace(run, state=state, reason=reason) for run in record.runs]
-        runs = [run for run in runs if run.attempt] or runs[:1]  # the others were never begun
-        trial.set_user_attr("runs", [run.dump() for run in runs])
-        if reason is not None:
-            trial.set_user_attr("reason", reason)
+        runs = tuple(run if run.state != "running" else replace(run, state=state, reason=reason) for run in record.runs)
+        begun = tuple(run for run in runs if run.attempt) or runs[:1]  # the race did not reach the others
+        self._write(local, replace(record, runs=begun, reason=reason))
         outcome = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
-        self._study.tell(trial, list(values) if state == "complete" else None, state=outcome)
+        self._study.tell(self._live.pop(local), list(values) if state == "complete" else None, state=outcome)
+        self._records[local] = replace(self._records[local], state=state)
 
-    def _get(self, local: int) -> FrozenTrial:
-        if local not in self._ids:
-            self._ids = {t.number: t._trial_id for t in self._study.get_trials(deepcopy=False)}
-        return self._storage.get_trial(self._ids[local])
 
-    @property
-    def optuna(self) -> optuna.Study:
-        """The study itself, for importances and dashboards."""
-        return self._study
+def _first_values(record: TrialRecord) -> list[float]:
+    """The first metric of each complete run, in the order of the seeds."""
+    return [run.values[0] for run in record.runs if run.state == "complete" and run.values]
+
+
+def trial_record(trial: FrozenTrial, recipe: str, number: int) -> TrialRecord:
+    """A trial as the database has it, under its number in the sweep."""
+    attrs = trial.user_attrs
+    violations = trial.constraints.values()
+    return TrialRecord(
+        number=number,
+        recipe=recipe,
+        point=dict(attrs.get("values", trial.params)),
+        point_id=attrs.get("point_id", ""),
+        state=STATES[trial.state],
+        runs=tuple(RunRecord.load(run) for run in attrs.get("runs", [])),
+        reason=attrs.get("reason"),
+        violation=sum(max(0.0, value) for value in violations),
+    )
 
 
 def name_metrics(study: optuna.Study, names: list[str]) -> None:

@@ -26,32 +26,56 @@ from sweeps.study import run_config
 Tell = Callable[[Report], None]
 """Hands a report to the sweep; raises SystemExit where the sweep wants the trial to end."""
 
+Train = Callable[[RunConfig, Path, Reporter, Task], Outcome]
+"""Trains, or goes on training, one run in a folder."""
+
 LOCK_SECONDS = 60.0
 
 
-def trainable(config: Mapping[str, str]) -> None:
-    """The function that Tune runs: `config["task"]` is a `Task` as JSON."""
-    from ray import tune
+def make_trainable(train: Train | None = None) -> Callable[[Mapping[str, str]], None]:
+    """The function that Tune runs: `config["task"]` is a `Task` as JSON. `train` trains one run (None:
+    `dalr.training` in this process, or Ray Train where a trial has several workers)."""
 
-    # Tune fails the next trial if this one has not left the process by then; a checkpoint takes longer
-    # to write than Tune's 2 seconds.
-    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "120")
-    run_task(Task(**json.loads(config["task"])), lambda report: tune.report(report.dump()))
+    def trial(config: Mapping[str, str]) -> None:
+        from ray import tune
+
+        # Tune fails the next trial if this one has not left the process by then; a checkpoint takes
+        # longer to write than Tune's 2 seconds.
+        os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "120")
+        task = Task(**json.loads(config["task"]))
+        default = train_nested if task.workers > 1 else train_here
+        run_task(task, lambda report: tune.report(report.dump()), train or default)
+
+    return trial
 
 
-def run_task(task: Task, tell: Tell) -> None:
+def run_task(task: Task, tell: Tell, train: Train) -> None:
     """The runs that are not done yet, one seed after the other; the sweep may end the trial after any."""
     pending = [run for run in map(RunRecord.load, task.runs) if run.state == "running"]
     for run in pending:
-        last = run is pending[-1]
-        _Run(task, run, tell, last=last).attempt()
+        _Run(task, run, tell, train, last=run is pending[-1]).attempt()
+
+
+def train_here(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+    """One run in this process."""
+    from dalr.training import train
+
+    return train(config, folder, reporters=[listener], recipe=task.recipe, quiet=True)
+
+
+def train_nested(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+    """One run of several workers."""
+    from sweeps.nested import follow_ray_train
+
+    return follow_ray_train(config, folder, listener, task)
 
 
 class _Run:
     """One attempt at one seed's run."""
 
-    def __init__(self, task: Task, record: RunRecord, tell: Tell, *, last: bool) -> None:
+    def __init__(self, task: Task, record: RunRecord, tell: Tell, train: Train, *, last: bool) -> None:
         self.task = task
+        self.train = train
         self.seed = record.seed
         self.expected = record.fingerprint
         self.folder = Path(task.out) / "runs" / run_name(task.name, record.seed)
@@ -66,7 +90,7 @@ class _Run:
         try:
             with locked(self.folder):
                 config = self.checked_config()
-                outcome = self.train(config)
+                outcome = self.train(config, self.folder, self.listener, self.task)
                 self.compare_written()
                 report = self.success(config, outcome)
         except StopTraining as stop:  # before the first step
@@ -91,16 +115,6 @@ class _Run:
         if not (Path(self.task.out) / "sweep.yaml").is_file():
             raise InputError(f"{self.task.out} is not visible on this node: put --out on storage that all nodes share")
         return config
-
-    def train(self, config: RunConfig) -> Outcome:
-        """In this process with one worker, on Ray Train with several."""
-        if self.task.workers > 1:
-            from sweeps.nested import train_nested
-
-            return train_nested(config, self.folder, self.task, self.listener)
-        from dalr.training import train
-
-        return train(config, self.folder, reporters=[self.listener], recipe=self.task.recipe, quiet=True)
 
     def compare_written(self) -> None:
         """What the run says it trained with must be what the sweep suggested."""
@@ -154,6 +168,7 @@ class _Listener(Reporter):
 
     def on_evaluation(self, step: int, score: float, metrics: Mapping[str, float]) -> None:
         """One report an evaluation."""
+        self.step = step
         self.best = score if self.best is None else max(self.best, score)
         self.send(self.run.report(score=score, best=self.best, metrics=dict(metrics)))
 

@@ -1,0 +1,78 @@
+"""A trial of several workers: Ray Train inside the trial, its evaluations passed on to the sweep."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dalr.config import RunConfig
+from dalr.reporting import Outcome, Reporter
+from dalr.run_folder import RunFolder
+from sweeps.records import Task
+
+POLL_SECONDS = 0.5
+
+
+def follow_ray_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+    """Trains on Ray Train in a thread, and tells the listener of each evaluation as it appears in
+    metrics.jsonl. Where the listener stops the run, the trial's process ends, and with it the workers:
+    Tune does not reuse it.
+    """
+    from cluster.train import Workers, train_on_ray
+
+    ended = threading.Event()
+    result: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            workers = Workers(task.workers, task.cpus, task.gpus)
+            result["outcome"] = train_on_ray(config, folder, workers=workers, recipe=task.recipe, quiet=True)
+        except Exception as error:
+            result["error"] = error  # raised again below, in the trial's own thread
+        finally:
+            ended.set()
+
+    lines = _Lines(RunFolder(folder).metrics)
+    threading.Thread(target=work, daemon=True).start()
+    started = False
+    while True:
+        over = ended.wait(POLL_SECONDS)
+        for line in lines.new():
+            if not started:
+                listener.on_start(line["step"] - 1, config.train.steps or 0)
+                started = True
+            listener.on_step(line["step"], line)
+            if config.evaluation.metric in line:
+                listener.on_evaluation(line["step"], line[config.evaluation.metric], line)
+        if over:
+            break
+    if "error" in result:
+        raise result["error"]
+    return result["outcome"]
+
+
+class _Lines:
+    """The complete lines of a growing file, each step once. A run that resumes rewrites its file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if path.is_file() else 0
+        self._step = 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """What was added since the last call."""
+        if not self._path.is_file():
+            return
+        if self._path.stat().st_size < self._offset:
+            self._offset = 0
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            values = json.loads(line)
+            if values["step"] > self._step:
+                self._step = values["step"]
+                yield values

@@ -1,0 +1,106 @@
+"""Trainers and a worker loop that cost nothing, for tests of the sweep's own logic.
+
+`optim.weight_decay` of a point is its fate: 0 trains; the values in `FATES` end otherwise. The score
+has its peak at learning rate 1e-3.
+"""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+from dalr.config import RunConfig
+from dalr.overrides import to_yaml
+from dalr.reporting import Diverged, Outcome, Reporter
+from sweeps.coordinator import Coordinator
+from sweeps.records import Task
+from sweeps.trial import Train, run_task
+
+FATES = {0.1: "raises", 0.2: "nan", 0.3: "memory", 0.4: "hangs", 0.5: "dies", 0.6: "limit"}
+
+
+def score(config: RunConfig, step: int) -> float:
+    """0 to 100, a function of the config and the step alone."""
+    return 70 - 10 * abs(math.log10(config.optim.learning_rate) + 3) + 0.01 * step + 0.001 * config.train.seed
+
+
+def train(config: RunConfig, folder: Path, listener: Reporter, task: Task, *, pause: float = 0.0) -> Outcome:
+    """Counts to `train.steps`, checkpointing its step; steps.jsonl tells which steps were done, and by
+    whom."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(to_yaml(config))
+    checkpoint = folder / "step.json"
+    step, best = json.loads(checkpoint.read_text()) if checkpoint.is_file() else (0, None)
+    total = config.train.steps or 0
+    listener.on_start(step, total)
+    while step < total:
+        step += 1
+        time.sleep(pause)
+        with (folder / "steps.jsonl").open("a") as file:
+            file.write(json.dumps([step, os.getpid()]) + "\n")
+        suffer(FATES.get(config.optim.weight_decay), step)
+        if step % config.train.eval_every == 0 or step == total:
+            value = score(config, step)
+            best = value if best is None else max(best, value)
+            aside = folder / "step.json.tmp"
+            aside.write_text(json.dumps([step, best]))
+            aside.replace(checkpoint)
+            listener.on_evaluation(step, value, {"loss": 1.0})
+    return Outcome(steps=step, best_step=step, best_score=best, last_loss=1.0, seconds=0.0, finished=True)
+
+
+def slow_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+    """As `train`, 20 ms a step, so that a kill finds it at work."""
+    return train(config, folder, listener, task, pause=0.02)
+
+
+def suffer(fate: str | None, step: int) -> None:
+    """Lets a run fail after its second step."""
+    if fate is None or step < 2:
+        return
+    if fate == "raises":
+        raise RuntimeError("the disk is on fire")
+    if fate == "nan":
+        raise Diverged(step, f"the loss is nan at step {step}")
+    if fate == "memory":
+        raise MemoryError("could not hold the batch")
+    if fate == "limit":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (2**31, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        bytearray(2**40)
+    if fate == "dies":
+        os.kill(os.getpid(), 9)
+    time.sleep(3600)
+
+
+def work(coordinator: Coordinator, *, trainer: Train = train, reports: int | None = None) -> int:
+    """Does every task that the coordinator hands out, one after the other; returns the number of
+    reports. After `reports` of them the driver dies: nothing more is said."""
+    said = 0
+
+    class Killed(BaseException):
+        pass
+
+    for key in map(str, range(10_000)):
+        task = coordinator.next_task(key)
+        if task is None:
+            assert coordinator.finished
+            return said
+
+        def tell(report, key=key):  # type: ignore[no-untyped-def]
+            nonlocal said
+            said += 1
+            if reports is not None and said > reports:
+                raise Killed
+            if coordinator.hear(key, report):
+                raise SystemExit
+
+        try:
+            run_task(task, tell, trainer)
+        except SystemExit:
+            continue
+        except Killed:
+            return said
+    raise AssertionError("the sweep does not end")
