@@ -33,11 +33,11 @@ def draw_scene(scene: Scene, rng: random.Random) -> Image.Image:
     left = rng.random() < 0.5
     if scene.companion:
         _companion(draw, scene, left)
-    for pen in _places(draw, scene, left, rng):
-        colour = COLOURS[scene.colour or "grey"]
-        if scene.moving:
-            _motion(pen)
-        FIGURES[scene.kind](pen, colour, scene.moving)
+    pens = _places(draw, scene, left, rng)
+    if scene.moving:
+        _motion(pens[0])  # the last of them: all head to the right
+    for pen in pens:
+        FIGURES[scene.kind](pen, COLOURS[scene.colour or "grey"], scene.moving)
     if scene.night:
         image = Image.blend(image, Image.new("RGB", image.size, (20, 26, 70)), 0.28)
     return image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
@@ -141,6 +141,6 @@ def _places(draw: ImageDraw.ImageDraw, scene: Scene, left: bool, rng: random.Ran
 
 
 def _motion(pen: Pen) -> None:
-    """Three strokes behind what moves (everything heads to the right)."""
+    """Three strokes behind what moves."""
     for height in (0.25, 0.45, 0.65):
         pen.line(-0.78, height, -0.58, height, (255, 255, 255), 0.03)
