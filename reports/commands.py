@@ -1,4 +1,4 @@
-"""`dalr report`: tables, figures and one page from result files."""
+"""`dalr report`: tables, figures and one page from result files. `dalr publish`: a model for the Hub."""
 
 from pathlib import Path
 from typing import Annotated
@@ -68,3 +68,30 @@ def _check(out: Path, quiet: bool) -> None:
         raise typer.Exit(1)
     if not quiet:
         typer.echo(f"{out}: everything agrees with its sources")
+
+
+def publish(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run's folder, or the model folder in it.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what a push would send.")] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The model's name on the Hub (default: the run's).")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Check a model, write its card, and list what a push to the Hub would send.
+
+    With --dry-run nothing is written. Sending itself is the Hub's own command, which has your
+    credentials; it is printed last.
+
+    Example: dalr publish runs/dalr --name me/dalr-bert --dry-run
+    """
+    from reports.publish import plan, write_card
+
+    made = plan(model, name)
+    if not dry_run:
+        write_card(made)
+    if not quiet:
+        typer.echo(made.text())
+        typer.echo(
+            f"hf upload {made.name} {made.folder}" + ("  (after this command without --dry-run)" if dry_run else "")
+        )

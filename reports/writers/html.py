@@ -13,11 +13,11 @@ def _template(name: str) -> str | None:
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
-def environment() -> Environment:
-    """The templates of this package: everything escaped, an unknown name an error."""
+def environment(*, escape: bool = True) -> Environment:
+    """The templates of this package: values escaped for HTML, an unknown name an error."""
     return Environment(
         loader=FunctionLoader(_template),
-        autoescape=True,
+        autoescape=escape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
