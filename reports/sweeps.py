@@ -34,6 +34,11 @@ class Sweep:
         return self.directions[0] == "maximize"
 
     @property
+    def further_metrics(self) -> tuple[str, ...]:
+        """The metrics after the first that are columns of `runs`: those of a search for a Pareto front."""
+        return tuple(metric for metric in self.metrics[1:] if metric in self.runs.columns)
+
+    @property
     def logarithmic(self) -> set[str]:
         """The searched paths that are searched on a logarithmic scale."""
         space = self.spec.get("space") or {}
@@ -86,7 +91,7 @@ def _several(value: Any) -> tuple[str, ...]:
 def trials(sweep: Sweep) -> pl.DataFrame:
     """One row per trial: its recipe, `state` (of its runs: failed if any failed, else pruned if any
     was, else complete), first `reason`, `value` (mean over its runs that have one), `deviation`
-    (sample, over seeds), `seeds`, `steps` and `seconds` (sums), and the searched paths."""
+    (sample, over seeds), `seeds`, `steps` and `seconds` (sums), further metrics (means), searched paths."""
     order = {"failed": 2, "pruned": 1, "complete": 0}
     names = {rank: state for state, rank in order.items()}
     finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
@@ -101,6 +106,7 @@ def trials(sweep: Sweep) -> pl.DataFrame:
             pl.col("seed").n_unique().alias("seeds"),
             pl.col("steps").sum(),
             pl.col("seconds").sum(),
+            *(pl.col(metric).mean() for metric in sweep.further_metrics),
             *(pl.col(path).first() for path in sweep.searched),
         )
         .with_columns(pl.col("rank").replace_strict(names, return_dtype=pl.String).alias("state"))

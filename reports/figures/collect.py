@@ -9,9 +9,16 @@ import polars as pl
 from dalr.results import GROUPS
 from reports.examples import Examples
 from reports.figures import draw, draw_models
-from reports.figures.curves import evaluation_keys, learning_curves, read_metrics, term_contributions, term_factors
+from reports.figures.curves import (
+    best_trials_metrics,
+    evaluation_keys,
+    learning_curves,
+    read_metrics,
+    term_contributions,
+    term_factors,
+)
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
-from reports.figures.search import expected_best_by_recipe, parallel_coordinates, pareto_front, slices
+from reports.figures.search import expected_best_by_recipe, parallel_coordinates, pareto_cost, pareto_front, slices
 from reports.importance import importance
 from reports.leaderboard import slug
 from reports.load import Loaded, Source
@@ -131,17 +138,24 @@ def _sweep_figures(sweep: Sweep) -> Iterator[Figure]:
     if done["value"].count() < 2:
         return
     name, value = slug(sweep.name), sweep.metrics[0]
+    metrics = best_trials_metrics(sweep, done, MOST_CURVES)
+    if not metrics.is_empty() and value in evaluation_keys(metrics):
+        caption = f"{value} of the best {MOST_CURVES} trials, pruned ones among them; the band spans a trial's seeds."
+        chart = draw.curves(learning_curves(metrics, value), value=value)
+        yield _figure(f"curves-{name}", f"Sweep {sweep.name}: learning curves", caption, chart)
     yield _figure(
         f"expected-{name}",
         f"Sweep {sweep.name}: expected best against budget",
         "Mean of the best of n trials drawn from all, ± one standard deviation; failed trials count as the worst.",
         draw.expected(expected_best_by_recipe(sweep, done), value=value),
     )
+    cost, _ = pareto_cost(sweep)
+    against = "training seconds" if cost == "seconds" else cost
     yield _figure(
         f"pareto-{name}",
-        f"Sweep {sweep.name}: value against cost",
-        "Complete trials; diamonds are those that no other beats in both value and seconds.",
-        draw.pareto(pareto_front(sweep, done), value=value, cost="training seconds"),
+        f"Sweep {sweep.name}: {value} against {against}",
+        f"Complete trials; diamonds are those that no other beats in both {value} and {against}.",
+        draw.pareto(pareto_front(sweep, done), value=value, cost=against),
     )
     shares = importance(sweep, done)
     if not shares.is_empty():

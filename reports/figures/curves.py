@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from reports.sweeps import Sweep
+
 CURVE_SCHEMA: dict[str, Any] = {
     "label": pl.String,
     "seed": pl.Int64,
@@ -107,3 +109,32 @@ def _binned(metrics: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     width = -(-highest // MOST_POINTS)
     bins = ((pl.col("step") + width - 1) // width * width).clip(0, highest).alias("step")
     return metrics.with_columns(bins).group_by(*by, "step").agg(pl.col("value").mean()).sort(*by, "step")
+
+
+def best_trials_metrics(sweep: Sweep, trials: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The metrics (`CURVE_SCHEMA`) of a sweep's `count` best trials, labelled by their numbers. A trial's
+    runs are found under `runs/` by the config fingerprint in their provenance."""
+    best = trials.filter(pl.col("value").is_not_null()).sort("value", descending=sweep.highest).head(count)
+    runs = sweep.runs.filter(pl.col("trial").is_in(best["trial"].to_list()))
+    if "config_fingerprint" not in runs.columns or not (sweep.folder / "runs").is_dir():
+        return pl.DataFrame(schema=CURVE_SCHEMA)
+    wanted = {
+        fingerprint: (trial, seed)
+        for trial, seed, fingerprint in runs.select("trial", "seed", "config_fingerprint").iter_rows()
+        if fingerprint is not None
+    }
+    parts = [pl.DataFrame(schema=CURVE_SCHEMA)]
+    for folder in sorted((sweep.folder / "runs").iterdir()):
+        trial, seed = wanted.get(_config_fingerprint(folder), (None, None))
+        if trial is not None:
+            parts.append(read_metrics(folder / "metrics.jsonl", label=f"trial {trial}", seed=seed, factors={}))
+    return pl.concat(parts)
+
+
+def _config_fingerprint(run: Path) -> str | None:
+    """What provenance.json says; None where it is missing or damaged, which only costs a curve."""
+    try:
+        values = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values.get("config_fingerprint") if isinstance(values, dict) else None

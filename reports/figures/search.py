@@ -72,20 +72,29 @@ def slices(sweep: Sweep, trials: pl.DataFrame, path: str) -> pl.DataFrame:
 
 
 def pareto_front(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
-    """`trial`, `cost`, `value`, `front`: complete trials by seconds spent and value; `front` marks those
-    that no other beats in both. Of a large sweep the dominated ones are thinned to `MOST_POINTS`."""
-    done = trials.filter(pl.col("value").is_not_null(), pl.col("state") == "complete")
-    done = done.sort("seconds", "value", "trial", descending=[False, sweep.highest, False])
-    sign = 1.0 if sweep.highest else -1.0
-    values = sign * done["value"].to_numpy()
+    """`trial`, `recipe`, `cost`, `value`, `front`: complete trials by value and the sweep's second metric,
+    or by value and seconds spent where it has one metric; `front` marks those that no other beats in
+    both. Of a large sweep the dominated ones are thinned to `MOST_POINTS`."""
+    cost, lowest = pareto_cost(sweep)
+    done = trials.filter(pl.all_horizontal(pl.col("value", cost).is_not_null()), pl.col("state") == "complete")
+    done = done.sort(cost, "value", "trial", descending=[not lowest, sweep.highest, False])
+    values = (1.0 if sweep.highest else -1.0) * done["value"].to_numpy()
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(values)[:-1]]) if len(values) else values
-    marked = done.select("trial", "recipe", pl.col("seconds").alias("cost"), "value").with_columns(
+    marked = done.select("trial", "recipe", pl.col(cost).alias("cost"), "value").with_columns(
         pl.Series("front", values > best_before, dtype=pl.Boolean)
     )
     front, others = marked.filter("front"), marked.filter(~pl.col("front"))
     if others.height > MOST_POINTS:
         others = others.gather_every(math.ceil(others.height / MOST_POINTS))
     return pl.concat([front, others])
+
+
+def pareto_cost(sweep: Sweep) -> tuple[str, bool]:
+    """The column that stands against the value, and whether less of it is better."""
+    if not sweep.further_metrics:
+        return "seconds", True
+    metric = sweep.further_metrics[0]
+    return metric, sweep.directions[sweep.metrics.index(metric)] == "minimize"
 
 
 def expected_best(values: np.ndarray, *, highest: bool = True, points: int = 60) -> pl.DataFrame:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from scipy import stats
 
 from dalr.results import STS
-from reports.figures.curves import learning_curves, read_metrics, term_contributions, term_factors
+from reports.figures.curves import best_trials_metrics, learning_curves, read_metrics, term_contributions, term_factors
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
 from reports.figures.search import MOST_LINES, expected_best, parallel_coordinates, pareto_front, slices
 from reports.importance import importance
@@ -122,6 +123,34 @@ def test_the_pareto_front_is_what_no_trial_beats_in_both(tmp_path: Path) -> None
     for row in rows:
         beaten = any(o["cost"] <= row["cost"] and o["value"] >= row["value"] and o != row for o in rows)
         assert row["front"] == (not beaten)
+
+
+def test_two_metrics_make_a_front_of_their_own(tmp_path: Path) -> None:
+    folder = make.sweep(tmp_path / "s", count=40)
+    spec = yaml.safe_load((folder / "sweep.yaml").read_text())
+    spec |= {"metric": ["STSBenchmark.dev", "STS12.dev"], "direction": ["maximize", "maximize"]}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(spec))
+    second = (pl.lit(100) - pl.col("value") + pl.col("trial") % 3).alias("STS12.dev")
+    pl.read_parquet(folder / "trials.parquet").with_columns(second).write_parquet(folder / "trials.parquet")
+    sweep = read_sweep(folder, "s")
+    rows = pareto_front(sweep, trials(sweep)).rows(named=True)
+    assert sum(row["front"] for row in rows) > 3
+    for row in rows:
+        beaten = any(o["cost"] >= row["cost"] and o["value"] >= row["value"] and o != row for o in rows)
+        assert row["front"] == (not beaten)
+
+
+def test_the_best_trials_curves_are_found_by_fingerprint(tmp_path: Path) -> None:
+    folder = make.sweep(tmp_path / "s", count=10)
+    sweep = read_sweep(folder, "s")
+    best = trials(sweep).sort("value", descending=True, nulls_last=True)["trial"][0]
+    for trial in range(9):
+        run = make.run(folder / "runs" / f"trial-{trial:04d}-seed-1", seed=trial)
+        notes = json.loads((run / "provenance.json").read_text()) | {"config_fingerprint": f"{trial:016x}"}
+        (run / "provenance.json").write_text(json.dumps(notes))
+    found = best_trials_metrics(sweep, trials(sweep), 1)
+    assert found["label"].unique().to_list() == [f"trial {best}"]
+    assert found.filter(pl.col("key") == "STSBenchmark.dev").height == 4
 
 
 def test_importance_finds_the_parameter_that_matters(tmp_path: Path) -> None:
