@@ -11,6 +11,7 @@ from dalr.errors import InputError
 CLOSED = {"model", "checkpoints", "downstream", "images", "features", "tensorboard", "__pycache__"}
 OWN_REPORT = "report.json"
 OF_A_RUN = {"provenance.json"}
+MANIFEST = "manifest.json"  # of features and of data: known, and no result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def _walk(place: Path, found: Found, seen: set[str]) -> None:
             found.runs.append(here)
         if names & {"sweep.yaml", "trials.parquet"}:
             found.sweeps.append(here)
-        known = OF_A_RUN if is_run else set()
+        known = {MANIFEST, *(OF_A_RUN if is_run else ())}
         found.results.extend(
             here / name
             for name in sorted(names)

@@ -76,10 +76,12 @@ def _curve_figures(loaded: Loaded, labels: Mapping[str, str], best_first: Sequen
             caption,
             draw.curves(learning_curves(metrics, key), value=key),
         )
-    caption = f"The whole objective, mean over seeds; the band spans the seeds.{left}"
-    losses = learning_curves(metrics, "loss")
-    if not losses.is_empty():
-        yield _figure("curves-loss", "Learning curves: loss", caption, draw.curves(losses, value="loss"))
+    for key, what in (("loss", "paired batches"), ("loss/text", "text batches")):
+        losses = learning_curves(metrics, key)
+        if not losses.is_empty():
+            caption = f"The whole objective of {what}, mean over seeds; the band spans the seeds.{left}"
+            chart = draw.curves(losses, value="loss")
+            yield _figure(f"curves-{slug(key)}", f"Learning curves: loss of {what}", caption, chart)
     shares = term_contributions(metrics)
     if not shares.is_empty():
         caption = f"Each term times its weights, over the steps that have it: what it adds to the loss.{left}"
@@ -101,7 +103,10 @@ def _metrics(sources: Iterator[Source] | Any, labels: Mapping[str, str], chosen:
 def _model_figures(loaded: Loaded, labels: Mapping[str, str]) -> Iterator[Figure]:
     geometry = alignment_uniformity(loaded.scores, dict(labels))
     for variant in geometry["variant"].unique().sort():
-        chart = draw_models.plane(geometry.filter(pl.col("variant") == variant))
+        mine = geometry.filter(pl.col("variant") == variant)
+        if mine.height < 2:
+            continue
+        chart = draw_models.plane(mine)
         caption = f"Alignment and uniformity as {variant} defines them; lower is better on both axes."
         yield _figure(f"plane-{slug(variant)}", f"Alignment and uniformity ({variant})", caption, chart)
     tasks = GROUPS["all"]
@@ -127,7 +132,7 @@ def _similarity_figure(
         if details is not None and details.similarities is not None and details.gold is not None:
             data = similarity_by_gold(details.similarities, details.gold)
             parts.append(data.with_columns(pl.lit(label).alias("label")))
-    if parts:
+    if sum(part.height for part in parts):
         caption = f"Cosine similarity of the pairs of {task}, by their gold score; ranges that lie apart rank well."
         chart = draw_models.similarities(pl.concat(parts))
         yield _figure("similarities", "Similarity by gold score", caption, chart)

@@ -22,7 +22,8 @@ PAIRED = ("grounding_image", "grounding_text", "consistency", "cross_alignment")
 
 def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[str, float]) -> pl.DataFrame:
     """One run's metrics.jsonl in long form (`CURVE_SCHEMA`): its loss, evaluations (keys `TASK.SPLIT`)
-    and terms, the latter times their factor, so that they add up to the loss.
+    and terms, the latter times their factor, so that they add up to the loss. The loss of text
+    batches, which lack most terms, has a key of its own, `loss/text`.
 
     Lines that are not JSON, as a killed process leaves one, are passed over; they hold no number.
     """
@@ -37,9 +38,15 @@ def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[s
             continue
         for key, value in values.items():
             if isinstance(value, int | float) and _wanted(key):
-                term = key.removeprefix("term/")
-                rows.append((label, seed, step, key, value * factors.get(term, 1.0) if term != key else value))
+                rows.append((label, seed, step, *_keyed(key, value, factors, paired=bool(values.get("paired", 1)))))
     return pl.DataFrame(rows, schema=CURVE_SCHEMA, orient="row")
+
+
+def _keyed(key: str, value: float, factors: Mapping[str, float], *, paired: bool) -> tuple[str, float]:
+    if key == "loss":
+        return ("loss" if paired else "loss/text"), value
+    term = key.removeprefix("term/")
+    return key, value if term == key else value * factors.get(term, 1.0)
 
 
 def _wanted(key: str) -> bool:

@@ -13,7 +13,7 @@ import polars.selectors as cs
 Spec = dict[str, Any]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 1], [1, 3])
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 1], [12, 2, 4, 2])
 WIDTH, HEIGHT = 560, 300
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 NO_ZERO: Spec = {"zero": False}
@@ -53,7 +53,8 @@ def series(field: str, title: str, names: Sequence[str]) -> Spec:
     legend = {"title": title, "orient": "bottom", "columns": 2, "labelLimit": 340, "symbolType": "stroke"}
     legend |= {"symbolOpacity": 1, "symbolStrokeWidth": 2.5, "symbolSize": 300}
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(names))]
-    dashes = [DASHES[index % len(DASHES)] for index in range(len(names))]
+    # Names beyond the colours take them again, with another dash.
+    dashes = [DASHES[(index + index // len(COLOURS)) % len(DASHES)] for index in range(len(names))]
     return {
         "color": name(field, scale={"domain": list(names), "range": colours}, legend=legend),
         "strokeDash": name(field, scale={"domain": list(names), "range": dashes}, legend=legend),

@@ -61,7 +61,7 @@ def similarities(data: pl.DataFrame) -> Spec:
             "sort": ranges,
             "title": "gold score",
             "scale": {"scheme": "viridis"},
-            "legend": {"orient": "bottom"},
+            "legend": {"orient": "bottom", "columns": 5},
         },
         "tooltip": tips(["gold"], similarity=".2f", density=".2f", pairs=""),
     }

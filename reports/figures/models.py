@@ -53,21 +53,24 @@ def task_correlation(scores: pl.LazyFrame, tasks: tuple[str, ...]) -> pl.DataFra
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def similarity_by_gold(similarities: np.ndarray, gold: np.ndarray, *, bins: int = 5, points: int = 60) -> pl.DataFrame:
-    """`gold` (the bin's range, as text), `similarity`, `density`: how cosine similarities [n] of the
-    pairs are distributed in each of `bins` equal ranges of the gold score [n]."""
-    edges = np.linspace(gold.min(), gold.max(), bins + 1)
+def similarity_by_gold(similarities: np.ndarray, gold: np.ndarray, *, bins: int = 5, points: int = 80) -> pl.DataFrame:
+    """`gold` (a range, as text), `similarity`, `density`, `pairs`: a Gaussian kernel's estimate of how the
+    cosine similarities [n] are distributed in each of `bins` equal ranges between the whole numbers
+    around the gold scores [n]. Ranges of fewer than five different similarities are left out."""
+    edges = np.linspace(np.floor(gold.min()), np.ceil(gold.max()), bins + 1)
     member = np.clip(np.digitize(gold, edges[1:-1]), 0, bins - 1)
-    grid = np.linspace(similarities.min(), similarities.max(), points + 1)
+    margin = 0.2 * (np.ptp(similarities) or 1.0)
+    grid = np.linspace(similarities.min() - margin, similarities.max() + margin, points)
     parts = []
     for index in range(bins):
         mine = similarities[member == index]
-        if len(mine) < 2:
+        if len(np.unique(mine)) < 5:
             continue
-        density, _ = np.histogram(mine, bins=grid, density=True)
+        density = stats.gaussian_kde(mine)(grid)
         parts.append(
-            pl.DataFrame({"similarity": (grid[:-1] + grid[1:]) / 2, "density": density}).with_columns(
+            pl.DataFrame({"similarity": grid, "density": density}).with_columns(
                 pl.lit(f"{edges[index]:.1f} to {edges[index + 1]:.1f}").alias("gold"), pl.lit(len(mine)).alias("pairs")
             )
         )
-    return pl.concat(parts) if parts else pl.DataFrame()
+    schema = {"similarity": pl.Float64, "density": pl.Float64, "gold": pl.String, "pairs": pl.Int32}
+    return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
