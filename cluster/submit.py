@@ -9,6 +9,7 @@ import json
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 COMMIT_VARIABLE = "DALR_COMMIT"
+START_PATIENCE = 90.0
+"""Seconds that a cluster gets to come up before a job is given up."""
 
 
 @dataclass(frozen=True)
@@ -115,23 +118,36 @@ def send(client: "JobSubmissionClient", job: Job, *, again: bool = False) -> Ste
     step = next_step(client.list_jobs(), job.id, again=again)
     if step.action != "submit":
         return step
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            client.submit_job(
-                entrypoint=job.entrypoint,
-                submission_id=step.submission_id,
-                runtime_env=_runtime_env(job.package, Path(folder)),
-                metadata=metadata(job),
-                # A GPU that the driver held would be one that no worker could use.
-                entrypoint_num_gpus=0,
-            )
-        except RuntimeError:
-            # Someone else may have sent the same job between the question and the answer.
-            now = next_step(client.list_jobs(), job.id)
-            if now == step or now.action == "submit":
-                raise
-            return now
+    try:
+        _submit(client, job, step.submission_id)
+    except RuntimeError:
+        # Someone else may have sent the same job between the question and the answer.
+        now = next_step(client.list_jobs(), job.id)
+        if now == step or now.action == "submit":
+            raise
+        return now
     return step
+
+
+def _submit(client: "JobSubmissionClient", job: Job, submission_id: str) -> None:
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                client.submit_job(
+                    entrypoint=job.entrypoint,
+                    submission_id=submission_id,
+                    runtime_env=_runtime_env(job.package, Path(folder)),
+                    metadata=metadata(job),
+                    # A GPU that the driver held would be one that no worker could use.
+                    entrypoint_num_gpus=0,
+                )
+            return
+        except RuntimeError as error:
+            # A head node that has just come up takes jobs a little later than it answers.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(2.0)
 
 
 def packaged_runtime_env() -> dict[str, Any]:

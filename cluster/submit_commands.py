@@ -94,7 +94,11 @@ def _send(
         typer.echo(_preview(job), err=True)
     server = server_address(address)
     client = connect(server)
-    step = send(client, job, again=again)
+    try:
+        step = send(client, job, again=again)
+    except RuntimeError as error:
+        _say(f"{server} refuses the job: {' '.join(str(error).split())[:500]}", quiet=False)
+        return 1
     if step.action == "done":
         _say(f"{step.submission_id} has already succeeded; nothing to do (--again runs it anew)", quiet)
         return 0

@@ -62,7 +62,7 @@ def _start(
 ) -> Node:
     agent, agent_grpc, runtime_env, metrics = free_ports(4)
     # The default ports of a second cluster on one machine collide with the first one's.
-    words = [str(RAY), "start", *words, f"--num-cpus={cpus}", "--node-ip-address=127.0.0.1"]
+    words = [str(RAY), "start", *words, f"--num-cpus={cpus}"]
     words += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
     words += [f"--runtime-env-agent-port={runtime_env}", f"--metrics-export-port={metrics}"]
     words += ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--block"]

@@ -1,5 +1,6 @@
 """`dalr submit` against a real job server: a head node on the loopback interface."""
 
+import logging
 import os
 import re
 import shutil
@@ -13,12 +14,16 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+import ray
 import requests
 import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from cluster.resources import AUTOSCALES_TO, check, cluster_nodes, preflight
 from cluster.submit_commands import submit as submit_command
+from dalr.config import RunConfig
+from dalr.errors import InputError, NotEnoughResources
 from tests.cluster.ray_node import Node, start_head
 
 pytestmark = pytest.mark.cluster
@@ -26,8 +31,13 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
 # A package that answers to `python -m dalr` on the cluster: COMMAND SECONDS CODE.
 STAND_IN = """
-import os, sys, time
+import os, signal, sys, time
 name, seconds, code = sys.argv[1:]
+def stop(number, frame):
+    time.sleep(5)  # longer than Ray waits of itself before it kills
+    print("checkpoint written", flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, stop)
 print("files", sorted(os.listdir(".")), flush=True)
 for second in range(int(seconds)):
     print("second", second, flush=True)
@@ -107,9 +117,9 @@ def test_the_exit_code_is_the_jobs_and_a_failed_job_is_tried_anew(head, work):
     first = submit(head, "--quiet", "--", "fail", "0", "7", folder=work)
     assert first.exit_code == 7
     assert "failed, exit code 7" in first.stderr
-    second = submit(head, "--", "fail", "0", "7", folder=work)
-    assert second.exit_code == 7
-    assert re.search(r"dalr-[0-9a-f]{16}-2 sent", second.stderr)
+    second = submit(head, "--no-wait", "--", "fail", "0", "7", folder=work)
+    assert second.exit_code == 0
+    assert re.fullmatch(r"dalr-[0-9a-f]{16}-2", second.stdout.strip())
 
 
 def test_a_running_job_is_joined_shown_and_stopped(head, work):
@@ -129,6 +139,7 @@ def test_a_running_job_is_joined_shown_and_stopped(head, work):
     stopped = submit(head, "stop", name)
     assert stopped.exit_code == 0, stopped.stderr
     assert f"{name}  stopped" in stopped.stdout
+    assert "checkpoint written" in requests.get(f"{head.dashboard}/api/jobs/{name}/logs").json()["logs"]
     assert "stopped" in submit(head, "stop", name).stdout
 
 
@@ -148,10 +159,25 @@ def test_a_real_dalr_command_runs_as_a_job(head, tmp_path):
 
 
 def test_an_unknown_job_is_bad_input(head):
-    unknown = submit_apart(head, "status", "dalr-none")
-    assert unknown.returncode == 2
-    assert "no job dalr-none on this cluster" in unknown.stderr
-    assert "Traceback" not in unknown.stderr
+    with pytest.raises(InputError, match="no job dalr-none on this cluster"):
+        raise submit(head, "status", "dalr-none").exception or AssertionError("it was found")
+
+
+def test_preflight_asks_the_connected_cluster(head, monkeypatch):
+    ray.init(address=head.address, logging_level=logging.ERROR, log_to_driver=False)
+    try:
+        (node,) = cluster_nodes()
+        assert node["CPU"] == 2
+        assert node["memory"] > 0
+        check({"CPU": 1}, 2)
+        with pytest.raises(NotEnoughResources, match="3 workers of 1 CPU make 3 CPU, and the cluster has 2 CPU in all"):
+            check({"CPU": 1}, 3)
+        with pytest.raises(NotEnoughResources, match="not enough GPU"):
+            preflight(RunConfig(), {"CPU": 1, "GPU": 1}, 1)
+        monkeypatch.setenv(AUTOSCALES_TO, '[{"count": 3, "CPU": 1}]')
+        check({"CPU": 1}, 5)
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.slow

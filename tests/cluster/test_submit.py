@@ -11,6 +11,7 @@ from ray.job_submission import JobStatus
 from typer.testing import CliRunner
 
 from cluster import job_server
+from cluster import submit as submitting
 from cluster.job_server import DEFAULT_ADDRESS, connect, exit_code, follow, reason, server_address
 from cluster.package import MIB, collect
 from cluster.submit import Job, attempts, checked_command, git_sha, latest, metadata, next_step, send
@@ -122,6 +123,36 @@ def test_a_rival_who_was_faster_is_joined(folder):
 def test_a_real_refusal_is_passed_on(folder):
     with pytest.raises(RuntimeError, match="full"):
         send(Server(None), job(folder, "train"))
+
+
+class Starting(Server):
+    """A job server whose node takes jobs from the third request on."""
+
+    requests = 0
+
+    def submit_job(self, *, submission_id: str, **request):
+        self.requests += 1
+        if self.requests < 3:
+            raise RuntimeError("Request failed with status code 500: No available agent to submit job")
+        self.jobs.append(details(submission_id, "PENDING"))
+        self.request = request
+
+
+def test_a_cluster_that_comes_up_is_waited_for(folder, monkeypatch):
+    monkeypatch.setattr(submitting.time, "sleep", lambda seconds: None)
+    server = Starting(None)
+    assert send(server, job(folder, "train")).action == "submit"
+    assert server.requests == 3
+    assert server.request["entrypoint_num_gpus"] == 0
+    assert server.request["runtime_env"]["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"] == "120"
+
+
+def test_it_is_not_waited_for_without_end(folder, monkeypatch):
+    monkeypatch.setattr(submitting, "START_PATIENCE", -1.0)
+    server = Starting(None)
+    with pytest.raises(RuntimeError, match="No available agent"):
+        send(server, job(folder, "train"))
+    assert server.requests == 1
 
 
 def test_the_address_is_the_named_one_then_the_environments(monkeypatch):
@@ -241,6 +272,14 @@ def test_a_dry_run_of_nothing_says_what_will_run(command, tmp_path):
     assert (
         "the job runs the dalr that the cluster has" in command("--dry-run", "--working-dir", str(tmp_path), "x").stdout
     )
+
+
+def test_a_refusal_by_the_server_is_one_line(command, folder, monkeypatch):
+    monkeypatch.setattr(job_server, "connect", lambda address: Server(None))
+    done = command("--working-dir", str(folder), "--", "train")
+    assert done.exit_code == 1
+    assert "refuses the job: the server is full" in done.stderr
+    assert not isinstance(done.exception, RuntimeError)
 
 
 @pytest.mark.parametrize("words", [["status", "a", "b"], ["stop"], ["stop", "a", "b"], ["train", "--", "--out", "a"]])
