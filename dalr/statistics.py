@@ -1,14 +1,18 @@
 """Correlations, and how sure a score is: bootstrap intervals, paired tests, Holm's correction.
 
-numpy and scipy alone. Every function draws from its own generator, so that it answers the same each
+No torch. Every function draws from its own generator, so that it answers the same each
 time.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
+
+from dalr.errors import InputError
+from dalr.results import read_details, read_result
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -27,14 +31,15 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same examples: first minus second, its interval, and the two-sided p-value of
-    "they do not differ"."""
+    """Two models on the same examples: first minus second (a fraction), its interval, and the two-sided
+    p-value of "they do not differ". `adjusted` is the p-value after Holm's correction over a family."""
 
     difference: float
     interval: Interval
     p_value: float
     n: int
     test: str
+    adjusted: float | None = None
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
@@ -141,6 +146,31 @@ def paired_permutation(first: np.ndarray, second: np.ndarray, *, seed: int = 0) 
         rng=np.random.default_rng(seed),
     )
     return float(result.pvalue)
+
+
+def compare_results(first: Path, second: Path) -> dict[str, Comparison]:
+    """Two results' tasks that both have details of, in column order: permutation tests for STS,
+    McNemar's for transfer, corrected over the tasks.
+
+    Raises:
+        InputError: they share no task, or a task was scored on different data.
+    """
+    found: dict[str, Comparison] = {}
+    one, other = read_result(first), read_result(second)
+    for task in [name for name in one.tasks if name in other.tasks]:
+        a, b = read_details(first, task), read_details(second, task)
+        if a is None or b is None:
+            continue
+        if a.record.data != b.record.data or a.record.score.split != b.record.score.split:
+            raise InputError(f"{task}: {first} and {second} were scored on different data; they cannot be compared")
+        if a.similarities is not None and b.similarities is not None and a.gold is not None:
+            found[task] = compare_similarities(a.similarities, b.similarities, a.gold)
+        elif a.correct is not None and b.correct is not None:
+            found[task] = compare_correctness(a.correct, b.correct)
+    if not found:
+        raise InputError(f"{first} and {second} share no task whose details were kept; evaluate both with --out")
+    adjusted = holm({task: comparison.p_value for task, comparison in found.items()})
+    return {task: replace(comparison, adjusted=adjusted[task]) for task, comparison in found.items()}
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -1,11 +1,15 @@
 """One score of one split, for training and searching: `STSBenchmark.dev` and its like."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dalr.errors import InputError
-from dalr.evaluation.readers import DataFolder
-from dalr.evaluation.sts import SplitScorer, find_sts
-from dalr.evaluation.vectors import Encode
+from dalr.evaluation.readers import DataFolder, read_split
+from dalr.evaluation.sts import score_sts
+from dalr.evaluation.tasks import StsTask, TransferTask, find_task
+from dalr.evaluation.transfer import read_splits, score_transfer
+from dalr.evaluation.vectors import Encode, SentenceVectors
+from dalr.results import Protocol
 
 
 def parse_metric(metric: str) -> tuple[str, str]:
@@ -17,8 +21,8 @@ def parse_metric(metric: str) -> tuple[str, str]:
     name, separator, split = metric.rpartition(".")
     if not separator:
         raise InputError(f"metric {metric!r}: expected TASK.SPLIT, for example STSBenchmark.dev")
-    task = find_sts(name)
-    splits = tuple(task.splits) if task is not None else ("dev", "test")
+    task = find_task(name)
+    splits = tuple(task.splits) if isinstance(task, StsTask) else ("dev", "test")
     if split not in splits:
         raise InputError(f"metric {metric!r}: {name} has no split {split!r}; it has: {', '.join(splits)}")
     return name, split
@@ -34,14 +38,26 @@ class MetricScorer:
     def __init__(self, data: str | Path, metric: str) -> None:
         name, split = parse_metric(metric)
         self.metric = metric
-        task = find_sts(name)
-        if task is None:
-            raise InputError(f"metric {metric!r}: only STS tasks can be scored while training")
-        self._scorer = SplitScorer(DataFolder.open(data), task, split)
+        folder, task = DataFolder.open(data), find_task(name)
+        if isinstance(task, StsTask):
+            self._score = _sts_scorer(folder, task, split)
+        else:
+            self._score = _transfer_scorer(folder, task, "dev" if split == "dev" else "test")
 
     def score(self, encode: Encode) -> float:
-        """0 to 100 (an anticorrelated encoder is below 0)."""
-        return self._scorer(encode)
+        """0 to 100 (an anticorrelated encoder is below 0). Transfer tasks: accuracy under protocol `dev`
+        for the split `dev`, under `test` for `test`."""
+        return self._score(encode)
+
+
+def _sts_scorer(folder: DataFolder, task: StsTask, split: str) -> Callable[[Encode], float]:
+    subsets = read_split(folder, task, split)
+    return lambda encode: score_sts(task, split, subsets, SentenceVectors(encode)).score.score
+
+
+def _transfer_scorer(folder: DataFolder, task: TransferTask, protocol: Protocol) -> Callable[[Encode], float]:
+    splits = read_splits(folder, task, protocol)
+    return lambda encode: score_transfer(task, splits, SentenceVectors(encode), protocol).score.score
 
 
 def dev_score(encode: Encode, data: str | Path, metric: str) -> float:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dalr.evaluation.readers import DataFolder, ScoredPairs, read_split
-from dalr.evaluation.tasks import StsTask, find_task
-from dalr.evaluation.vectors import Encode, SentenceVectors
+from dalr.evaluation.readers import ScoredPairs
+from dalr.evaluation.tasks import StsTask
+from dalr.evaluation.vectors import SentenceVectors
 from dalr.results import SubsetScore, TaskScore
 from dalr.statistics import pearson, spearman
 
@@ -58,21 +58,3 @@ def score_sts(task: StsTask, split: str, subsets: list[ScoredPairs], vectors: Se
         subsets=parts if task.subsets else None,
     )
     return StsScores(score, everything, gold)
-
-
-class SplitScorer:
-    """Scores an encoder again and again on one split of an STS task, which is read once."""
-
-    def __init__(self, data: str | DataFolder, task: StsTask, split: str) -> None:
-        self._task, self._split = task, split
-        self._subsets = read_split(DataFolder.open(data), task, split)
-
-    def __call__(self, encode: Encode) -> float:
-        """Spearman x 100 over the split's pairs."""
-        return score_sts(self._task, self._split, self._subsets, SentenceVectors(encode)).score.score
-
-
-def find_sts(name: str) -> StsTask | None:
-    """The STS task of that name; None where the name is a transfer task's."""
-    task = find_task(name)
-    return task if isinstance(task, StsTask) else None

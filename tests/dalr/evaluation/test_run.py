@@ -15,7 +15,7 @@ from dalr.evaluation.run import merge, plan, score_task
 from dalr.evaluation.tasks import STANDARD
 from dalr.evaluation.vectors import SentenceVectors
 from dalr.results import STS, TRANSFER, Result, details_file, read_details, read_result
-from dalr.statistics import spearman
+from dalr.statistics import compare_results, spearman
 from tests.dalr.evaluation.golden_values import hash32
 from tests.dalr.evaluation.test_vectors import Counting
 
@@ -69,6 +69,36 @@ def test_details_give_the_scores_back(small_data: Path, tmp_path: Path) -> None:
     details_file(tmp_path / "x.json", "MR").write_bytes(b"PK no")
     with pytest.raises(InputError, match="not readable details"):
         read_details(tmp_path / "x.json", "MR")
+
+
+def test_two_results_are_compared_task_by_task(small_data: Path, tmp_path: Path) -> None:
+    def narrow(sentences: list[str]) -> np.ndarray:
+        return hash32(sentences)[:, :2]
+
+    one, other = tmp_path / "a.json", tmp_path / "b.json"
+    first = evaluate(hash32, small_data, ["STS12", "STS14", "MRPC"], "fast", out=one)
+    second = evaluate(narrow, small_data, ["STS12", "MRPC"], "fast", out=other)
+    found = compare_results(one, other)
+    assert list(found) == ["STS12", "MRPC"]
+    for name, comparison in found.items():
+        difference = first.tasks[name].score - second.tasks[name].score
+        assert 100 * comparison.difference == pytest.approx(difference, abs=0.01)
+        assert comparison.adjusted is not None
+        assert comparison.p_value <= comparison.adjusted <= 1
+    assert found["STS12"].p_value < 0.05
+    evaluate(hash32, small_data, ["STS13"], out=other)
+    with pytest.raises(InputError, match="share no task"):
+        compare_results(one, other)
+
+
+def test_results_on_different_data_are_not_compared(own_data: Path, tmp_path: Path) -> None:
+    evaluate(hash32, own_data, ["STSBenchmark"], out=tmp_path / "a.json")
+    path = own_data / "downstream/STS/STSBenchmark/sts-test.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
+    write_manifest(own_data, "small")
+    evaluate(hash32, own_data, ["STSBenchmark"], out=tmp_path / "b.json")
+    with pytest.raises(InputError, match="different data"):
+        compare_results(tmp_path / "a.json", tmp_path / "b.json")
 
 
 def test_without_out_nothing_is_written(small_data: Path, tmp_path: Path, monkeypatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dalr.errors import InputError
-from dalr.evaluation import MetricScorer, SentenceEncoder, dev_score
+from dalr.evaluation import MetricScorer, SentenceEncoder, dev_score, evaluate
 from dalr.evaluation.readers import DataFolder, read_split
 from dalr.evaluation.sts import StsScores, cosines, score_sts
 from dalr.evaluation.tasks import STANDARD, StsTask
@@ -87,7 +87,14 @@ def test_dev_score_reads_its_split_alone(own_data: Path) -> None:
     assert scorer.score(lambda sentences: torch.tensor(hash32(sentences))) == value
 
 
-@pytest.mark.parametrize("metric", ["STSBenchmark", "STSBenchmark.best", "STS12.dev", "Nothing.dev", ".dev", ""])
+def test_transfer_tasks_are_metrics_too(small_data: Path) -> None:
+    found = evaluate(hash32, small_data, ["CR"], "dev").tasks["CR"].devacc
+    assert dev_score(hash32, small_data, "CR.dev") == found
+
+
+@pytest.mark.parametrize(
+    "metric", ["STSBenchmark", "STSBenchmark.best", "STS12.dev", "Nothing.dev", ".dev", "MR.train"]
+)
 def test_metrics_that_do_not_exist_are_refused(small_data: Path, metric: str) -> None:
     with pytest.raises(InputError, match=r"metric|task"):
         MetricScorer(small_data, metric)
