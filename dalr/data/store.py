@@ -230,19 +230,18 @@ def finished_shards(folder: Path, extraction: Extraction) -> list[Shard]:
         shards = [Shard(**shard) for shard in manifest["shards"]]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"data.store: {path} is not a manifest of the feature store; remove {folder}") from error
-    differing = sorted(
-        name
-        for name in identity.keys() | extraction.identity.keys()
-        if identity.get(name) != extraction.identity.get(name)
-    )
-    if differing:
-        raise InputError(
-            f"data.store: {folder} holds features of another extraction; they differ in "
-            + "; ".join(f"{name}: {identity.get(name)!r}, not {extraction.identity.get(name)!r}" for name in differing)
-        )
+    refuse_other(folder, identity, extraction.identity)
     if [tuple(bound) for bound in bounds] != list(extraction.bounds):
         return []  # written by a version that cut its shards elsewhere
     return [shard for shard in shards if _holds(folder / shard.file, shard.sha256)]
+
+
+def refuse_other(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises an InputError with the differing keys where a folder holds something else than wanted."""
+    differing = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    if differing:
+        details = "; ".join(f"{name}: {found.get(name)!r}, not {wanted.get(name)!r}" for name in differing)
+        raise InputError(f"data.store: {folder} holds other features than asked for; they differ in {details}")
 
 
 def _holds(file: Path, sha256: str) -> bool:

@@ -27,15 +27,18 @@ class TokenStates(nn.Module):
     """Token states without [CLS], mixed over teachers of one tokenizer and one width.
 
     Calling it gives float32 [b, M, T], not normalised, and bool [b, M], true for the sentence's tokens
-    ([SEP] among them, as published). M is that of the whole batch: one less than its longest sentence
+    ([SEP] among them, as published); T is `width`. M is that of the whole batch: one less than its longest sentence
     under the teachers' tokenizer, or than `max_tokens` where the padding takes part in the norm.
     """
 
     width: int
 
-    def __init__(self, corpora: Mapping[str, TokenisedCorpus], weights: Sequence[float], *, to_max: bool) -> None:
+    def __init__(
+        self, corpora: Mapping[str, TokenisedCorpus], weights: Sequence[float], width: int, *, to_max: bool
+    ) -> None:
         super().__init__()
         self.corpora = dict(corpora)
+        self.width = width
         total = sum(weights)
         self.weights = tuple(weight / total for weight in weights)
         self.to_max = to_max
@@ -46,6 +49,8 @@ class TokenStates(nn.Module):
         corpus = self.corpora[name]
         rows = batch.rows.numpy()
         length = corpus.max_tokens if self.to_max else int(corpus.lengths(rows).max())
+        if not len(rows[part]):  # a worker without a share of a small batch
+            return torch.zeros(0, length - 1, self.width), torch.zeros(0, length - 1, dtype=torch.bool)
         ids, mask = corpus.padded(rows[part], length)
         tokens = self.states(name, rows[part], ids, mask)
         return tokens, mask[:, 1:].bool().to(tokens.device)
@@ -66,9 +71,8 @@ class OnlineTokenStates(TokenStates):
         *,
         to_max: bool,
     ) -> None:
-        super().__init__(corpora, weights, to_max=to_max)
+        super().__init__(corpora, weights, teachers[0].width, to_max=to_max)
         self.teachers = nn.ModuleList(teachers)
-        self.width = teachers[0].width
 
     def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """See `TokenStates`."""
@@ -90,9 +94,8 @@ class CachedTokenStates(TokenStates):
         corpora: Mapping[str, TokenisedCorpus],
         weights: Sequence[float],
     ) -> None:
-        super().__init__(corpora, weights, to_max=False)
+        super().__init__(corpora, weights, next(iter(arrays.values()))[0].shape[1], to_max=False)
         self.arrays = dict(arrays)
-        self.width = next(iter(self.arrays.values()))[0].shape[1]
 
     def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """See `TokenStates`."""

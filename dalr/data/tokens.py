@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from dalr.data.saved import are_saved, folder_for, read_manifest, save_arrays
 from dalr.data.sources import Sentences
 from dalr.data.store import key_of, locked
-from dalr.errors import InputError
-from dalr.files import sha256_of, write_json, written_aside
 from dalr.progress import track
 
 CHUNK = 4096
@@ -37,7 +36,7 @@ class TokenisedCorpus:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """How it was made: `identity`, `rows`, `pad_id`, and the checksums of its files."""
-        return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        return read_manifest(self.folder)
 
     @cached_property
     def ids(self) -> NDArray[np.int32]:
@@ -94,13 +93,14 @@ def tokenise(
 ) -> TokenisedCorpus:
     """The corpus' token ids from the store, tokenised now where it lacks them or a checksum fails."""
     identity = {"tokenizer": tokenizer_hash(tokenizer), "data": corpus.data_hash, "max_tokens": max_tokens}
-    folder = store / f"tokenised-{key_of(identity)}"
-    if _is_whole(folder, identity):
+    folder = folder_for(store, "tokenised", identity)
+    if are_saved(folder, identity):
         return TokenisedCorpus(folder)
     with locked(store, folder.name):
-        if not _is_whole(folder, identity):
+        if not are_saved(folder, identity):
             ids, offsets = _tokenised(corpus.texts, tokenizer, max_tokens, quiet)
-            _write(folder, identity, ids, offsets, tokenizer.pad_token_id or 0)
+            pad_id = tokenizer.pad_token_id or 0
+            save_arrays(folder, identity, {"ids": ids, "offsets": offsets}, rows=len(corpus), pad_id=pad_id)
     return TokenisedCorpus(folder)
 
 
@@ -115,30 +115,3 @@ def _tokenised(
         lengths.extend(len(row) for row in encoded)
         parts.append(np.fromiter((token for row in encoded for token in row), np.int32))
     return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def _write(
-    folder: Path, identity: dict[str, Any], ids: NDArray[np.int32], offsets: NDArray[np.int64], pad_id: int
-) -> None:
-    with written_aside(folder) as aside:
-        aside.mkdir()
-        np.save(aside / "ids.npy", ids, allow_pickle=False)
-        np.save(aside / "offsets.npy", offsets, allow_pickle=False)
-        manifest = {
-            "kind": "tokenised",
-            "identity": identity,
-            "rows": len(offsets) - 1,
-            "pad_id": pad_id,
-            "files": {name: sha256_of(aside / name) for name in ("ids.npy", "offsets.npy")},
-        }
-        write_json(aside / "manifest.json", manifest)
-
-
-def _is_whole(folder: Path, identity: dict[str, Any]) -> bool:
-    path = folder / "manifest.json"
-    if not path.exists():
-        return False
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    if manifest.get("identity") != identity:
-        raise InputError(f"data.store: {folder} holds tokens of another tokenizer or corpus; remove it")
-    return all((folder / name).is_file() and sha256_of(folder / name) == sha for name, sha in manifest["files"].items())
