@@ -109,4 +109,9 @@ async function drawAll() {
   document.documentElement.dataset.drawn = "yes";
 }
 
+// On paper there is nothing to click: the notes, with the sources of published rows, are printed.
+const notes = [...document.querySelectorAll("details.notes")];
+window.addEventListener("beforeprint", () => notes.forEach((note) => (note.open = true)));
+window.addEventListener("afterprint", () => notes.forEach((note) => (note.open = false)));
+
 setTheme(undefined);

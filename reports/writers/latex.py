@@ -21,7 +21,9 @@ _SPECIAL = {
     "−": "$-$",
     "†": r"\dag{}",
     "‡": r"\ddag{}",
-    "Δ": r"$\Delta$",
+    "→": r"$\rightarrow$",
+    "≥": r"$\geq$",
+    "…": r"\dots{}",
 }
 
 _PREAMBLE = r"""\documentclass[10pt]{article}
@@ -49,7 +51,7 @@ def latex(table: Table) -> str:
         r"\centering",
         rf"\caption{{{escaped(table.title)}}}",
         rf"\label{{tab:{table.name}}}",
-        r"\resizebox{\textwidth}{!}{%",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
         r"\toprule",
         " & ".join(headings) + r" \\",
@@ -79,5 +81,5 @@ def _cell(cell: Cell) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as LaTeX source."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    """Plain text as LaTeX source. What pdfLaTeX's fonts do not hold (beyond Latin-1) becomes `?`."""
+    return "".join(_SPECIAL.get(one, one if 32 <= ord(one) < 127 or 160 < ord(one) < 256 else "?") for one in text)

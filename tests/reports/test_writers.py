@@ -20,9 +20,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report over two models with seeds, one with a hostile name and a missing task."""
     root = tmp_path_factory.mktemp("report")
     make.two_models(root / "runs")
-    hostile = make.result(model="100%_<b>|$x$#&~^\\{}", tasks=STS[:5] + TRANSFER, base=60.0)
+    make.sweep(root / "sweep", count=12, recipes=("dalr", "simcse"))
+    hostile = make.result(model="100%_<b>|$x$#&~^\\{}漢字", tasks=STS[:5] + TRANSFER, base=60.0)
     hostile.write(root / "runs" / "extra.json")
-    write(build([root / "runs"], Options(with_figures=False)), root / "out")
+    write(build([root / "runs", root / "sweep"], Options(baseline="simcse", with_figures=False)), root / "out")
     return root / "out"
 
 
@@ -67,10 +68,10 @@ def test_html_escapes_names(written: Path) -> None:
 
 
 def test_latex_escapes_every_special_character() -> None:
-    assert escaped("50% _x_ ± a–b") == r"50\% \_x\_ $\pm$ a--b"
+    assert escaped("50% _x_ ± a–b 漢 é →") == r"50\% \_x\_ $\pm$ a--b ? é $\rightarrow$"
 
 
-@pytest.mark.parametrize("name", ["sts", "transfer"])
+@pytest.mark.parametrize("name", ["sts", "transfer", "ablation-sts", "leaderboard-sweep"])
 def test_latex_compiles_as_it_stands(written: Path, tmp_path: Path, name: str) -> None:
     pdflatex = shutil.which("pdflatex")
     if pdflatex is None:
