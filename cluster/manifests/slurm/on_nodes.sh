@@ -60,6 +60,7 @@ resources=(--num-cpus="${SLURM_CPUS_PER_TASK:-1}" --num-gpus="${SLURM_GPUS_ON_NO
 script=${BASH_SOURCE[0]}
 
 drained=0
+# shellcheck disable=SC2317 # the trap below calls it
 drain() {
   trap '' USR1
   drained=1
