@@ -11,7 +11,7 @@ from reports.discover import Problem
 from reports.examples import Examples
 from reports.figures.collect import Figure, figures
 from reports.labels import labels
-from reports.leaderboard import equal_budget, leaderboard
+from reports.leaderboard import equal_budget, leaderboard, slug
 from reports.load import Loaded, load
 from reports.significance import ExampleTest, with_marks
 from reports.sweeps import Sweep, read_sweep, trials
@@ -101,6 +101,16 @@ def build(places: Sequence[Path], options: Options, *, quiet: bool = True) -> Re
     )
 
 
+def _apart(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Sweeps whose names would make one file name get a number behind it."""
+    taken: dict[str, int] = {}
+    named = []
+    for sweep in sweeps:
+        count = taken[slug(sweep.name)] = taken.get(slug(sweep.name), 0) + 1
+        named.append(sweep if count == 1 else replace(sweep, name=f"{sweep.name} ({count})"))
+    return named
+
+
 def _sweeps(loaded: Loaded) -> tuple[list[Sweep], list[Problem]]:
     read, damaged = [], []
     for folder in loaded.sweeps:
@@ -109,7 +119,7 @@ def _sweeps(loaded: Loaded) -> tuple[list[Sweep], list[Problem]]:
             read.append(read_sweep(folder, name))
         except InputError as error:
             damaged.append(Problem(path=name, message=str(error)))
-    return read, damaged
+    return _apart(read), damaged
 
 
 def _compared(tables: Sequence[Table], baseline: str | None, loaded: Loaded, test: ExampleTest) -> list[Table]:

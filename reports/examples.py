@@ -9,7 +9,7 @@ from dalr.errors import InputError
 from dalr.results import GROUPS, TRANSFER, TaskDetails, read_details
 from reports.discover import Problem
 from reports.load import Loaded, Source
-from reports.paired import Permuted, mean_over_tasks, permuted_accuracy, permuted_spearman
+from reports.paired import Permuted, mean_over_tasks, permuted_accuracy, permuted_spearman, seed_pairs
 from reports.tables import AVERAGE, Row
 
 
@@ -73,11 +73,9 @@ class Examples:
         return permuted_spearman(first, second, golds[0], seed=seed)
 
     def _paired(self, row: Row, against: Row, task: str) -> list[tuple[TaskDetails, TaskDetails]]:
-        """Details of both rows at the seeds that both have; where they share none (a model without a
-        seed beside trained ones), each row's first seed."""
+        """Details of both rows at their paired seeds; where they have none, at each row's first seed."""
         ours, theirs = (list(each.cells[task].by_seed) for each in (row, against))
-        shared = [seed for seed in ours if seed in theirs]
-        seeds = [(seed, seed) for seed in shared] or list(zip(ours[:1], theirs[:1], strict=False))
+        seeds = seed_pairs(ours, theirs) or list(zip(ours[:1], theirs[:1], strict=False))
         pairs = []
         for mine, other in seeds:
             both = (self._of(row, mine, task), self._of(against, other, task))

@@ -27,7 +27,7 @@ def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
                 value=trial["value"],
                 deviation=trial["deviation"],
                 count=trial["seeds"],
-                sources=(f"{sweep.name}/trials.parquet",),
+                sources=(f"{sweep.place}/trials.parquet",),
             ),
             "seeds": _number(trial["seeds"]),
             "steps": _number(trial["steps"]),
@@ -110,7 +110,7 @@ def _budget_row(sweep: Sweep, recipe: str, done: pl.DataFrame, common: int, *, s
     best = (complete.max() if sweep.highest else complete.min()) if complete.len() else None
     curve = expected_best(values, highest=sweep.highest, points=max(len(values), 1) if len(values) < 2000 else 60)
     at = curve.filter(pl.col("trials") <= common).tail(1)
-    sources = (f"{sweep.name}/trials.parquet",)
+    sources = (f"{sweep.place}/trials.parquet",)
     cells = {
         "trials": _number(done.height),
         "steps": _number(float(done["steps"].sum())),

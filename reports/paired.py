@@ -7,14 +7,25 @@ in `dalr.statistics.compare_similarities`; they are not ranked anew after a swap
 moment of the swapped ranks linear in the swaps and thousands of permutations cheap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+Seed = int | None
+
 PERMUTATIONS = 5000
 BLOCK = 1 << 23  # numbers in one block of swaps: 32 MB in float32
+
+
+def seed_pairs(ours: Iterable[Seed], theirs: Iterable[Seed]) -> list[tuple[Seed, Seed]]:
+    """Which seeds of two models are compared with each other: those that both have; where one model
+    has no seed (None alone), it with every seed of the other; else none."""
+    mine, other = list(ours), list(theirs)
+    if mine == [None] or other == [None]:
+        return [(one, two) for one in mine for two in other]
+    return [(seed, seed) for seed in mine if seed is not None and seed in other]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Is one row better than another? Paired over seeds, paired over examples, corrected for many tests.
 
-Over seeds: the paired t-test over the seeds that both rows have. It asks whether another seed could
+Over seeds: the t-test over the differences of the seeds that both rows have. It asks whether another seed could
 turn the difference around (a permutation test could not say so below six seeds). Over examples: the
 permutation test of `reports.paired` on stored similarities and correctness. It asks whether other
 test sentences could. Both are corrected by Holm
@@ -15,6 +15,7 @@ from scipy import stats
 
 from dalr.errors import InputError
 from dalr.statistics import holm
+from reports.paired import seed_pairs
 from reports.tables import Block, Row, Table
 
 LEVEL = 0.05
@@ -56,10 +57,14 @@ class Comparison:
 
 
 def paired_over_seeds(ours: Mapping[int | None, float], theirs: Mapping[int | None, float]) -> tuple[int, float | None]:
-    """The number of shared seeds and the two-sided p-value of the paired t-test over them, None below
-    two or where all differences are the same, so that nothing is known of their spread."""
-    shared = sorted((set(ours) & set(theirs)) - {None}, key=str)
-    differences = np.array([ours[seed] - theirs[seed] for seed in shared])
+    """The number of paired seeds and the two-sided p-value of the t-test over their differences, None
+    below two or where all differences are the same, so that nothing is known of their spread.
+
+    A model without a seed, such as an untrained one, is the same whatever the seed: it stands against
+    every seed of the other.
+    """
+    pairs = [pair for pair in seed_pairs(ours, theirs) if pair != (None, None)]
+    differences = np.array([ours[mine] - theirs[other] for mine, other in pairs])
     if len(differences) < 2 or np.ptp(differences) < 1e-9:
         return len(differences), None
     return len(differences), float(stats.ttest_1samp(differences, 0.0).pvalue)
@@ -134,7 +139,7 @@ def _note(baseline: str, found: Sequence[Comparison]) -> str:
     over_seeds = sum(one.seed_p is not None for one in found)
     over_examples = sum(one.example_p is not None for one in found)
     return (
-        f"Differs from {baseline} at {LEVEL:.0%} after Holm's correction: {OVER_SEEDS} over seeds (paired t-test, "
-        f"{over_seeds} of {len(found)} comparisons could be tested), {OVER_EXAMPLES} over examples "
-        f"(paired permutation, {over_examples} of {len(found)}). No mark: not shown to differ, or not tested."
+        f"Differs from {baseline} at {LEVEL:.0%} after Holm's correction: {OVER_SEEDS} over seeds (t-test of paired "
+        f"seeds, {over_seeds} of {len(found)} comparisons could be tested), {OVER_EXAMPLES} over examples (paired "
+        f"permutation, {over_examples} of {len(found)}). No mark: not shown to differ, or not tested."
     )

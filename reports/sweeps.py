@@ -16,11 +16,12 @@ PARTS = ("model.", "data.", "evaluation.", "teachers.", "objective.", "optim.", 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """One sweep. `runs` has a row per trial and seed, as trials.parquet has; `searched` names its
+    """One sweep, called `name` in the report; `place` is its folder's own name. `runs` has a row per trial and seed, as trials.parquet has; `searched` names its
     columns that are config paths. `metrics` and `directions` are the spec's, the first one's value
     being the column `value`."""
 
     name: str
+    place: str
     folder: Path
     spec: dict[str, Any]
     runs: pl.DataFrame
@@ -70,6 +71,7 @@ def read_sweep(folder: Path, name: str) -> Sweep:
     directions = _several(spec.get("direction", "maximize"))
     return Sweep(
         name=name,
+        place=name,
         folder=folder,
         spec=spec,
         runs=runs,

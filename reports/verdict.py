@@ -59,14 +59,14 @@ def _verdict(table: Table, block: Block, ranked: list[Row], examples: ExampleTes
 def _reason(one: Comparison) -> tuple[bool, str]:
     """Certain is what holds over seeds and, where examples were stored, over examples too."""
     if one.seed_holm is None:
-        why = f"{one.seeds} shared seed" if one.seeds == 1 else f"{one.seeds} shared seeds"
+        why = f"{one.seeds} paired seed" if one.seeds == 1 else f"{one.seeds} paired seeds"
         if one.seeds >= 2:
             why += " with equal differences, which say nothing of their spread"
         over_seeds = f"Over seeds nothing can be said ({why}; two or more differing ones are needed)"
     elif one.over_seeds:
-        over_seeds = f"The lead holds over {one.seeds} seeds ({_p(one.seed_holm)}, paired t-test)"
+        over_seeds = f"The lead holds over {one.seeds} seeds ({_p(one.seed_holm)}, t-test)"
     else:
-        over_seeds = f"Over {one.seeds} seeds the lead is within chance ({_p(one.seed_holm)}, paired t-test)"
+        over_seeds = f"Over {one.seeds} seeds the lead is within chance ({_p(one.seed_holm)}, t-test)"
     if one.example_holm is None:
         over_examples = "over test examples it was not tested (none stored)"
     elif one.over_examples:

@@ -97,6 +97,7 @@ def test_the_command_writes_and_checks(made: Path, monkeypatch: pytest.MonkeyPat
     [
         ({"dirs": [Path("absent")]}, "report: no such file or folder: "),
         ({"dirs": [Path("empty")]}, "report: nothing to report in "),
+        ({"dirs": [Path("file")]}, "report: no scores to report; found 0 runs without results, 1 unusable files"),
         ({"dirs": None}, "report: no folder given; for example"),
         ({"check": True, "out": Path("empty")}, "report --check: no report in empty: it has no report.json"),
         ({"dirs": [Path("runs")], "name": ["x"]}, "--name x: expected KEY=LABEL"),
@@ -105,11 +106,12 @@ def test_the_command_writes_and_checks(made: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_bad_input_is_one_clear_line(
-    made: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], expected: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], expected: str
 ) -> None:
-    monkeypatch.chdir(made)
-    (made / "empty").mkdir()
-    (made / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    make.two_models(tmp_path / "runs", seeds=(1,))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError) as raised:
         report(**arguments)
     assert str(raised.value).startswith(expected)

@@ -22,6 +22,13 @@ def test_over_seeds_is_the_paired_t_test_of_the_seeds_that_both_have() -> None:
     assert (shared, p_value) == (3, pytest.approx(expected))
 
 
+def test_a_model_without_a_seed_stands_against_every_seed() -> None:
+    trained = {1: 70.1, 2: 71.3, 3: 70.8}
+    expected = stats.ttest_1samp([70.1, 71.3, 70.8], 69.5).pvalue
+    assert paired_over_seeds(trained, {None: 69.5}) == (3, pytest.approx(expected))
+    assert paired_over_seeds({None: 69.5}, trained) == (3, pytest.approx(expected))
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

@@ -92,6 +92,13 @@ def test_a_damaged_sweep_is_named_and_the_rest_is_reported(tmp_path: Path, damag
     assert [table.name for table in report.tables] == ["sts"]
 
 
+def test_sweeps_whose_names_make_one_file_name_stay_apart(tmp_path: Path) -> None:
+    for name in ("a-b", "a b"):
+        make.sweep(tmp_path / "all" / name, count=5)
+    names = [table.name for table in build([tmp_path / "all"], Options(with_figures=False)).tables]
+    assert names == ["equal-budget", "leaderboard-all-a-b", "leaderboard-all-a-b--2"]
+
+
 def test_runs_and_sweeps_are_found_in_one_tree(tmp_path: Path) -> None:
     make.two_models(tmp_path / "all" / "runs")
     make.sweep(tmp_path / "all" / "sweep")
