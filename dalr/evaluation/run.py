@@ -11,6 +11,7 @@ import numpy as np
 
 from dalr import statistics
 from dalr.errors import InputError
+from dalr.evaluation import sts, transfer
 from dalr.evaluation.cache import VectorCache
 from dalr.evaluation.geometry import TaskGeometry, geometry_of, merged
 from dalr.evaluation.readers import DataFolder, read_split
@@ -134,6 +135,26 @@ def splits_read(task: Task, protocol: Protocol) -> list[str]:
     if isinstance(task, StsTask):
         return ["dev" if protocol == "dev" else "test"]
     return [split for split in task.splits if not (protocol == "dev" and split == "test")]
+
+
+def shares(tasks: Sequence[Task], folder: DataFolder, protocol: Protocol) -> list[list[str]]:
+    """What each task adds to the sentences of those before it, distinct, in the order in which
+    `evaluate` would encode it.
+
+    A vector's last digits depend on the batch it was made in. Whoever encodes whole shares by
+    `SentenceVectors.add`, on whatever machines, gets the vectors that one process gets.
+    """
+    seen: set[str] = set()
+    added = []
+    for task in tasks:
+        if isinstance(task, StsTask):
+            sentences = sts.sentences_of(read_split(folder, task, *splits_read(task, protocol)))
+        else:
+            sentences = transfer.sentences_of(read_splits(folder, task, protocol))
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in seen]
+        seen.update(new)
+        added.append(new)
+    return added
 
 
 def score_task(

@@ -39,6 +39,11 @@ def _enough_for_folds(folder: DataFolder, task: TransferTask, split: LabelledSpl
         raise InputError(f"{folder.root}: {task.name} has too few examples for {folds} folds")
 
 
+def sentences_of(splits: dict[str, LabelledSplit]) -> list[str]:
+    """Every sentence of the splits, repetitions included."""
+    return [sentence for split in splits.values() for column in split.sentences for sentence in column]
+
+
 def features_of(split: LabelledSplit, vectors: SentenceVectors) -> np.ndarray:
     """float32 [n, D], or [n, 2D] for pairs: [|u-v|, u*v]."""
     columns = [vectors.of(column) for column in split.sentences]
@@ -57,9 +62,7 @@ def score_transfer(
 ) -> TransferScores:
     """Scores a task as the toolkit does; accuracies are in percent, rounded to 2 digits where the
     toolkit rounds them."""
-    for split in splits.values():
-        for column in split.sentences:
-            vectors.add(column)
+    vectors.add(sentences_of(splits))
     features = np.concatenate([features_of(split, vectors) for split in splits.values()])
     labels = np.concatenate([split.labels for split in splits.values()])
     examples = Examples(features, labels, len(task.classes), device)

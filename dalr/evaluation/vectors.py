@@ -27,7 +27,7 @@ class SentenceVectors:
         self.dimension: int | None = None
         for sentences, block in cache.read() if cache is not None else []:
             new = [row for row, sentence in enumerate(sentences) if sentence not in self._rows]
-            self._keep([sentences[row] for row in new], checked(block, sentences, self.dimension)[new])
+            self.keep([sentences[row] for row in new], checked(block, sentences, self.dimension)[new])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -39,12 +39,13 @@ class SentenceVectors:
         for start in range(0, len(new), AT_ONCE):
             chunk = new[start : start + AT_ONCE]
             block = checked(self._encode(chunk), chunk, self.dimension)
-            self._keep(chunk, block)
+            self.keep(chunk, block)
             if self._cache is not None:
                 self._cache.write(chunk, block)
         return len(new)
 
-    def _keep(self, sentences: list[str], block: np.ndarray) -> None:
+    def keep(self, sentences: Sequence[str], block: np.ndarray) -> None:
+        """Takes vectors that were made elsewhere: sentences not met before, float32 [n, D]."""
         first = len(self._rows)
         self._rows.update((sentence, first + row) for row, sentence in enumerate(sentences))
         self.dimension = block.shape[1]

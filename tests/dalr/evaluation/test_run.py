@@ -8,10 +8,10 @@ import pytest
 
 from dalr.data.manifest import write_manifest
 from dalr.errors import InputError
-from dalr.evaluation import evaluate, run
+from dalr.evaluation import SentenceEncoder, evaluate, run
 from dalr.evaluation.custom import read_tasks
 from dalr.evaluation.readers import DataFolder
-from dalr.evaluation.run import merge, plan, score_task
+from dalr.evaluation.run import merge, plan, score_task, shares
 from dalr.evaluation.tasks import STANDARD
 from dalr.evaluation.vectors import SentenceVectors
 from dalr.results import STS, TRANSFER, Result, details_file, read_details, read_result
@@ -172,6 +172,21 @@ def test_records_merge_to_the_same_result_wherever_they_were_made(small_data: Pa
     assert list(parts.tasks) == SOME
     with pytest.raises(InputError, match="cannot be merged"):
         merge([records[0], records[1].model_copy(update={"fingerprint": "g"})], model="m", pooler=None, protocol="fast")
+
+
+def test_shares_encoded_apart_give_the_same_result_to_the_last_digit(small_data: Path, tiny_bert: Path) -> None:
+    folder, tasks = DataFolder.open(small_data), plan(["STS12", "STS13", "SST2", "MRPC"], "fast")
+    names = [task.name for task in tasks]
+    whole = evaluate(SentenceEncoder.load(str(tiny_bert)).encode, small_data, names, "fast")
+    together = SentenceVectors(refused)
+    parts = shares(tasks, folder, "fast")
+    for share in reversed(parts):
+        alone = SentenceVectors(SentenceEncoder.load(str(tiny_bert)).encode)
+        alone.add(share)
+        together.keep(share, alone.of(share))
+    assert len(together) == sum(map(len, parts))
+    records = [score_task(task, folder, together, "fast").record for task in tasks]
+    assert without_time(merge(records, model="", pooler=None, protocol="fast")) == without_time(whole)
 
 
 def test_a_cache_spares_the_encoder(small_data: Path, tmp_path: Path) -> None:
