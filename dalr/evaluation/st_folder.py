@@ -144,8 +144,12 @@ def _file(path: str, name: str) -> Path | None:
     if Path(path).is_dir():
         file = Path(path) / name
         return file if file.is_file() else None
-    try:
-        found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
-    except OSError as error:
-        raise InputError(f"model {path}: cannot be found: {' '.join(str(error).split())[:200]}") from error
+    # Whether the model can be had at all is said on loading it; a file may be missing in either case.
+    found = cached_file(
+        path,
+        name,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
     return Path(found) if found else None
