@@ -16,9 +16,9 @@ PARTS = ("model.", "data.", "evaluation.", "teachers.", "objective.", "optim.", 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """One sweep, called `name` in the report; `place` is its folder's own name. `runs` has a row per trial and seed, as trials.parquet has; `searched` names its
-    columns that are config paths. `metrics` and `directions` are the spec's, the first one's value
-    being the column `value`."""
+    """One sweep, called `name` in the report; `place` is its folder's own name. `runs` has a row per
+    trial and seed, as trials.parquet has; `searched` names its columns that are config paths.
+    `metrics` and `directions` are the spec's, the first one's value being the column `value`."""
 
     name: str
     place: str
