@@ -9,11 +9,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from dalr.errors import InputError
+
+if TYPE_CHECKING:
+    from dalr.config import RunConfig
 
 
 class Entry(NamedTuple):
@@ -137,15 +140,34 @@ def quickstart(
         )
         if best.best_config is None:
             raise InputError(f"no trial of {out / 'sweep'} finished; dalr sweep status {out / 'sweep'} says why")
-        say("4/5  training: the best point on Ray Train, then all tasks")
+        say("4/5  training: the best point on Ray Train, then all tasks, its own and the untrained student's")
         winner = with_overrides(read_config(best.best_config), {"train.steps": config.train.steps})
         trained = train_on_ray(winner, out / "runs" / "dalr", workers=Workers(1), recipe="quickstart", quiet=quiet)
     if not trained.finished:
         say(f"stopped after step {trained.steps} ({trained.reason}); the same command continues")
         raise typer.Exit(1)
-    say("5/5  report: tables beside the published ones")
-    report = _load(COMMANDS["report"].target)
-    report([out / "runs"], out / "report", quiet=quiet)
+    _score_untrained(config, out / "runs" / "untrained" / "results" / "test.json")
+    say("5/5  report: tables, figures, one page")
+    _load(COMMANDS["report"].target)([out / "runs", out / "sweep"], out / "report", quiet=quiet)
+
+
+def _score_untrained(config: "RunConfig", path: Path) -> None:
+    """The student as it was before training, for comparison."""
+    from dalr.evaluation import SentenceEncoder, evaluate
+    from dalr.model.student import make_student
+
+    student, tokenizer = make_student(config.model)
+    encoder = SentenceEncoder(student.encoder, tokenizer, pooler=config.model.pooler)
+    assert config.evaluation.data is not None  # the recipe names the embedded tasks
+    evaluate(
+        encoder.encode,
+        config.evaluation.data,
+        config.evaluation.tasks,
+        model="untrained student",
+        pooler=encoder.pooler,
+        fingerprint=encoder.fingerprint(),
+        out=path,
+    )
 
 
 _QUICK_SWEEP: dict[str, Any] = {

@@ -133,7 +133,7 @@ def quickstart() -> RunConfig:
         data=DataConfig(
             root=None, text="embedded/sentences.txt", captions="embedded/captions.csv", images="embedded/images"
         ),
-        evaluation=EvaluationConfig(data="embedded/senteval", tasks=("sts",)),
+        evaluation=EvaluationConfig(data="embedded/senteval", tasks=("all",)),
         teachers=TeachersConfig(
             text=(TextTeacher(model=minilm, pooler="avg"),),
             image=ImageTeacher(model="ViT-S-32", weights="random:0"),
