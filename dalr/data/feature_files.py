@@ -1,6 +1,5 @@
 """Reads feature files of other projects, and keeps what it read as `.npy` in the store."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dalr.data.caption_json import read_json
+from dalr.data.saved import are_saved, folder_for, read_manifest, save_arrays
 from dalr.data.store import locked
 from dalr.errors import InputError
-from dalr.files import sha256_of, write_json, written_aside
+from dalr.files import sha256_of
 
 Table = tuple[list[str] | None, NDArray[Any]]
 """Ids, where the file has them, and features [n, width]."""
@@ -36,16 +36,19 @@ def imported(path: Path, what: str, store: Path) -> Published:
         InputError: the file is not what its format says; the message names it and says what was
             expected.
     """
-    name = f"imported-{what.split('.')[-1]}-{sha256_of(path)[:16]}"
-    folder = store / name
-    with locked(store, name):
-        if not folder.is_dir():
-            ids, features = READERS[path.suffix](path, what)
-            with written_aside(folder) as aside:
-                aside.mkdir(parents=True)
-                np.save(aside / "features.npy", _checked(features, path, what), allow_pickle=False)
-                write_json(aside / "ids.json", ids)
-    return Published(folder / "features.npy", json.loads((folder / "ids.json").read_text(encoding="utf-8")))
+    identity = {"file": sha256_of(path), "key": what, "dtype": "float16"}
+    folder = folder_for(store, "imported", identity)
+    if not are_saved(folder, identity):
+        with locked(store, folder.name):
+            if not are_saved(folder, identity):
+                ids, features = READERS[path.suffix](path, what)
+                save_arrays(folder, identity, {"features": _checked(features, path, what)}, ids=ids)
+    return Published(folder / "features.npy", read_manifest(folder)["ids"])
+
+
+def caption_id(image: str, caption: str) -> str:
+    """Names a caption's row: its image without folder and extension, and its words."""
+    return f"{Path(image).stem}\t{' '.join(caption.split())}"
 
 
 def read_hdf5(path: Path, what: str) -> Table:
@@ -61,21 +64,25 @@ def read_hdf5(path: Path, what: str) -> Table:
 
 def read_kdmcse(path: Path, what: str) -> Table:
     """KDMCSE's layout, `{key: {"image", "image_feat", "captions", "lang_feat"}}`: the features of the
-    images, or for `data.caption_features` those of the captions, image after image."""
+    images, or for `data.caption_features` those of the captions, named by `caption_id`."""
     records = read_json(path, what)
     if not isinstance(records, dict) or not records:
         raise InputError(f"{what}: {path}: expected KDMCSE's records, {{key: {{image, image_feat, ...}}}}")
-    ids, features = [], []
+    ids: list[str] = []
+    features: list[Any] = []
     for key, record in records.items():
         try:
             if what == "data.caption_features":
                 features.extend(record["lang_feat"])
+                ids.extend(caption_id(str(record["image"]), text) for text in record["captions"])
             else:
                 ids.append(str(record["image"]))
                 features.append(record["image_feat"])
         except (KeyError, TypeError) as error:
             raise InputError(f"{what}: {path}: record {key!r} has no {error}") from error
-    return ids or None, _array(features, path, what)
+    if len(ids) != len(features):
+        raise InputError(f"{what}: {path} has {len(features)} vectors for {len(ids)} captions")
+    return ids, _array(features, path, what)
 
 
 def read_parquet(path: Path, what: str) -> Table:

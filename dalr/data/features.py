@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from dalr.config import RunConfig, TextTeacher
-from dalr.data.image_vectors import CaptionVectors, ImageVectors, release_image_teacher
+from dalr.data.image_vectors import CaptionVectors, ImageVectors, image_files, release_image_teacher, sizes_of
 from dalr.data.needs import Needs, needs_of
-from dalr.data.published import published_caption_features, published_image_features
+from dalr.data.published import image_names, published_caption_features, published_image_features
 from dalr.data.rows import Rows
 from dalr.data.schedule import Schedule, schedule_of
 from dalr.data.sources import Captions, Sentences, read_captions, read_sentences
@@ -22,6 +23,7 @@ from dalr.data.text_vectors import SentenceVectors, TokenVectors, release_teache
 from dalr.data.token_states import CachedTokenStates, OnlineTokenStates, TokenStates
 from dalr.data.tokens import TokenisedCorpus, tokenise
 from dalr.errors import InputError
+from dalr.model.image_teacher import weights_fingerprint
 from dalr.model.loading import encoder_width, load_tokenizer, model_fingerprint
 from dalr.model.teachers import TextTeacherEncoder
 from dalr.overrides import with_absolute_paths
@@ -59,6 +61,8 @@ class _Store:
     quiet: bool
     device: str
     prepared: list[Prepared] = field(default_factory=list)
+    _tokenizers: dict[str, PreTrainedTokenizerBase] = field(default_factory=dict)
+    _fingerprints: dict[str, str] = field(default_factory=dict)
 
     def obtain(self, extraction: Extraction, what: str) -> StoredArray:
         array, prepared = obtain(self.path, extraction, what, run=self.run, quiet=self.quiet)
@@ -66,7 +70,17 @@ class _Store:
         return array
 
     def tokenise(self, corpus: Sentences, model: str, max_tokens: int) -> TokenisedCorpus:
-        return tokenise(corpus, load_tokenizer(model), max_tokens, self.path, quiet=self.quiet)
+        return tokenise(corpus, self.tokenizer(model), max_tokens, self.path, quiet=self.quiet)
+
+    def tokenizer(self, model: str) -> PreTrainedTokenizerBase:
+        if model not in self._tokenizers:
+            self._tokenizers[model] = load_tokenizer(model)
+        return self._tokenizers[model]
+
+    def fingerprint(self, model: str) -> str:
+        if model not in self._fingerprints:
+            self._fingerprints[model] = model_fingerprint(model)
+        return self._fingerprints[model]
 
 
 def prepare_features(
@@ -138,22 +152,22 @@ def _sentence_vectors(
         for teacher in config.teachers.text:
             tokens = store.tokenise(corpus, teacher.model, config.model.max_tokens)
             extraction = SentenceVectors(
-                teacher.model, teacher.pooler, model_fingerprint(teacher.model), tokens, store.device
+                teacher.model, teacher.pooler, store.fingerprint(teacher.model), tokens, store.device
             )
             arrays.append(store.obtain(extraction, f"{name}: {teacher.model}"))
         vectors[name] = tuple(arrays)
     return vectors
 
 
-def token_teachers(config: RunConfig) -> tuple[tuple[TextTeacher, ...], str]:
+def _token_teachers(config: RunConfig, store: _Store) -> tuple[tuple[TextTeacher, ...], str]:
     """The teachers whose token states `local_global` uses, and the model whose tokenizer they see.
 
     They are the teachers that share the student's vocabulary, where their widths agree; the first of
     them where they do not; and the first teacher under its own tokenizer where none shares it.
     """
     teachers = [teacher for teacher in config.teachers.text if teacher.weight > 0]
-    vocabulary = load_tokenizer(config.model.student).get_vocab()
-    sharing = [teacher for teacher in teachers if load_tokenizer(teacher.model).get_vocab() == vocabulary]
+    vocabulary = store.tokenizer(config.model.student).get_vocab()
+    sharing = [teacher for teacher in teachers if store.tokenizer(teacher.model).get_vocab() == vocabulary]
     if not sharing:
         return (teachers[0],), teachers[0].model
     if len({encoder_width(teacher.model) for teacher in sharing}) > 1:
@@ -172,7 +186,7 @@ def _token_states(
     names = [name for name in corpora if name in needs.token_states]
     if not names:
         return None
-    teachers, tokenizer = token_teachers(config)
+    teachers, tokenizer = _token_teachers(config, store)
     if tokenizer == config.model.student:
         tokens = {name: student_tokens[name] for name in names}
     else:
@@ -194,7 +208,7 @@ def _cached_states(
     for name, corpus in tokens.items():
         arrays[name] = []
         for teacher in teachers:
-            fingerprint = model_fingerprint(teacher.model)
+            fingerprint = store.fingerprint(teacher.model)
             extraction = TokenVectors(teacher.model, teacher.pooler, fingerprint, corpus, store.device)
             if not cache_tokens and find(store.path, extraction) is None:
                 return None
@@ -219,7 +233,10 @@ def _images(config: RunConfig, captions: Captions, store: _Store) -> Rows:
     if teacher is None or folder is None:
         missing = "teachers.image" if teacher is None else "data.images"
         raise InputError(f"the images' features are needed: set data.image_features, or {missing} to make them")
-    extraction = ImageVectors(teacher.model, teacher.weights, folder, captions.image_ids, store.device)
+    names = image_names(config.data, captions)
+    files = image_files(Path(folder), names)
+    fingerprint = weights_fingerprint(teacher.model, teacher.weights)
+    extraction = ImageVectors(teacher.model, teacher.weights, fingerprint, names, files, sizes_of(files), store.device)
     return store.obtain(extraction, f"images: {teacher.model}")
 
 
@@ -231,5 +248,6 @@ def _caption_features(config: RunConfig, captions: Captions, store: _Store) -> R
     teacher = config.teachers.image
     if teacher is None:
         raise InputError("the captions' image-teacher features are needed: set data.caption_features or teachers.image")
-    extraction = CaptionVectors(teacher.model, teacher.weights, captions.sentences.texts, store.device)
+    fingerprint = weights_fingerprint(teacher.model, teacher.weights)
+    extraction = CaptionVectors(teacher.model, teacher.weights, fingerprint, captions.captions, store.device)
     return store.obtain(extraction, f"captions: {teacher.model}")

@@ -1,7 +1,7 @@
 """The image teacher's features as extractions of the store: of pictures, and of their captions."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from dalr.data.sources import hash_of_texts
 from dalr.data.store import Bounds, Tick, even_bounds
 from dalr.errors import InputError
-from dalr.model.image_teacher import ImageTeacherEncoder, weights_fingerprint
+from dalr.model.image_teacher import ImageTeacherEncoder
 
 BATCH = 32
+SHARD = 64
+"""Pictures a shard at least: what a killed extraction loses."""
 
 
 @lru_cache(maxsize=1)
@@ -36,12 +38,15 @@ def release_image_teacher() -> None:
 
 @dataclass(frozen=True)
 class ImageVectors:
-    """One teacher's features of pictures, a row for each of `images`, names inside `folder`."""
+    """One teacher's features of pictures, a row for each of `images`: their names, their files and the
+    sizes of these in bytes."""
 
     model: str
     weights: str
-    folder: str
+    fingerprint: str
     images: tuple[str, ...]
+    files: tuple[Path, ...]
+    sizes: tuple[int, ...]
     device: str = "cpu"
 
     @property
@@ -53,26 +58,26 @@ class ImageVectors:
     def identity(self) -> dict[str, Any]:
         """What decides the features. A picture counts as the same while its name and its size in bytes
         are: to hash gigabytes of pictures before every run would cost more than it saves."""
-        sizes = (f"{name}:{_size(Path(self.folder) / name)}" for name in self.images)
+        pictures = (f"{name}:{size}" for name, size in zip(self.images, self.sizes, strict=True))
         return {
             "model": self.model,
-            "weights": weights_fingerprint(self.model, self.weights),
-            "images": hash_of_texts(sizes),
+            "weights": self.fingerprint,
+            "images": hash_of_texts(pictures),
             "dtype": "float16",
         }
 
     @property
     def bounds(self) -> Bounds:
         """The pictures of each shard."""
-        return even_bounds(len(self.images), at_least=256)
+        return even_bounds(len(self.images), at_least=SHARD, at_most=128)
 
     def compute(self, shard: int, tick: Tick) -> NDArray[np.float16]:
         """The shard's features: float16 [n, V]. Pictures are decoded in parallel, in order."""
-        teacher = _teacher(self.model, self.weights, weights_fingerprint(self.model, self.weights), self.device)
-        start, stop = self.bounds[shard]
-        paths = [Path(self.folder) / name for name in self.images[start:stop]]
+        teacher = _teacher(self.model, self.weights, self.fingerprint, self.device)
+        paths = self.files[slice(*self.bounds[shard])]
         parts = []
-        # Threads suffice: Pillow decodes and resizes without the interpreter's lock.
+        # Pillow decodes and resizes without the interpreter's lock; and threads, unlike forked processes,
+        # need no shared memory and may run beside CUDA and Ray.
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as decoders:
             pictures = decoders.map(partial(_pixels, preprocess=teacher.preprocess), paths)
             for batch in batched(pictures, BATCH):
@@ -87,6 +92,7 @@ class CaptionVectors:
 
     model: str
     weights: str
+    fingerprint: str
     captions: tuple[str, ...]
     device: str = "cpu"
 
@@ -100,7 +106,7 @@ class CaptionVectors:
         """What decides the features."""
         return {
             "model": self.model,
-            "weights": weights_fingerprint(self.model, self.weights),
+            "weights": self.fingerprint,
             "captions": hash_of_texts(self.captions),
             "dtype": "float16",
         }
@@ -112,7 +118,7 @@ class CaptionVectors:
 
     def compute(self, shard: int, tick: Tick) -> NDArray[np.float16]:
         """The shard's features: float16 [n, C]."""
-        teacher = _teacher(self.model, self.weights, weights_fingerprint(self.model, self.weights), self.device)
+        teacher = _teacher(self.model, self.weights, self.fingerprint, self.device)
         start, stop = self.bounds[shard]
         parts = []
         for first in range(start, stop, BATCH):
@@ -134,12 +140,31 @@ def _pixels(path: Path, *, preprocess: Callable[[Image.Image], Tensor]) -> Tenso
     try:
         with Image.open(path) as picture:
             return preprocess(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except OSError as error:  # Pillow's UnidentifiedImageError is one
         raise InputError(f"data.images: {path} is not a whole picture: {error}") from error
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise InputError(f"data.images: no such picture: {path}") from error
+def image_files(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """The file of each picture: `folder/NAME`, else one of that name, with any extension, anywhere below
+    the folder (COCO's pictures lie in a folder for each split; Flickr30k Entities names no extension).
+
+    Raises:
+        InputError: no such folder; pictures without a file, the first of them and how many.
+    """
+    if not folder.is_dir():
+        raise InputError(f"data.images: no such folder: {folder}")
+    below = {file.name: file for file in sorted(folder.rglob("*")) if file.is_file()}
+    stems = {file.stem: file for file in below.values()}
+    found = [below.get(Path(name).name) or stems.get(name) for name in names]
+    missing = [name for name, file in zip(names, found, strict=True) if file is None]
+    if missing:
+        raise InputError(
+            f"data.images: {folder} lacks {len(missing)} of the {len(names)} pictures that data.captions names, "
+            f"the first: {', '.join(missing[:3])}"
+        )
+    return tuple(file for file in found if file is not None)
+
+
+def sizes_of(files: Sequence[Path]) -> tuple[int, ...]:
+    """The files' sizes in bytes."""
+    return tuple(file.stat().st_size for file in files)

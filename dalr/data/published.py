@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalr.config import DataConfig
-from dalr.data.feature_files import READERS, Published, imported
+from dalr.data.feature_files import READERS, Published, caption_id, imported
 from dalr.data.rows import IndexedRows, MappedRows, Rows
 from dalr.data.sources import Captions, read_utf8
 from dalr.errors import InputError
@@ -21,8 +21,8 @@ from dalr.files import existing_file
 def published_image_features(data: DataConfig, captions: Captions) -> Rows:
     """Image features [M, V] in the order of `captions.image_ids`.
 
-    The file's rows are named by the file itself, else by `data.image_ids`, else they are the images in
-    the order of the captions.
+    The file's rows are named by the file itself, else by `data.image_ids`, else they are in the order
+    of the captions: a row for each image, or for each caption (MCSE's repeat an image's).
 
     Raises:
         InputError: a malformed file; an image without a row: the message has the first missing ids
@@ -31,19 +31,59 @@ def published_image_features(data: DataConfig, captions: Captions) -> Rows:
     assert data.image_features is not None
     path = existing_file(data.image_features, "data.image_features")
     array, ids = _opened(path, data, "data.image_features")
-    if ids is None and data.image_ids is None and array.shape[0] == len(captions.image_ids):
-        return array
-    return IndexedRows(array, matched(captions.image_ids, ids or read_ids(data.image_ids, array, path), path))
+    if ids is None and data.image_ids is None:
+        return IndexedRows(array, _by_position(captions, array.shape[0], path))
+    ids = read_ids(data.image_ids, array, path) if ids is None else ids
+    names = captions.image_ids if captions.named else image_names(data, captions)
+    lacks = f"{path} lacks %d of the %d images of data.captions"
+    return IndexedRows(array, matched(_like_written(names, ids), ids, lacks))
 
 
 def published_caption_features(data: DataConfig, captions: Captions) -> Rows:
-    """The image teacher's caption features [N, C], row i of caption i."""
+    """The image teacher's caption features [N, C], row i of caption i: named by image and caption in
+    KDMCSE's JSON, in the order of the captions elsewhere."""
     assert data.caption_features is not None
     path = existing_file(data.caption_features, "data.caption_features")
-    array, _ = _opened(path, data, "data.caption_features")
+    array, ids = _opened(path, data, "data.caption_features")
+    if ids is not None and path.suffix == ".json":
+        images = [captions.image_ids[image] for image in captions.image_of_caption]
+        names = [caption_id(image, text) for image, text in zip(images, captions.captions, strict=True)]
+        return IndexedRows(array, matched(names, ids, f"{path} lacks %d of the %d captions", "data.caption_features"))
     if array.shape[0] != len(captions):
         raise InputError(f"data.caption_features: {path} has {array.shape[0]} rows for {len(captions)} captions")
     return array
+
+
+def image_names(data: DataConfig, captions: Captions) -> tuple[str, ...]:
+    """The images' names: the captions', or where these have none the lines of `data.image_ids`."""
+    if captions.named:
+        return captions.image_ids
+    if data.image_ids is None:
+        raise InputError(
+            f"data.image_ids is not set: {data.captions} names no images; line i of data.image_ids names that of line i"
+        )
+    names = [line.strip() for line in read_utf8(Path(data.image_ids), "data.image_ids").split("\n")]
+    lines = [int(line) for line in captions.image_ids]
+    if lines[-1] >= len(names):
+        raise InputError(f"data.image_ids: {data.image_ids} has {len(names)} lines for caption line {lines[-1] + 1}")
+    return tuple(names[line] for line in lines)
+
+
+def _by_position(captions: Captions, rows: int, path: Path) -> NDArray[np.int64]:
+    """The row of each image in an array without ids: int64 [M]."""
+    images = len(captions.image_ids)
+    if not captions.named:  # an id is the line's number, and lines without words were dropped
+        lines = np.asarray([int(line) for line in captions.image_ids], np.int64)
+        if rows == images + captions.dropped:
+            return lines
+    elif rows == images:
+        return np.arange(images)
+    elif rows == len(captions) and not captions.dropped:
+        return np.unique(captions.image_of_caption, return_index=True)[1]
+    raise InputError(
+        f"data.image_features: {path} has {rows} rows without ids, for {images} images and {len(captions)} captions; "
+        "name its rows in data.image_ids, one id a line"
+    )
 
 
 def _opened(path: Path, data: DataConfig, what: str) -> tuple[MappedRows, list[str] | None]:
@@ -79,13 +119,20 @@ def read_ids(image_ids: str | None, array: Rows, path: Path) -> list[str]:
     return ids
 
 
-def matched(wanted: Sequence[str], ids: Sequence[str], path: Path) -> NDArray[np.int64]:
-    """The row of each wanted id: int64 [M]."""
+def matched(
+    wanted: Sequence[str], ids: Sequence[str], lacks: str, what: str = "data.image_features"
+) -> NDArray[np.int64]:
+    """The row of each wanted id: int64 [n]. `lacks` says what an id without a row means, in numbers of
+    those missing and those wanted."""
     places = {name: row for row, name in enumerate(ids)}
     missing = [name for name in wanted if name not in places]
     if missing:
-        raise InputError(
-            f"data.image_features: {path} lacks {len(missing)} of the {len(wanted)} images of data.captions, "
-            f"the first: {', '.join(missing[:3])}"
-        )
+        raise InputError(f"{what}: {lacks % (len(missing), len(wanted))}, the first: {', '.join(missing[:3])}")
     return np.asarray([places[name] for name in wanted], np.int64)
+
+
+def _like_written(names: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """The names in the spelling of the ids: some sources write a picture's folder or extension, others
+    do not."""
+    known, stems = set(ids), {Path(name).stem: name for name in ids}
+    return [name if name in known else stems.get(Path(name).stem, name) for name in names]

@@ -189,6 +189,8 @@ def obtain(
         missing = [number for number in range(len(extraction.bounds)) if number not in done]
         if missing:
             writable_folder(folder, "data.store")
+            for left_over in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+                left_over.unlink()
             for shard in _with_progress(extraction, folder, missing, what, run, quiet):
                 done[shard.number] = shard
                 _write_manifest(folder, extraction, done)

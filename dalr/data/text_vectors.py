@@ -14,6 +14,8 @@ from dalr.data.tokens import TokenisedCorpus
 from dalr.model.teachers import TextTeacherEncoder
 
 BATCH = 64
+SHARD = 2048
+"""Sentences a shard at least: what a killed extraction loses."""
 
 
 @lru_cache(maxsize=1)
@@ -56,7 +58,7 @@ class SentenceVectors:
     @property
     def bounds(self) -> Bounds:
         """The sentences of each shard."""
-        return even_bounds(len(self.corpus), at_least=2048)
+        return even_bounds(len(self.corpus), at_least=SHARD)
 
     def compute(self, shard: int, tick: Tick) -> NDArray[np.float16]:
         """The shard's sentences in batches of like length: float16 [n, T]."""
@@ -89,7 +91,7 @@ class TokenVectors(SentenceVectors):
     @property
     def bounds(self) -> Bounds:
         """The sentences of each shard."""
-        return even_bounds(len(self.corpus), at_least=1024, at_most=128)
+        return even_bounds(len(self.corpus), at_least=SHARD // 2, at_most=128)
 
     def compute(self, shard: int, tick: Tick) -> NDArray[np.float16]:
         """The shard's token states: float16 [Σ (n_i - 1), T]."""

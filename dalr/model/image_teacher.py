@@ -3,8 +3,9 @@
 import difflib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,12 @@ class ImageTeacherEncoder(nn.Module):
             if drawn:
                 torch.manual_seed(int(drawn.group(1) or 0))
             try:
-                self.model, _, self.preprocess = open_clip.create_model_and_transforms(model, pretrained=source)
-            except (OSError, RuntimeError, ValueError) as error:
+                self.model, _, self.preprocess = open_clip.create_model_and_transforms(
+                    model,
+                    pretrained=source,
+                    pretrained_text=drawn is None,  # otherwise a text tower from the hub comes with its weights
+                )
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise InputError(
                     f"teachers.image: {model} with weights {weights} cannot be loaded: {reason}"
@@ -57,8 +62,16 @@ class ImageTeacherEncoder(nn.Module):
     @torch.no_grad()
     def captions(self, sentences: Sequence[str], device: str) -> Tensor:
         """Caption features of the text tower, under its own tokenizer: n sentences → float32 [n, C]."""
-        tokens = open_clip.get_tokenizer(self.name)(list(sentences))
-        return self.model.encode_text(tokens.to(device)).float()
+        return self.model.encode_text(self.tokenizer(list(sentences)).to(device)).float()
+
+    @cached_property
+    def tokenizer(self) -> Callable[[list[str]], Tensor]:
+        """The text tower's own tokenizer: sentences → int64 [n, context length]."""
+        try:
+            return open_clip.get_tokenizer(self.name)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"teachers.image.model: no tokenizer for {self.name}: {reason}") from error
 
 
 def checked_weights(model: str, weights: str) -> str | None:
@@ -98,11 +111,12 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences open_clip's warning that random weights were not loaded."""
-    logger = logging.getLogger()
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Silences open_clip, which logs through the root logger and would leave a handler there."""
+    root, disabled = logging.getLogger(), logging.root.manager.disable
+    handlers = list(root.handlers)
+    logging.disable(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logging.disable(disabled)
+        root.handlers[:] = handlers

@@ -1,0 +1,43 @@
+"""A tokenised corpus pads to what the tokenizer itself would give."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dalr.data.sources import Sentences
+from dalr.data.tokens import tokenise
+from dalr.model.loading import load_tokenizer
+
+TEXTS = ("a dog", "the small cat plays in the park with two girls", "x", "a man runs")
+
+
+def test_padding_agrees_with_the_tokenizer(tmp_path: Path, tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert))
+    corpus = tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True)
+    rows = np.asarray([3, 1, 0])
+    for length in (None, 8):
+        ids, mask = corpus.padded(rows, length)
+        padding = {"padding": True} if length is None else {"padding": "max_length"}
+        expected = tokenizer(
+            [TEXTS[row] for row in rows], truncation=True, max_length=8, return_tensors="pt", **padding
+        )
+        assert torch.equal(ids, expected["input_ids"])
+        assert torch.equal(mask, expected["attention_mask"])
+    ids, mask = corpus.padded(np.asarray([2, 0]))
+    assert ids.shape == mask.shape == (2, 4)  # no longer than the longest of the batch
+
+
+def test_tokenised_once_unless_damaged(tmp_path: Path, tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert))
+    first = tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True)
+    written = (first.folder / "ids.npy").stat().st_mtime_ns
+    assert tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True).folder == first.folder
+    assert (first.folder / "ids.npy").stat().st_mtime_ns == written
+    good = (first.folder / "ids.npy").read_bytes()
+    (first.folder / "ids.npy").write_bytes(good[:-2])
+    tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True)
+    assert (first.folder / "ids.npy").read_bytes() == good
+    others = [tokenise(Sentences(TEXTS), tokenizer, 9, tmp_path, quiet=True)]
+    others.append(tokenise(Sentences(TEXTS[1:]), tokenizer, 8, tmp_path, quiet=True))
+    assert len({first.key, *(other.key for other in others)}) == 3
