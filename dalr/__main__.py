@@ -9,14 +9,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from dalr.errors import InputError
-
-if TYPE_CHECKING:
-    from dalr.config import RunConfig
 
 
 class Entry(NamedTuple):
@@ -30,7 +27,7 @@ COMMANDS: dict[str, Entry] = {
     "quickstart": Entry(
         "dalr.__main__:quickstart", "The whole way on embedded data: features, sweep, training, report."
     ),
-    "features": Entry("dalr.data.commands:features", "Compute a recipe's teacher features into the store."),
+    "features": Entry("cluster.feature_commands:features", "Compute a recipe's teacher features into the store."),
     "train": Entry("cluster.commands:train", "Train one run on Ray Train, or in this process with --local."),
     "evaluate": Entry("dalr.evaluation.commands:evaluate", "Score a model on the STS and transfer tasks."),
     "encode": Entry("dalr.evaluation.commands:encode", "Turn sentences on stdin into vectors."),
@@ -112,75 +109,43 @@ def quickstart(
 
     Example: dalr quickstart --out quickstart
     """
-    from cluster.session import ray_session
-    from cluster.train import Workers, train_on_ray
-    from dalr.data.features import prepare_features
-    from dalr.files import writable_folder
-    from dalr.inputs import check_inputs
-    from dalr.overrides import read_config, with_absolute_paths, with_overrides
-    from dalr.recipes import load_recipe
-    from sweeps.loading import parse_spec
-    from sweeps.run import run_sweep
+    command = {name: _load(entry.target) for name, entry in COMMANDS.items() if name != "quickstart"}
+    ray_session = _load("cluster.session:ray_session")
+    data, runs = f"data.root={out / 'data'}", out / "runs"
 
     def say(text: str) -> None:
         if not quiet:
             typer.echo(text)
 
-    writable_folder(out, "--out")
-    overrides = {"data.root": str(out / "data")}
-    config = with_absolute_paths(with_overrides(load_recipe("quickstart"), overrides))
-    say(f"1/5  data: drawing scenes, writing captions and tasks in {out / 'data'}")
-    check_inputs(config)
-    say("2/5  features: the image teacher's and the text teacher's, once")
-    prepare_features(config, quiet=quiet)
+    _load("dalr.files:writable_folder")(out, "--out")
+    spec = out / "sweep.yaml"
+    _load("dalr.files:write_text")(spec, _QUICK_SWEEP)
+    say("1/4  features: scenes and captions are drawn, then the teachers encode them, once")
+    command["features"]("quickstart", [data], quiet=quiet)
     with ray_session(quiet=True):
-        say("3/5  sweep: three points with Ray Tune and Optuna")
-        best = run_sweep(
-            parse_spec({**_QUICK_SWEEP, "overrides": {**overrides, "train.steps": 20}}), out / "sweep", quiet=quiet
-        )
-        if best.best_config is None:
-            raise InputError(f"no trial of {out / 'sweep'} finished; dalr sweep status {out / 'sweep'} says why")
-        say("4/5  training: the best point on Ray Train, then all tasks, its own and the untrained student's")
-        winner = with_overrides(read_config(best.best_config), {"train.steps": config.train.steps})
-        trained = train_on_ray(winner, out / "runs" / "dalr", workers=Workers(1), recipe="quickstart", quiet=quiet)
-    if not trained.finished:
-        say(f"stopped after step {trained.steps} ({trained.reason}); the same command continues")
-        raise typer.Exit(1)
-    _score_untrained(config, out / "runs" / "untrained" / "results" / "test.json")
-    say("5/5  report: tables, figures, one page")
-    _load(COMMANDS["report"].target)([out / "runs", out / "sweep"], out / "report", quiet=quiet)
+        say("2/4  sweep: three points with Ray Tune and Optuna")
+        command["sweep"](str(spec), [data], out=out / "sweep", quiet=quiet)
+        say("3/4  training: the best point on Ray Train, scored on all tasks; the untrained student beside it")
+        best = str(out / "sweep" / "best.yaml")
+        command["train"](best, ["train.steps=40", "evaluation.tasks=[all]"], out=runs / "dalr", quiet=quiet)
+    # The warm-up's first step has rate 0: the student as it was.
+    untrained = ["train.steps=1", "optim.warmup_steps=1", "evaluation.tasks=[all]"]
+    command["train"](best, untrained, out=runs / "untrained", local=True, quiet=quiet)
+    say("4/4  report: tables, figures, one page")
+    command["report"]([runs, out / "sweep"], out / "report", quiet=quiet)
 
 
-def _score_untrained(config: "RunConfig", path: Path) -> None:
-    """The student as it was before training, for comparison."""
-    from dalr.evaluation import SentenceEncoder, evaluate
-    from dalr.model.student import make_student
-
-    student, tokenizer = make_student(config.model)
-    encoder = SentenceEncoder(student.encoder, tokenizer, pooler=config.model.pooler)
-    assert config.evaluation.data is not None  # the recipe names the embedded tasks
-    evaluate(
-        encoder.encode,
-        config.evaluation.data,
-        config.evaluation.tasks,
-        model="untrained student",
-        pooler=encoder.pooler,
-        fingerprint=encoder.fingerprint(),
-        out=path,
-    )
-
-
-_QUICK_SWEEP: dict[str, Any] = {
-    "recipe": "quickstart",
-    "space": {
-        "optim.learning_rate": {"log": [1.0e-4, 1.0e-3]},
-        "objective.intra_modal": {"uniform": [0.05, 1.0]},
-    },
-    "sampler": {"name": "tpe", "seed": 0},
-    "scheduler": {"name": "none"},
-    "budget": {"trials": 3},
-    "seeds": {"per_trial": 1, "final": 0},
-}
+_QUICK_SWEEP = """\
+recipe: quickstart
+overrides: {train.steps: 20, evaluation.tasks: []}
+space:
+  optim.learning_rate: {log: [1.0e-4, 1.0e-3]}
+  objective.intra_modal: {uniform: [0.05, 1.0]}
+sampler: {name: tpe, seed: 0}
+scheduler: {name: none}
+budget: {trials: 3}
+seeds: {per_trial: 1, final: 0}
+"""
 
 
 if __name__ == "__main__":

@@ -6,42 +6,21 @@ seed and the step.
 """
 
 import contextlib
-import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
-from dalr.checkpoint import (
-    Progress,
-    Trainables,
-    load_checkpoint,
-    load_weights,
-    remove_old,
-    save_checkpoint,
-    steps_saved,
-)
 from dalr.config import RunConfig
-from dalr.data.batches import PairedBatch, TextBatch
-from dalr.data.features import Features, prepare_features
-from dalr.data.mixing import MixedBatches
-from dalr.distributed import agreed, barrier, gather_constant, rank, shard, share, world_size
+from dalr.data.features import prepare_features
+from dalr.distributed import agreed, rank, share
 from dalr.errors import InputError
-from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
-from dalr.files import written_aside
-from dalr.gradients import compute_gradients, on_device, seed_step
 from dalr.inputs import check_inputs
-from dalr.losses.objective import LossTerms, Objective
-from dalr.model.student import Student, export, make_student
-from dalr.optim import learning_rate_at, make_optimizer, set_learning_rate
 from dalr.reporting import Diverged, Outcome, Reporter, StopTraining
+from dalr.run import Run
 from dalr.run_folder import MetricsLog, RunFolder
 
 __all__ = ["Diverged", "Outcome", "Reporter", "StopTraining", "train"]
@@ -72,10 +51,10 @@ def train(
     _first(lambda: check_inputs(config))
     # Worker 0 fills the feature store that all then read; its bad input is everyone's.
     _first(lambda: prepare_features(config, quiet=quiet))
-    run = _Run.start(config, folder, device or _default_device())
+    run = Run.start(config, folder, device or _default_device())
     _first(lambda: folder.open(config, recipe))
     run.resume()
-    outcome = run.loop(reporters)
+    outcome = _loop(run, reporters)
     if outcome.finished:
         _first(run.finish)
     for reporter in reporters:
@@ -97,232 +76,42 @@ def _first(work: Callable[[], object]) -> None:
         raise InputError(message)
 
 
-def _objective(config: RunConfig, student: Student, features: Features) -> Objective:
-    """The objective for what the features offer."""
-    vectors = features.sentence_vectors.get("captions") or features.sentence_vectors.get("text") or ()
-    return Objective(
-        config.objective,
-        width=student.width,
-        projection_dim=config.model.projection_dim,
-        image_width=None if features.images is None else features.images.shape[1],
-        caption_width=None if features.caption_features is None else features.caption_features.shape[1],
-        teacher_widths=[array.shape[1] for array in vectors],
-        teacher_weights=[teacher.weight for teacher in config.teachers.text],
-        token_width=None if features.token_states is None else features.token_states.width,
-    )
-
-
 def _default_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
-@dataclass
-class _Run:
-    """The parts of a run in one process; `progress` is what changes."""
-
-    config: RunConfig
-    folder: RunFolder
-    device: torch.device
-    student: Student
-    tokenizer: PreTrainedTokenizerBase
-    objective: Objective
-    optimizer: torch.optim.Optimizer
-    batches: MixedBatches
-    features: Features
-    scorer: MetricScorer | None
-    progress: Progress
-
-    @classmethod
-    def start(cls, config: RunConfig, folder: RunFolder, device: torch.device) -> "_Run":
-        """Builds everything from the config. Every worker draws the same initial weights."""
-        torch.manual_seed(config.train.seed)
-        student, tokenizer = make_student(config.model)
-        features = prepare_features(config, quiet=True)
-        batches = MixedBatches(config, features)
-        objective = _objective(config, student, features)
-        for module in (student, objective, features.token_states):
-            if module is not None:
-                module.to(device)
-        if config.train.compile:
-            student.encoder.compile(dynamic=True)
-        optimizer = make_optimizer([student, objective], config.optim)
-        scorer = (
-            None if config.evaluation.data is None else MetricScorer(config.evaluation.data, config.evaluation.metric)
-        )
-        return cls(
-            config, folder, device, student, tokenizer, objective, optimizer, batches, features, scorer, Progress()
-        )
-
-    @property
-    def trainables(self) -> Trainables:
-        return Trainables(self.student, self.objective, self.optimizer)
-
-    @property
-    def total(self) -> int:
-        return self.batches.total_steps
-
-    def resume(self) -> None:
-        """Goes back to the newest checkpoint, if there is one; all workers to the same."""
-        step = share(self.folder.last_step())
-        if step:
-            self.progress = load_checkpoint(self.folder.checkpoints, step, self.trainables, self.config)
-
-    def loop(self, reporters: Sequence[Reporter]) -> Outcome:
-        """Steps until all are done, or until a signal or a reporter asks to stop."""
-        started = time.perf_counter()
-        log = MetricsLog(self.folder.metrics, step=self.progress.step) if rank() == 0 else None
-        reason: str | None = None
-        loss: float | None = None
-        try:
-            for reporter in reporters:
-                reporter.on_start(self.progress.step, self.total)
-            with _signals() as asked:
-                while self.progress.step < self.total and reason is None:
-                    metrics = self.step()
-                    loss = metrics["loss"]
-                    score = self.evaluate_if_due()
-                    if score is not None:
-                        metrics[self.config.evaluation.metric] = score
-                    if log is not None:
-                        log.write(self.progress.step, metrics)
-                    reason = agreed(_tell(reporters, self.progress.step, metrics, score) or asked())
-                    self.checkpoint_if_due(
-                        reporters, new_best=self.progress.best_step == self.progress.step, stopping=reason is not None
-                    )
-        finally:
-            if log is not None:
-                log.close()
-        return Outcome(
-            steps=self.progress.step,
-            best_step=self.progress.best_step,
-            best_score=self.progress.best_score,
-            last_loss=loss,
-            seconds=time.perf_counter() - started,
-            finished=self.progress.step >= self.total,
-            reason=reason,
-        )
-
-    def step(self) -> dict[str, float]:
-        """One optimizer step on the next global batch; returns its metrics."""
-        began = time.perf_counter()
-        config, step = self.config, self.progress.step
-        self.student.train()
-        self.objective.train()
-        batch = self.prepared_batch(step)
-        rate = learning_rate_at(step, self.total, config.optim)
-        set_learning_rate(self.optimizer, rate)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms = compute_gradients(
-            self.student,
-            self.objective,
-            batch,
-            parts=config.train.accumulate,
-            seed=lambda part: seed_step(config.train.seed, step, part),
-            autocast=self.autocast,
-        )
-        loss = terms.total.item()
-        if not math.isfinite(loss):
-            self.diverged(step, batch, terms)
-        norm = self.clip()
-        self.optimizer.step()
-        self.progress = replace(self.progress, step=step + 1)
-        seconds = time.perf_counter() - began
-        return {
-            "loss": loss,
-            **{f"term/{name}": value.item() for name, value in terms.terms.items()},
-            "paired": int(isinstance(batch, PairedBatch)),
-            "learning_rate": rate,
-            "grad_norm": norm,
-            "seconds": seconds,
-            "samples_per_second": len(batch) / seconds,
-        }
-
-    def prepared_batch(self, step: int) -> TextBatch:
-        """The global batch of a step on this worker's device, with teacher token states if needed."""
-        batch = self.batches.batch(step)
-        states = self.features.token_states
-        corpus = "captions" if isinstance(batch, PairedBatch) else "text"
-        if states is not None and corpus in states.corpora:
-            with torch.no_grad(), self.autocast():
-                tokens, mask = states(batch, shard(len(batch), rank(), world_size()))
-            tokens, mask = gather_constant(tokens.float()), gather_constant(mask)
-            batch = replace(batch, teachers=replace(batch.teachers, tokens=tokens, token_mask=mask))
-        return on_device(batch, self.device)
-
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        if self.config.train.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
-
-    def clip(self) -> float:
-        """Bounds the gradient's norm over all parameters; returns the norm before."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        bound = self.config.optim.clip_norm
-        return torch.nn.utils.clip_grad_norm_(parameters, math.inf if bound is None else bound).item()
-
-    def diverged(self, step: int, batch: TextBatch, terms: LossTerms) -> None:
-        """Saves the batch for inspection and raises."""
-        path = self.folder.path / f"diverged-step-{step + 1:06d}.safetensors"
-        if rank() == 0:
-            tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
-            with written_aside(path) as aside:
-                save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, str(aside))
-        bad = ", ".join(f"{name} = {value.item()}" for name, value in terms.terms.items() if not value.isfinite())
-        message = (
-            f"the loss is {terms.total.item()} at step {step + 1} ({bad or 'every term is finite'}); batch: {path}"
-        )
-        raise Diverged(step + 1, message)
-
-    def evaluate_if_due(self) -> float | None:
-        """The score of `evaluation.metric` where this step is due, the same on every worker."""
-        step = self.progress.step
-        if self.scorer is None or (step % self.config.train.eval_every and step != self.total):
-            return None
-        score = share(self.scorer.score(self.encoder().encode) if rank() == 0 else 0.0)
-        if self.progress.best_score is None or score > self.progress.best_score:
-            self.progress = replace(self.progress, best_step=step, best_score=score)
-        return score
-
-    def encoder(self) -> SentenceEncoder:
-        """The live student, as evaluation sees it."""
-        return SentenceEncoder(
-            self.student.encoder, self.tokenizer, pooler=self.config.model.pooler, device=self.device
-        )
-
-    def checkpoint_if_due(self, reporters: Sequence[Reporter], *, new_best: bool, stopping: bool) -> None:
-        """Saves at every `checkpoint_every`, at a new best, at the end and when stopping."""
-        train, step = self.config.train, self.progress.step
-        every = train.checkpoint_every or train.eval_every
-        if step % every and not new_best and not stopping and step != self.total:
-            return
-        if rank() == 0:
-            save_checkpoint(self.folder.checkpoints, self.trainables, self.progress, self.config)
-            remove_old(self.folder.checkpoints, keep=train.keep, best_step=self.progress.best_step)
-            self.folder.note_step(step)
-        barrier()
+def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
+    """Steps until all are done, or until a signal or a reporter asks to stop."""
+    started = time.perf_counter()
+    log = MetricsLog(run.folder.metrics, step=run.progress.step) if rank() == 0 else None
+    reason: str | None = None
+    loss: float | None = None
+    try:
         for reporter in reporters:
-            reporter.on_checkpoint(step)
-
-    def finish(self) -> None:
-        """Exports the best checkpoint (the last where none was evaluated) and scores it."""
-        step = self.progress.best_step or max(steps_saved(self.folder.checkpoints))
-        load_weights(self.folder.checkpoints / f"step-{step:06d}", self.student)
-        export(self.student, self.tokenizer, self.folder.model)
-        tasks = self.config.evaluation.tasks
-        if tasks and self.config.evaluation.data is not None:
-            encoder = SentenceEncoder.load(str(self.folder.model), device=self.device)
-            evaluate(
-                encoder.encode,
-                self.config.evaluation.data,
-                tasks,
-                "test",
-                model=str(self.folder.path),
-                pooler=encoder.pooler,
-                fingerprint=encoder.fingerprint(),
-                out=self.folder.results / "test.json",
-                provenance=self.folder.model_provenance(step),
-                device=self.device.type,
-            )
+            reporter.on_start(run.progress.step, run.total)
+        with _signals() as asked:
+            while run.progress.step < run.total and reason is None:
+                metrics = run.step()
+                loss = metrics["loss"]
+                score = run.evaluate_if_due()
+                if score is not None:
+                    metrics[run.config.evaluation.metric] = score
+                if log is not None:
+                    log.write(run.progress.step, metrics)
+                reason = agreed(_tell(reporters, run.progress.step, metrics, score) or asked())
+                run.checkpoint_if_due(reporters, stopping=reason is not None)
+    finally:
+        if log is not None:
+            log.close()
+    return Outcome(
+        steps=run.progress.step,
+        best_step=run.progress.best_step,
+        best_score=run.progress.best_score,
+        last_loss=loss,
+        seconds=time.perf_counter() - started,
+        finished=run.progress.step >= run.total,
+        reason=reason,
+    )
 
 
 def _tell(reporters: Sequence[Reporter], step: int, metrics: dict[str, float], score: float | None) -> str | None:
