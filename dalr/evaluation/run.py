@@ -113,6 +113,10 @@ def plan(tasks: str | Sequence[str], protocol: Protocol, custom: Sequence[Task] 
     names = [name.strip() for name in (tasks.split(",") if isinstance(tasks, str) else tasks)]
     known = STANDARD | {task.name: task for task in custom}
     chosen: set[str] = {task.name for task in custom}
+    for task in custom:
+        missing = [split for split in splits_read(task, protocol) if split not in task.splits]
+        if missing:
+            raise InputError(f"task {task.name} declares no split {missing[0]!r}, which protocol {protocol} reads")
     for name in names:
         if name in GROUPS:
             chosen.update(task for task in GROUPS[name] if protocol != "dev" or _has_dev(STANDARD[task]))

@@ -252,6 +252,13 @@ def test_own_tasks_are_declared_and_scored(small_data: Path, tmp_path: Path) -> 
     assert evaluate(hash32, small_data, [], "dev", custom=own).tasks["Pairs"].n == 3
 
 
+def test_own_tasks_need_the_split_that_is_read(small_data: Path, tmp_path: Path) -> None:
+    path = write_own_tasks(tmp_path)
+    path.write_text(path.read_text().replace(", dev: pairs.tsv", ""))
+    with pytest.raises(InputError, match="task Pairs declares no split 'dev', which protocol dev reads"):
+        evaluate(hash32, small_data, [], "dev", custom=read_tasks(path))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
