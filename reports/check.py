@@ -10,6 +10,7 @@ import polars as pl
 from dalr.errors import InputError
 from dalr.files import sha256_of
 from reports.build import Options, Report, build
+from reports.page import without_library
 from reports.runs import read_json
 from reports.write import RECORD, RECORD_SCHEMA, cells, texts
 from reports.writers.data import cell_frame
@@ -31,6 +32,8 @@ def check(out: Path, *, quiet: bool = True) -> list[str]:
         found.append(line)
         differing.add(table)
     found += _changed_files(report, out, differing)
+    if not found and not _same_frame(out / "scores.parquet", report.loaded.scores.collect()):
+        found.append("scores.parquet: does not hold what its sources give")
     return found
 
 
@@ -96,12 +99,11 @@ def _words(cell: dict[str, Any]) -> str:
 
 def _changed_files(report: Report, out: Path, differing: set[str]) -> Iterator[str]:
     """Files that do not hold what the record and the sources agree on: they were edited or are missing."""
-    explained = bool(differing)
-    for name, text in texts(report, out).items():
+    for name, text in texts(report, out, with_library=False).items():
         path = out / name
         if not path.is_file():
             yield f"{name}: missing"
-        elif path.read_text(encoding="utf-8") != text and not (explained and _follows(name, differing)):
+        elif not _follows(name, differing) and without_library(path.read_text(encoding="utf-8")) != text:
             yield f"{name}: does not hold what its sources give"
     for table in report.tables:
         path = out / "tables" / f"{table.name}.parquet"
@@ -119,7 +121,8 @@ def _changed_files(report: Report, out: Path, differing: set[str]) -> Iterator[s
 
 def _follows(name: str, differing: set[str]) -> bool:
     """Whether a file differs because a table does that is already named."""
-    return name in ("report.md", "index.html") or any(name.startswith(f"tables/{table}.") for table in differing)
+    overall = name in ("report.md", "index.html") and bool(differing)
+    return overall or any(name.startswith(f"tables/{table}.") for table in differing)
 
 
 def _same_frame(path: Path, expected: pl.DataFrame) -> bool:

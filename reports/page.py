@@ -16,6 +16,8 @@ from reports.tables import Table
 from reports.verdict import Verdict
 from reports.writers.html import environment, table_html
 
+LIBRARY_TAG = '<script id="drawing-library">'
+
 
 @dataclass(frozen=True, kw_only=True)
 class PageData:
@@ -30,17 +32,25 @@ class PageData:
     problems: Sequence[Problem]
 
 
-def page(data: PageData) -> str:
-    """The page as HTML: styles, scripts, drawing library and data inside, nothing loaded from anywhere."""
+def page(data: PageData, *, with_library: bool = True) -> str:
+    """The page as HTML: styles, scripts, drawing library and data inside, nothing loaded from anywhere.
+    `with_library=False` leaves the drawing library's script empty: `without_library` of the page."""
     values: Mapping[str, Any] = {
         **vars(data),
         "html": {table.name: table_html(table) for table in data.tables},
         "style": _inline("page.css"),
         "script": _inline("page.js"),
         "specifications": _json({figure.name: figure.spec for figure in data.figures}),
-        "vega": _drawing_library() if data.figures else "",
+        "vega": _drawing_library() if data.figures and with_library else "",
     }
     return environment().get_template("page.html").render(values)
+
+
+def without_library(text: str) -> str:
+    """A page's text without the drawing library, which is no part of what the page says and changes with
+    the version of vl-convert."""
+    before, tag, rest = text.partition(LIBRARY_TAG)
+    return before + tag + rest[rest.index("</script>") :] if tag else text
 
 
 def _inline(name: str) -> Markup:

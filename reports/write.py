@@ -38,8 +38,9 @@ def write(report: Report, out: Path, *, quiet: bool = True) -> None:
     write_text(out / RECORD, json.dumps(record(report, out), indent=1, ensure_ascii=False) + "\n")
 
 
-def texts(report: Report, out: Path) -> dict[str, str]:
-    """Every text file of the report, by its name under `out`: the same for the same sources."""
+def texts(report: Report, out: Path, *, with_library: bool = True) -> dict[str, str]:
+    """Every text file of the report, by its name under `out`: the same for the same sources. The page is
+    without its drawing library where that is not wanted."""
     files = {}
     for table in report.tables:
         files[f"tables/{table.name}.md"] = markdown(table)
@@ -49,7 +50,7 @@ def texts(report: Report, out: Path) -> dict[str, str]:
     for figure in report.figures:
         files[f"figures/{figure.name}.json"] = json.dumps(figure.spec, ensure_ascii=False, allow_nan=False) + "\n"
     files["report.md"] = _summary(report)
-    files["index.html"] = page(_page_data(report, out))
+    files["index.html"] = page(_page_data(report, out), with_library=with_library)
     return files
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -14,6 +15,8 @@ from dalr.errors import InputError
 from reports.build import Options, build
 from reports.check import check
 from reports.commands import report
+from reports.figures.collect import Figure
+from reports.page import LIBRARY_TAG
 from reports.write import write
 from tests.reports import make
 
@@ -58,6 +61,38 @@ def test_a_number_changed_in_a_table_is_named(made: Path) -> None:
     page = made / "out" / "index.html"
     page.write_text(page.read_text().replace("75.20", "85.20"))
     assert check(made / "out") == ["index.html: does not hold what its sources give"]
+
+
+def test_numbers_changed_in_parquet_files_are_named(made: Path) -> None:
+    for name in ("tables/sts.parquet", "scores.parquet"):
+        path = made / "out" / name
+        before = path.read_bytes()
+        frame = pl.read_parquet(path)
+        frame.with_columns(pl.col("value") + 1).write_parquet(path)
+        assert check(made / "out") == [f"{name}: does not hold what its sources give"]
+        path.write_bytes(before)
+
+
+def test_another_version_of_the_drawing_library_is_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(figure: Figure, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for ending in ("svg", "pdf", "png"):
+            (folder / f"{figure.name}.{ending}").write_text("drawn")
+
+    monkeypatch.setattr("reports.write.export", drawn)
+    make.sweep(tmp_path / "sweep", count=12)
+    write(build([tmp_path / "sweep"], Options()), tmp_path / "out")
+    page = tmp_path / "out" / "index.html"
+    text = page.read_text()
+    library = text.partition(LIBRARY_TAG)[2].partition("</script>")[0]
+    assert len(library) > 500_000
+    page.write_text(text.replace(library, "another()"))
+    assert check(tmp_path / "out") == []
+    specification = next((tmp_path / "out" / "figures").glob("expected-*.json"))
+    specification.write_text(specification.read_text().replace("expected", "hoped"))
+    assert check(tmp_path / "out") == [f"figures/{specification.name}: does not hold what its sources give"]
 
 
 def test_gone_new_and_damaged_sources_are_named(made: Path) -> None:
