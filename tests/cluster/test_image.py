@@ -101,7 +101,7 @@ def test_an_unknown_device_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_the_install_line_works_in_a_fresh_environment(tmp_path):
     """Follows WORKDIR, COPY and RUN in a folder and a venv, then runs the image's own last check."""
     image = tmp_path / "image"
