@@ -16,7 +16,7 @@ from reports.load import Loaded, load
 from reports.significance import ExampleTest, with_marks
 from reports.sweeps import Sweep, read_sweep, trials
 from reports.tables import AVERAGE, Averaging, Table, task_table
-from reports.verdict import Verdict, verdicts
+from reports.verdict import Verdict, sweep_verdict, verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,10 @@ def build(places: Sequence[Path], options: Options, *, quiet: bool = True) -> Re
     tables = _compared(score_tables, options.baseline, loaded, test)
     comparison = equal_budget(sweeps)
     tables += [comparison] if comparison else []
-    tables += [leaderboard(sweep, trials(sweep)) for sweep in sweeps]
+    boards = [leaderboard(sweep, trials(sweep)) for sweep in sweeps]
+    tables += boards
+    found = [sweep_verdict(sweep, board) for sweep, board in zip(sweeps, boards, strict=True)]
+    answers += [verdict for verdict in found if verdict is not None]
     if not tables:
         raise InputError(_nothing(loaded, damaged))
     drawn = figures(loaded, named, sweeps, _best_first(score_tables), examples) if options.with_figures else []

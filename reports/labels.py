@@ -1,12 +1,15 @@
 """What a row of a table is called.
 
 The rule: a run is called by its recipe, followed by the settings in which the rows of that recipe
-differ (`dalr, pair_every=1`); more than three such settings are replaced by the first digits of
-their fingerprint. A model that no run made is called by its name, a folder by its last parts.
-Protocol and pooler are added where two rows would otherwise have one name. `--name KEY=LABEL`
-overrides it, where KEY is a fingerprint (or its first digits), a model, or the name this rule gives.
+differ (`dalr, pair_every=1`). Where more than three settings differ they would hide the name: a run
+of a sweep is then called by its trial (`dalr, trial-0007`, from its folder `trial-0007-seed-1`),
+another by the first digits of its fingerprint. A model that no run made is called by its name, a
+folder by its last parts. Protocol and pooler are added where two rows would otherwise have one name.
+`--name KEY=LABEL` overrides it, where KEY is a fingerprint (or its first digits), a model, or the
+name this rule gives.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -44,7 +47,8 @@ def _settings_labels(sources: Iterable[Source]) -> dict[str, str]:
         flat = {setting: one.run.settings if one.run else {} for setting, one in members.items()}
         differing = differing_settings(flat.values())
         for setting, values in flat.items():
-            result[setting] = ", ".join([base, *_shown(values, differing, setting)])
+            words = _shown(values, differing) if len(differing) <= MOST_SETTINGS else [_trial(members[setting])]
+            result[setting] = ", ".join([base, *words])
     return result
 
 
@@ -69,9 +73,12 @@ def differing_settings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [key for key in keys if any(row.get(key) != rows[0].get(key) for row in rows)]
 
 
-def _shown(values: Mapping[str, Any], differing: list[str], setting: str) -> list[str]:
-    if len(differing) > MOST_SETTINGS:
-        return [setting[:8]]
+def _trial(source: Source) -> str:
+    found = re.fullmatch(r"(.+)-seed-\d+", source.run.folder.name) if source.run else None
+    return found[1] if found else source.setting[:8]
+
+
+def _shown(values: Mapping[str, Any], differing: list[str]) -> list[str]:
     shorts = Counter(key.rsplit(".", 1)[-1] for key in differing)
     shown = []
     for key in differing:

@@ -4,11 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.significance import LEVEL, Comparison, ExampleTest, compare
+from reports.sweeps import Sweep
 from reports.tables import AVERAGE, Block, Row, Table
 
-Certainty = Literal["yes", "no", "alone"]
+Certainty = Literal["yes", "no", "alone", "search"]
 CLOSEST = 5  # rivals of the best that are tested: those behind them are further away
-BADGES: dict[Certainty, str] = {"yes": "Certain.", "no": "Not certain.", "alone": "Nothing to compare."}
+BADGES: dict[Certainty, str] = {
+    "yes": "Certain.",
+    "no": "Not certain.",
+    "alone": "Nothing to compare.",
+    "search": "Found by search.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,25 @@ def verdicts(table: Table, examples: ExampleTest) -> list[Verdict]:
         if block.kind == "measured" and ranked:
             found.append(_verdict(table, block, ranked, examples))
     return found
+
+
+def sweep_verdict(sweep: Sweep, board: Table) -> Verdict | None:
+    """What a sweep's leaderboard says; None where no trial is complete."""
+    if not board.measured:
+        return None
+    best, *others = board.measured
+    cell = best.cells["value"]
+    spread = f" ± {cell.deviation_text} over {cell.count} seeds" if cell.deviation is not None else ""
+    point = ", ".join(f"{board.columns[path]} {best.cells[path].text}" for path in sweep.searched)
+    lead = ""
+    if others and others[0].cells["value"].value is not None and cell.value is not None:
+        lead = f", {abs(cell.value - (others[0].cells['value'].value or 0.0)):.2f} from {others[0].label}"
+    return Verdict(
+        certainty="search",
+        where=f"Sweep {sweep.name}, {sweep.metrics[0]}",
+        headline=f"{best.label} is best: {cell.text}{spread}{lead}" + (f" ({point})." if point else "."),
+        reason="It was chosen for this value, which therefore flatters it: only fresh seeds and test data decide.",
+    )
 
 
 def _verdict(table: Table, block: Block, ranked: list[Row], examples: ExampleTest) -> Verdict:

@@ -92,6 +92,16 @@ def test_a_damaged_sweep_is_named_and_the_rest_is_reported(tmp_path: Path, damag
     assert [table.name for table in report.tables] == ["sts"]
 
 
+def test_a_sweep_s_best_is_not_called_certain(tmp_path: Path) -> None:
+    report = build([make.sweep(tmp_path / "s", count=20)], Options(with_figures=False))
+    (verdict,) = report.verdicts
+    best = report.tables[0].measured[0]
+    assert verdict.certainty == "search"
+    assert verdict.headline.startswith(f"{best.label} is best: {best.cells['value'].text}")
+    assert "learning_rate" in verdict.headline
+    assert "only fresh seeds and test data decide" in verdict.reason
+
+
 def test_sweeps_whose_names_make_one_file_name_stay_apart(tmp_path: Path) -> None:
     for name in ("a-b", "a b"):
         make.sweep(tmp_path / "all" / name, count=5)

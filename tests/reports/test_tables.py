@@ -114,6 +114,21 @@ def test_labels_name_the_settings_in_which_a_recipe_s_rows_differ(tmp_path: Path
     ]
 
 
+def test_many_differing_settings_give_way_to_the_trial_or_the_fingerprint(tmp_path: Path) -> None:
+    for index, name in enumerate(["trial-0007-seed-1", "final-dalr-base-seed-1001", "by-hand"]):
+        make.run(
+            tmp_path / name,
+            results={"a.json": make.result()},
+            data__pair_every=index,
+            optim__learning_rate=index,
+            objective__cross_modal=index,
+            objective__intra_modal=index,
+        )
+    sources = load([tmp_path]).sources.values()
+    by_hand = next(one.setting[:8] for one in sources if one.run and one.run.folder.name == "by-hand")
+    assert set(labels(sources).values()) == {"dalr, trial-0007", "dalr, final-dalr-base", f"dalr, {by_hand}"}
+
+
 def test_labels_can_be_given_by_fingerprint_model_or_name(tmp_path: Path) -> None:
     make.two_models(tmp_path / "runs")
     make.result(model="minilm").write(tmp_path / "runs" / "m.json")
