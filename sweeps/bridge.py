@@ -8,6 +8,7 @@ tasks and reports.
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -91,8 +92,10 @@ class SweepScheduler(FIFOScheduler):
 
 def _death(trial: Trial) -> str:
     """Why a worker's process ended, in one line."""
-    error = trial.get_pickled_error()
-    text = " ".join(str(error).split())
-    if isinstance(error, ray.exceptions.OutOfMemoryError) or "out of memory" in text.lower():
+    # Tune has the error itself only after its next sync; the text is there at once.
+    path = Path(trial.error_file or "")
+    text = " ".join(path.read_text(encoding="utf-8").split("Failure #")[-1].split()) if path.is_file() else ""
+    if "running low on memory" in text or "OutOfMemoryError" in text:
         return f"out of memory: {text[:300]}"
-    return f"its worker died: {type(error).__name__}: {text[:300]}"
+    _, _, cause = text.partition("The actor is dead because ")
+    return f"its worker died: {(cause or text)[:300]}"

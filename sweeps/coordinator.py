@@ -62,7 +62,18 @@ class Coordinator:
         self._queue = [(study, record) for study in self.studies.values() for record in study.unfinished()]
         self._warm: set[str] = set()
         self._finals_planned = False
+        self._now = now
+        self._heard: dict[str, float] = {}
         self._clock = WallClock(next(iter(self.studies.values())), now)
+
+    def give_room(self, concurrent: int, gpus: float) -> None:
+        """Says how many trials fit at once and how many GPUs a worker has."""
+        self.concurrent, self.gpus = concurrent, gpus
+        next(iter(self.studies.values())).study.set_user_attr("gpus", gpus)
+
+    def stop_clock(self) -> None:
+        """Writes the time down at the end of this start."""
+        self._clock.save(always=True)
 
     # Handing out
 
@@ -172,6 +183,7 @@ class Coordinator:
             return True  # it was closed while the report was on its way
         owner, number = assignment.owner, assignment.number
         self._warm.add(owner.recipe)
+        self._heard[key] = self._now()
         self._clock.save()
         owner.note(number, report)
         ending = self._final_ending(report) if isinstance(owner, FinalRuns) else self._ending(owner, number, report)
@@ -202,6 +214,7 @@ class Coordinator:
     def lost(self, key: str, reason: str) -> None:
         """The worker of `key` is gone and will not come back: its task fails."""
         if key in self.live:
+            self.live[key].owner.add_seconds(self.live[key].number, self._now() - self._heard.get(key, self._now()))
             self._close(key, "failed", reason)
 
     def _close(self, key: str, state: State, reason: str | None) -> None:

@@ -82,9 +82,7 @@ class FinalRuns:
         return [self._record(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def _record(self, trial: optuna.trial.FrozenTrial) -> FinalRecord:
-        attrs = trial.user_attrs
-        run = RunRecord.load(attrs["run"])
-        return FinalRecord(trial.number, self.recipe, attrs["candidate"], attrs["point"], run)
+        return final_record(trial, self.recipe)
 
     def next(self) -> FinalRecord | None:
         """A run to do: one that was cut off, or the next planned one."""
@@ -111,6 +109,11 @@ class FinalRuns:
         optuna.Trial(self._study, trial_id).set_user_attr("run", run.dump())
         return replace(record, run=run)
 
+    def add_seconds(self, number: int, seconds: float) -> None:
+        """Charges a run for time that no report covers."""
+        record = self._get(number)
+        self._write(record, replace(record.run, seconds=record.run.seconds + seconds))
+
     def finish(self, number: int, state: State, reason: str | None = None) -> FinalRecord:
         """Closes a run."""
         record = self._get(number)
@@ -119,3 +122,9 @@ class FinalRuns:
         value: Any = record.run.value if state == "complete" else None
         self._study.tell(number, value, state=TrialState.COMPLETE if state == "complete" else TrialState.FAIL)
         return record
+
+
+def final_record(trial: optuna.trial.FrozenTrial, recipe: str) -> FinalRecord:
+    """A final run as the database has it."""
+    attrs = trial.user_attrs
+    return FinalRecord(trial.number, recipe, attrs["candidate"], attrs["point"], RunRecord.load(attrs["run"]))

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dalr.config import RunConfig
 from dalr.errors import InputError
-from dalr.evaluation.metric import parse_metric
+from dalr.evaluation.tasks import StsTask, find_task
 from dalr.overrides import (
     PATH_KEYS,
     describe,
@@ -177,7 +177,13 @@ def check_metric(name: str, *, allow_test: bool) -> None:
     """TASK.SPLIT that training can score; the test split only where it is asked for. `seconds` is a metric too."""
     if name == "seconds":
         return
-    task, split = parse_metric(name)
+    task, separator, split = name.rpartition(".")
+    if not separator:
+        raise InputError(f"metric: {name!r}: expected TASK.SPLIT, for example STSBenchmark.dev, or seconds")
+    found = find_task(task)
+    splits = tuple(found.splits) if isinstance(found, StsTask) else ("dev", "test")
+    if split not in splits:
+        raise InputError(f"metric: {name!r}: {task} has no split {split!r}; it has: {', '.join(splits)}")
     if split == "test" and not allow_test:
         raise InputError(
             f"metric: {name} is a test split: a search on it would choose by the numbers that it is later judged by; "

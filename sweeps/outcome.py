@@ -1,6 +1,6 @@
-"""What a sweep leaves behind: `trials.parquet` and `best.yaml`."""
+"""What a sweep leaves behind: its trials, its best config, and what the final runs showed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ import polars as pl
 from dalr.config import RunConfig
 from dalr.files import write_text, written_aside
 from dalr.overrides import to_yaml
-from sweeps.coordinator import Coordinator
+from sweeps.finals import BASE
+from sweeps.importance import Importance, importances
 from sweeps.records import TrialRecord
 from sweeps.space import at_edge
 from sweeps.spec import SweepSpec
-from sweeps.study import best_points, run_config
+from sweeps.state import SweepState
+from sweeps.study import run_config
+from sweeps.verdict import Contest, comparison_rows, contests, final_scores
 
 COLUMNS = {
     "trial": pl.Int64,
@@ -28,40 +31,100 @@ COLUMNS = {
     "recipe": pl.String,
 }
 
+FINALS = {
+    "recipe": pl.String,
+    "candidate": pl.Int64,
+    "seed": pl.Int64,
+    "state": pl.String,
+    "reason": pl.String,
+    "seconds": pl.Float64,
+    "config_fingerprint": pl.String,
+}
+COMPARISON = {
+    "recipe": pl.String,
+    "trials": pl.Int64,
+    "steps": pl.Float64,
+    "seconds": pl.Float64,
+    "expected_best": pl.Float64,
+}
+
 
 @dataclass(frozen=True)
 class SweepOutcome:
     """`best` is the best point (None where no trial is complete), `best_config` its config file;
-    `warnings` are sentences for the user."""
+    `contests` say what the final runs showed, `warnings` are sentences for the user."""
 
-    out: Path
-    trials: tuple[TrialRecord, ...]
+    state: SweepState
     best: TrialRecord | None
     best_config: Path | None
+    contests: tuple[Contest, ...] = ()
+    importances: tuple[Importance, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def write_outcome(coordinator: Coordinator, out: Path) -> SweepOutcome:
-    """Rewrites the files from the studies; called after every trial."""
-    spec = coordinator.spec
-    trials = all_trials(coordinator)
-    write_trials(trials, spec, out / "trials.parquet")
-    best = best_points(trials, maximize=spec.directions[0] == "maximize")
+def write_progress(state: SweepState, bases: Mapping[str, RunConfig]) -> None:
+    """Rewrites `trials.parquet` and `best.yaml`; called after every trial."""
+    write_trials(state.trials, state.spec, state.out / "trials.parquet")
+    best = state.best()
+    if best:
+        # The recipe's own test tasks and seed, the winner's point.
+        config = run_config(bases[best[0].recipe].dump(), best[0].point, None)
+        write_text(state.out / "best.yaml", to_yaml(config))
+
+
+def write_outcome(state: SweepState, bases: Mapping[str, RunConfig]) -> SweepOutcome:
+    """Everything that a sweep leaves when it ends: also `finals.parquet` and, where several recipes were
+    searched, `comparison.parquet`."""
+    write_progress(state, bases)
+    if state.finals:
+        write_finals(state, state.out / "finals.parquet")
+    if len(state.spec.recipe) > 1:
+        _write(pl.DataFrame(comparison_rows(state), schema=COMPARISON), state.out / "comparison.parquet")
+    return outcome_of(state)
+
+
+def outcome_of(state: SweepState) -> SweepOutcome:
+    """The outcome so far, without writing."""
+    best = state.best()
     if not best:
-        return SweepOutcome(out, tuple(trials), None, None)
-    write_text(out / "best.yaml", to_yaml(winning_config(coordinator, best[0])))
-    warnings = at_edge(spec.space, best[0].point)
-    return SweepOutcome(out, tuple(trials), best[0], out / "best.yaml", tuple(warnings))
+        return SweepOutcome(state, None, None)
+    winner = best[0]
+    rivals = [trial for trial in state.trials if trial.recipe == winner.recipe]
+    return SweepOutcome(
+        state=state,
+        best=winner,
+        best_config=state.out / "best.yaml",
+        contests=tuple(contests(state)),
+        importances=tuple(importances(state.spec, rivals)),
+        warnings=tuple(at_edge(state.spec.space, winner.point)),
+    )
 
 
-def all_trials(coordinator: Coordinator) -> list[TrialRecord]:
-    """Every trial of every recipe, by number."""
-    return sorted((t for study in coordinator.studies.values() for t in study.trials()), key=lambda t: t.number)
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    with written_aside(path) as aside:
+        frame.write_parquet(aside)
 
 
-def winning_config(coordinator: Coordinator, best: TrialRecord) -> RunConfig:
-    """The config that `dalr train` runs: the recipe's own test tasks and seed, the winner's point."""
-    return run_config(coordinator.finals[best.recipe].plain_base.dump(), best.point, None)
+def write_finals(state: SweepState, path: Path) -> None:
+    """One row for each ended final run: `candidate` is the trial's number, null for the base recipe;
+    `scores` are those of its test tasks, one column each."""
+    ended = [record for record in state.finals if record.run.state != "running"]
+    scores = [final_scores(state, record) for record in ended]
+    columns = dict.fromkeys(column for found in scores for column in found)
+    rows = [
+        {
+            "recipe": record.recipe,
+            "candidate": None if record.candidate == BASE else record.candidate,
+            "seed": record.run.seed,
+            "state": record.run.state,
+            "reason": record.run.reason,
+            "seconds": record.run.seconds,
+            "config_fingerprint": record.run.fingerprint,
+            **found,
+        }
+        for record, found in zip(ended, scores, strict=True)
+    ]
+    _write(pl.DataFrame(rows, schema={**FINALS, **dict.fromkeys(columns, pl.Float64)}), path)
 
 
 def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> None:
@@ -70,8 +133,7 @@ def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> 
     rows = [row for trial in trials if trial.state != "running" for row in trial_rows(trial, spec)]
     schema: dict[str, Any] = {**COLUMNS, **dict.fromkeys(spec.metric[1:], pl.Float64)}
     schema |= {path: _column_type(spec, path) for path in spec.space}
-    with written_aside(path) as aside:
-        pl.DataFrame(rows, schema=schema).write_parquet(aside)
+    _write(pl.DataFrame(rows, schema=schema), path)
 
 
 def _column_type(spec: SweepSpec, path: str) -> Any:

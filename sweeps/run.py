@@ -14,9 +14,11 @@ from dalr.errors import InputError
 from dalr.files import writable_folder
 from sweeps.coordinator import Coordinator
 from sweeps.database import close_storage, database_url, open_storage, quiet_optuna
+from sweeps.display import live
 from sweeps.loading import base_configs, save_spec
-from sweeps.outcome import SweepOutcome, write_outcome
+from sweeps.outcome import SweepOutcome, write_outcome, write_progress
 from sweeps.spec import ResourceSpec, SweepSpec
+from sweeps.state import state_of
 from sweeps.trial import Train, make_trainable
 
 Trainable = Callable[[Mapping[str, str]], None]
@@ -42,11 +44,11 @@ def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train |
         save_spec(spec, out)
         storage = open_storage(database_url(spec, out))
         coordinator = Coordinator(spec, bases, storage, str(out))
-        coordinator.changed = lambda: write_outcome(coordinator, out)
+        coordinator.changed = lambda: write_progress(state_of(coordinator), bases)
         try:
             if not coordinator.finished_before():
                 _run_on_ray(coordinator, out, make_trainable(train), quiet=quiet)
-            return write_outcome(coordinator, out)
+            return write_outcome(state_of(coordinator), bases)
         finally:
             close_storage(storage)
 
@@ -101,11 +103,13 @@ def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, *, qu
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
     with ray_session(quiet=quiet):
         room = room_for(coordinator.spec.resources)
-        coordinator.concurrent, coordinator.gpus = room.concurrent, room.gpus
+        coordinator.give_room(room.concurrent, room.gpus)
         scratch = out / ".tune" / uuid.uuid4().hex[:8]
         try:
-            _tune(coordinator, room, scratch, trainable)
+            with live(lambda: state_of(coordinator), quiet=quiet):
+                _tune(coordinator, room, scratch, trainable)
         finally:
+            coordinator.stop_clock()
             shutil.rmtree(out / ".tune", ignore_errors=True)
 
 
@@ -114,7 +118,7 @@ def _tune(coordinator: Coordinator, room: Room, scratch: Path, trainable: Traina
 
     from sweeps.bridge import SweepScheduler, SweepSearch
 
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     nested = coordinator.spec.resources.workers > 1
     tuner = tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([room.bundle])),

@@ -53,6 +53,7 @@ class RecipeStudy:
             load_if_exists=True,
         )
         name_metrics(self._study, list(spec.metric))
+        self._check_base()
         self._design = spec.design()
         # The database has one writer, this object, so what it read once it need not read again.
         trials = [t for t in self._study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
@@ -60,6 +61,16 @@ class RecipeStudy:
         self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
         self._scored = {t.number: set(t.intermediate_values) for t in trials}
         self._live: dict[int, optuna.Trial] = {}
+
+    def _check_base(self) -> None:
+        """The base config decides every trial: a recipe that changed since would mix two searches."""
+        known, now = self._study.user_attrs.get("base"), self.base.fingerprint()
+        if known not in (None, now):
+            raise InputError(
+                f"recipe {self.recipe}: its config has changed since this sweep began ({known}, now {now}): "
+                "choose another --out"
+            )
+        self._study.set_user_attr("base", now)
 
     # What there is
 
@@ -199,6 +210,13 @@ class RecipeStudy:
                 self._live[local].set_constraint(name, violation)
                 record = self._records[local]
                 self._records[local] = replace(record, violation=record.violation + max(0.0, violation))
+
+    def add_seconds(self, number: int, seconds: float) -> None:
+        """Charges a trial for time that no report covers."""
+        local = self._local(number)
+        record = self._records[local]
+        runs = tuple(r if r.state != "running" else replace(r, seconds=r.seconds + seconds) for r in record.runs[:1])
+        self._records[local] = replace(record, runs=runs + record.runs[1:])
 
     def should_stop(self, number: int, report: Report) -> bool:
         """Whether the scheduler stops the trial after this report. The last step is never stopped: it

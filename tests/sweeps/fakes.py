@@ -7,6 +7,7 @@ has its peak at learning rate 1e-3.
 import json
 import math
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -66,10 +67,12 @@ def suffer(fate: str | None, step: int) -> None:
     if fate == "memory":
         raise MemoryError("could not hold the batch")
     if fate == "limit":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (2**31, resource.getrlimit(resource.RLIMIT_AS)[1]))
-        bytearray(2**40)
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (2**36, hard))
+        try:
+            bytearray(2**37)  # the allocator itself says no
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     if fate == "dies":
         os.kill(os.getpid(), 9)
     time.sleep(3600)

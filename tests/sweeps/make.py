@@ -6,8 +6,9 @@ from typing import Any
 from sweeps.coordinator import Coordinator
 from sweeps.database import open_storage, quiet_optuna
 from sweeps.loading import base_configs, parse_spec
-from sweeps.outcome import write_outcome
+from sweeps.outcome import write_progress
 from sweeps.spec import SweepSpec
+from sweeps.state import state_of
 
 STEPS = {"train.steps": 9, "train.eval_every": 3}
 
@@ -34,5 +35,5 @@ def coordinator(specification: SweepSpec, out: Path, **options: Any) -> Coordina
     quiet_optuna()
     storage = open_storage(f"sqlite:///{out}/study.db")
     made = Coordinator(specification, base_configs(specification), storage, str(out), **options)
-    made.changed = lambda: write_outcome(made, out)
+    made.changed = lambda: write_progress(state_of(made), base_configs(specification))
     return made

@@ -1,0 +1,122 @@
+"""A sweep on the terminal."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from sweeps.outcome import SweepOutcome
+from sweeps.records import TrialRecord
+from sweeps.state import SweepState
+
+SHOWN = 12
+REFRESH_SECONDS = 2.0
+
+
+@contextmanager
+def live(state: Callable[[], SweepState], *, quiet: bool) -> Iterator[None]:
+    """Shows the state on a terminal while the block runs; nothing elsewhere."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    ended = threading.Event()
+    with Live(table(state()), console=console, transient=True, auto_refresh=False) as display:
+
+        def follow() -> None:
+            while not ended.wait(REFRESH_SECONDS):
+                display.update(table(state()), refresh=True)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def table(state: SweepState) -> RenderableType:
+    """One line of counts, one of the budget, then the running trials and the best ones."""
+    lines = [counts_line(state), budget_line(state)]
+    grid = Table(box=None, pad_edge=False)
+    for column in ("trial", "state", "value", "steps", "seeds", "point"):
+        grid.add_column(column, justify="right" if column in ("trial", "value", "steps") else "left")
+    running = [trial for trial in state.trials if trial.state == "running"]
+    for trial in [*running, *state.best()][:SHOWN]:
+        grid.add_row(*row(trial))
+    return Group(*lines, grid)
+
+
+def counts_line(state: SweepState) -> str:
+    """How many trials are in which state, and the best value so far."""
+    counts = state.counts
+    ended = f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed"
+    best = state.best()
+    value = f"; best {state.spec.metric[0]} {best[0].values[0]:.2f} (trial {best[0].number})" if best else ""
+    return f"{sum(counts.values())} trials: {ended}, {counts['running']} running{value}"
+
+
+def budget_line(state: SweepState) -> str:
+    """What is used up of the budget, and the time left at the pace so far."""
+    used = state.used()
+    words = [f"{state.hours:.2f} hours so far"]
+    if used is not None:
+        words.insert(0, f"{used:.0%} of the budget used")
+    left = state.hours_left()
+    if left is not None and used is not None and used < 1:
+        words.append(f"about {left:.2f} hours left")
+    done = sum(record.run.state != "running" for record in state.finals)
+    if state.finals:
+        words.append(f"{done} of {len(state.finals)} final runs done")
+    return ", ".join(words)
+
+
+def row(trial: TrialRecord) -> list[str]:
+    """A trial in six cells."""
+    value = trial.values[0] if trial.values else trial.best_so_far
+    return [
+        str(trial.number),
+        trial.state,
+        "" if value is None else f"{value:.2f}",
+        str(sum(run.steps for run in trial.runs)),
+        ",".join(str(run.seed) for run in trial.runs),
+        point_text(trial),
+    ]
+
+
+def point_text(trial: TrialRecord) -> str:
+    """`learning_rate=0.0003 pair_every=1`: the last part of each path and its value."""
+    return " ".join(f"{path.split('.')[-1]}={short(value)}" for path, value in trial.point.items())
+
+
+def short(value: object) -> str:
+    """A value in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def failures(state: SweepState) -> list[str]:
+    """One line for each failed trial."""
+    return [f"trial {trial.number} failed: {trial.reason}" for trial in state.trials if trial.state == "failed"]
+
+
+def best_lines(outcome: SweepOutcome) -> list[str]:
+    """The winner, what the final runs showed of it, what mattered, and what to beware of."""
+    if outcome.best is None:
+        return ["no trial is complete yet"]
+    best, spec = outcome.best, outcome.state.spec
+    values = ", ".join(f"{name} {value:.2f}" for name, value in zip(spec.metric, best.values, strict=True))
+    lines = [f"best: trial {best.number} of {best.recipe}: {values}", f"  {point_text(best)}"]
+    if len(spec.metric) > 1:
+        lines.append(f"Pareto front: trials {', '.join(str(trial.number) for trial in outcome.state.front())}")
+    lines += [contest.sentence() for contest in outcome.contests]
+    if not outcome.contests:
+        lines.append("not tested against the base recipe: its value is the best of many noisy ones (seeds.final: 3)")
+    lines += [
+        f"importance of {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in outcome.importances
+    ]
+    lines += [f"warning: {warning}" for warning in outcome.warnings]
+    return [*lines, f"its config: {outcome.best_config}"]

@@ -1,0 +1,209 @@
+"""What a sweep has shown: whether its winner beats the base recipe, and how recipes compare at equal cost.
+
+The winner of a search is partly lucky: the best of n noisy values lies above its own mean. Only the
+final runs on fresh seeds tell what it is worth, and only a test tells whether that is more than noise.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from dalr.results import read_details, read_result
+from dalr.statistics import holm, paired_permutation
+from sweeps.finals import BASE, FinalRecord
+from sweeps.records import TrialRecord
+from sweeps.state import SweepState
+from sweeps.trial import run_name
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A final candidate against its base recipe in one column, over the seeds that both have.
+
+    `column` is the search's metric (dev) or a test score. `difference` in points (mean over `seeds`).
+    `seed_p`: paired t-test over seeds, None below 2 seeds; `example_p`: permutation test over the test
+    pairs, None where none are stored. `adjusted_p` is Holm's over all contests of the sweep.
+    `seeds_needed` is how many seeds would make this difference significant at its present spread.
+    """
+
+    recipe: str
+    candidate: int
+    column: str
+    ours: float
+    theirs: float
+    difference: float
+    seeds: int
+    seed_p: float | None
+    example_p: float | None = None
+    adjusted_p: float | None = None
+    seeds_needed: int | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Better than the base by more than the seeds' noise."""
+        return self.difference > 0 and self.adjusted_p is not None and self.adjusted_p < LEVEL
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        sign = f"{self.difference:+.2f} points on {self.column} over {self.seeds} seed{'s' * (self.seeds != 1)}"
+        if self.seed_p is None:
+            return f"trial {self.candidate} against the base recipe: {sign}; too few seeds for a test"
+        verdict = "better than" if self.significant else "not distinguishable from"
+        if self.difference < 0 and self.adjusted_p is not None and self.adjusted_p < LEVEL:
+            verdict = "worse than"
+        p = f"p = {self.adjusted_p:.3g} after Holm" if self.adjusted_p is not None else f"p = {self.seed_p:.3g}"
+        more = (
+            f"; about {self.seeds_needed} seeds would tell" if verdict.startswith("not") and self.seeds_needed else ""
+        )
+        return f"trial {self.candidate} is {verdict} the base recipe: {sign}, {p}{more}"
+
+
+def contests(state: SweepState) -> list[Contest]:
+    """Every final candidate against its base, on the search's metric and on the test scores that the
+    final runs have; significance corrected over all of them."""
+    found = []
+    for recipe in dict.fromkeys(record.recipe for record in state.finals):
+        records = [r for r in state.finals if r.recipe == recipe and r.run.state == "complete"]
+        base = [record for record in records if record.candidate == BASE]
+        for candidate in dict.fromkeys(r.candidate for r in records if r.candidate != BASE):
+            ours = [record for record in records if record.candidate == candidate]
+            found += _against(state, recipe, candidate, ours, base)
+    adjusted = holm({str(i): c.seed_p for i, c in enumerate(found) if c.seed_p is not None})
+    return [Contest(**{**asdict(c), "adjusted_p": adjusted.get(str(i))}) for i, c in enumerate(found)]
+
+
+def _against(
+    state: SweepState, recipe: str, candidate: int, ours: Sequence[FinalRecord], base: Sequence[FinalRecord]
+) -> list[Contest]:
+    one, other = ({r.run.seed: final_scores(state, r) for r in records} for records in (ours, base))
+    columns = dict.fromkeys(column for scores in (*one.values(), *other.values()) for column in scores)
+    found = []
+    for column in columns:
+        seeds = [s for s in one if s in other and column in one[s] and column in other[s]]
+        if not seeds:
+            continue
+        a, b = [one[s][column] for s in seeds], [other[s][column] for s in seeds]
+        differences = [x - y for x, y in zip(a, b, strict=True)]
+        example_p = None
+        if column == f"{state.spec.metric[0].split('.')[0]}.test":
+            pairs = [(_by_seed(ours, s), _by_seed(base, s)) for s in seeds]
+            example_p = examples_p(state, column.split(".")[0], pairs)
+        contest = Contest(
+            recipe=recipe,
+            candidate=candidate,
+            column=column,
+            ours=fmean(a),
+            theirs=fmean(b),
+            difference=fmean(differences),
+            seeds=len(seeds),
+            seed_p=paired_t(differences),
+            example_p=example_p,
+            seeds_needed=seeds_needed(differences),
+        )
+        found.append(contest)
+    return found
+
+
+def _by_seed(records: Sequence[FinalRecord], seed: int) -> FinalRecord:
+    return next(record for record in records if record.run.seed == seed)
+
+
+def final_folder(state: SweepState, record: FinalRecord) -> Path:
+    """Where a final run lies."""
+    return state.out / "runs" / run_name(record.name, record.run.seed)
+
+
+def final_scores(state: SweepState, record: FinalRecord) -> dict[str, float]:
+    """A final run's scores: the search's metric, each task's test score, and the averages it has."""
+    scores = {state.spec.metric[0]: record.run.value} if record.run.value is not None else {}
+    path = final_folder(state, record) / "results" / "test.json"
+    if path.is_file():
+        result = read_result(path)
+        scores |= {f"{name}.test": task.score for name, task in result.tasks.items()}
+        scores |= {"sts_avg": result.sts_avg} if result.sts_avg is not None else {}
+        scores |= {"transfer_avg": result.transfer_avg} if result.transfer_avg is not None else {}
+    return scores
+
+
+def paired_t(differences: Sequence[float]) -> float | None:
+    """Two-sided p-value of the paired t-test; None where there is no spread to test against."""
+    if len(differences) < 2 or max(differences) - min(differences) < 1e-9:
+        return None
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def seeds_needed(differences: Sequence[float], *, power: float = 0.8) -> int | None:
+    """How many paired seeds a t-test at 5 % needs to see this mean difference at this spread in `power`
+    of the cases; None where that cannot be said."""
+    if len(differences) < 2 or fmean(differences) == 0 or stdev(differences) < 1e-9:
+        return None
+    effect = abs(fmean(differences)) / stdev(differences)
+    for n in range(2, 10_001):
+        critical = stats.t.ppf(1 - LEVEL / 2, n - 1)
+        if stats.nct.sf(critical, n - 1, effect * math.sqrt(n)) >= power:
+            return n
+    return None
+
+
+def examples_p(state: SweepState, task: str, pairs: Sequence[tuple[FinalRecord, FinalRecord]]) -> float | None:
+    """Whether other test pairs could turn the difference around: each pair's standardised ranks, meaned
+    over seeds, may be swapped between the two. None where similarities were not stored."""
+    contributions = []
+    for records in pairs:
+        details = [read_details(final_folder(state, r) / "results" / "test.json", task) for r in records]
+        if any(found is None or found.similarities is None or found.gold is None for found in details):
+            return None
+        gold = _standard_ranks(details[0].gold)  # type: ignore[union-attr]
+        contributions.append([gold * _standard_ranks(found.similarities) for found in details])  # type: ignore[union-attr]
+    ours, theirs = np.mean(contributions, axis=0)
+    return paired_permutation(ours, theirs)
+
+
+def _standard_ranks(values: Any) -> np.ndarray:
+    ranks = stats.rankdata(values)
+    return (ranks - ranks.mean()) / ranks.std()
+
+
+def expected_best(values: Sequence[float], *, maximize: bool = True) -> list[float]:
+    """The expected best of k trials drawn from these, k = 1 to n (Dodge et al. 2019, "Show Your Work",
+    eq. 3: draws with replacement)."""
+    n = len(values)
+    ordered = np.sort(np.asarray(values) if maximize else -np.asarray(values))
+    k = np.arange(1, n + 1)[:, None]
+    i = np.arange(1, n + 1)[None, :]
+    weights = (i / n) ** k - ((i - 1) / n) ** k
+    best = weights @ ordered
+    return (best if maximize else -best).tolist()
+
+
+def comparison_rows(state: SweepState) -> list[dict[str, Any]]:
+    """The expected best score of each recipe as a function of its budget: trials, and the mean steps and
+    seconds of so many, up to the smallest budget that any recipe used. A stopped trial counts with
+    what it had reached, a failed one with the worst value seen."""
+    ended: Mapping[str, list[TrialRecord]] = {
+        recipe: [t for t in state.trials if t.recipe == recipe and t.state != "running"] for recipe in state.spec.recipe
+    }
+    common = min((len(trials) for trials in ended.values()), default=0)
+    rows = []
+    for recipe, trials in ended.items():
+        values = [trial.best_so_far for trial in trials]
+        known = [value for value in values if value is not None]
+        if not known:
+            continue
+        worst = min(known) if state.maximize else max(known)
+        curve = expected_best([worst if v is None else v for v in values], maximize=state.maximize)
+        steps = fmean(sum(run.steps for run in trial.runs) for trial in trials)
+        seconds = fmean(trial.seconds for trial in trials)
+        rows += [
+            {"recipe": recipe, "trials": k, "steps": k * steps, "seconds": k * seconds, "expected_best": best}
+            for k, best in enumerate(curve[:common], start=1)
+        ]
+    return rows
