@@ -1,5 +1,6 @@
 """What made a number: the code's version, the packages', the machine."""
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -16,7 +17,9 @@ def code_version() -> str:
     version = metadata.version("dalr")
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
-        return version
+        # A job's package has no history; whoever sent it says which commit it was made from.
+        commit = os.environ.get("DALR_COMMIT")
+        return f"{version}+g{commit}" if commit else version
     try:
         commit = _git(root, "rev-parse", "--short", "HEAD")
         dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
@@ -43,8 +46,6 @@ def package_versions() -> dict[str, str]:
 
 def machine() -> str:
     """The machine in a few words: processor, cores, GPU count and name where CUDA is there."""
-    import os
-
     import torch
 
     words = f"{platform.machine()}, {os.cpu_count()} cores"
