@@ -118,7 +118,8 @@ def _array(features: list[Any], path: Path, what: str) -> NDArray[np.float32]:
 def _checked(features: NDArray[Any], path: Path, what: str) -> NDArray[np.float16]:
     if features.ndim != 2 or features.dtype.kind != "f" or not len(features):
         raise InputError(f"{what}: {path} holds {features.dtype} {features.shape}; expected floats [rows, width]")
-    small = features.astype(np.float16)
+    with np.errstate(over="ignore"):
+        small = features.astype(np.float16)
     if not np.isfinite(small).all():
         row = int(np.argmin(np.isfinite(small).all(1)))
         raise InputError(f"{what}: {path}: row {row} is not finite in float16")

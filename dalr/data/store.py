@@ -138,7 +138,8 @@ def extract_shard(extraction: Extraction, folder: Path, number: int, tick: Tick)
     Raises:
         InputError: a number that is not finite, or too large for float16.
     """
-    array = extraction.compute(number, tick)
+    with np.errstate(over="ignore"):  # told below, with a name
+        array = extraction.compute(number, tick)
     if array.dtype != np.float16 or array.ndim != 2:
         raise TypeError(f"{extraction.kind}: a shard is float16 [rows, width], not {array.dtype} {array.shape}")
     if not np.isfinite(array).all():

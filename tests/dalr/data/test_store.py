@@ -37,7 +37,7 @@ class Counting:
         rows = np.arange(*self.bounds[shard])
         tick(len(rows))
         out = np.stack([rows, rows**2], 1).astype(np.float16)
-        return out if self.value is None else np.full_like(out, self.value)
+        return out if self.value is None else np.full(out.shape, self.value).astype(np.float16)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -106,7 +106,7 @@ def test_another_extractions_folder_is_refused_with_the_keys(tmp_path: Path) -> 
 
 
 def test_numbers_that_float16_cannot_hold_are_refused(tmp_path: Path) -> None:
-    extraction = Counting(tmp_path / "log", value=np.inf)
+    extraction = Counting(tmp_path / "log", value=1e6)
     with pytest.raises(InputError, match="not finite in float16"):
         obtain(tmp_path, extraction, "x", quiet=True)
     assert not list(folder_of(tmp_path, extraction).iterdir())
