@@ -18,6 +18,7 @@ from tests.sweeps import fakes
 from tests.sweeps.make import spec
 
 pytestmark = pytest.mark.cluster
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes longer than Ray's 30 s
 ROOT = Path(__file__).resolve().parents[2]
 
 DRIVER = """

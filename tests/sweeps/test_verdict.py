@@ -1,0 +1,118 @@
+"""What a sweep claims about its winner, against hand-made scores."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sweeps.finals import BASE, FinalRecord
+from sweeps.importance import importances
+from sweeps.records import RunRecord, TrialRecord
+from sweeps.state import SweepState
+from sweeps.verdict import comparison_rows, contests, expected_best, paired_t, seeds_needed
+from tests.sweeps.make import spec
+
+
+def run(value: float, seed: int = 1, **changes: object) -> RunRecord:
+    return RunRecord(seed, f"f{value}{seed}", "complete", None, value, (value,), 9, 10.0, "a", **changes)  # type: ignore[arg-type]
+
+
+def trial(number: int, value: float, *, recipe: str = "quickstart", **point: float) -> TrialRecord:
+    return TrialRecord(number, recipe, point, f"p{number}", "complete", (run(value),))
+
+
+def state(trials: list[TrialRecord] = (), finals: list[FinalRecord] = (), **changes: object) -> SweepState:  # type: ignore[assignment]
+    return SweepState(Path("/nowhere"), spec(**changes), tuple(trials), tuple(finals), 1.0, 0.0)
+
+
+def finals(ours: list[float], base: list[float]) -> list[FinalRecord]:
+    rows = [(7, value, seed) for seed, value in enumerate(ours)] + [(BASE, v, s) for s, v in enumerate(base)]
+    return [FinalRecord(i, "quickstart", candidate, {}, run(v, s)) for i, (candidate, v, s) in enumerate(rows)]
+
+
+def test_a_clear_winner_is_called_better() -> None:
+    (contest,) = contests(state(finals=finals([75.0, 75.4, 75.1], [70.0, 70.3, 70.2])))
+    assert contest.difference == pytest.approx(5.0)
+    assert contest.seed_p == pytest.approx(stats.ttest_rel([75.0, 75.4, 75.1], [70.0, 70.3, 70.2]).pvalue)
+    assert contest.significant
+    assert "is better than the base recipe: +5.00 points" in contest.sentence()
+
+
+def test_a_lucky_winner_is_called_indistinguishable() -> None:
+    (contest,) = contests(state(finals=finals([75.0, 70.1, 72.0], [70.0, 74.3, 71.2])))
+    assert not contest.significant
+    assert "not distinguishable" in contest.sentence()
+    assert contest.seeds_needed is not None
+    assert contest.seeds_needed > 3
+
+
+def test_a_loser_is_called_worse() -> None:
+    (contest,) = contests(state(finals=finals([70.0, 70.3, 70.2], [75.0, 75.4, 75.1])))
+    assert not contest.significant
+    assert "is worse than" in contest.sentence()
+
+
+def test_one_seed_is_no_test() -> None:
+    (contest,) = contests(state(finals=finals([75.0], [70.0])))
+    assert contest.seed_p is None
+    assert "too few seeds" in contest.sentence()
+
+
+def test_seeds_needed_have_the_power_that_is_promised() -> None:
+    differences = [0.5, 1.5, -0.5, 1.0]
+    n = seeds_needed(differences)
+    assert n is not None
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(np.mean(differences), np.std(differences, ddof=1), (4000, n))
+    power = float(np.mean(stats.ttest_1samp(drawn, 0.0, axis=1).pvalue < 0.05))
+    assert 0.75 < power < 0.95
+    assert paired_t([1.0, 1.0]) is None
+
+
+def test_expected_best_is_the_mean_over_draws() -> None:
+    values = [60.0, 71.0, 65.0, 68.0]
+    drawn = np.random.default_rng(0).choice(values, (200_000, 3)).max(1).mean()
+    curve = expected_best(values)
+    assert curve[0] == pytest.approx(np.mean(values))
+    assert curve[2] == pytest.approx(drawn, abs=0.03)
+    assert expected_best(values, maximize=False)[2] == pytest.approx(-np.array(expected_best([-v for v in values]))[2])
+
+
+def test_recipes_are_compared_up_to_the_smallest_budget_used() -> None:
+    both = state(recipe=["quickstart", "simcse"], overrides={"evaluation.data": "/x", "train.steps": 9}).spec
+    trials = [trial(i, 60.0 + i) for i in range(0, 8, 2)] + [
+        trial(1, 70.0, recipe="simcse"),
+        trial(3, 72.0, recipe="simcse"),
+    ]
+    rows = comparison_rows(SweepState(Path("/x"), both, tuple(trials), (), 1.0, 0.0))
+    assert [(row["recipe"], row["trials"]) for row in rows] == [
+        ("quickstart", 1), ("quickstart", 2), ("simcse", 1), ("simcse", 2),
+    ]  # fmt: skip
+    assert rows[3]["seconds"] == 20.0
+
+
+def test_the_path_that_decides_is_the_most_important() -> None:
+    rng = np.random.default_rng(1)
+    rates, weights = 10 ** rng.uniform(-5, -2, 40), rng.uniform(0.05, 1, 40)
+    trials = [
+        trial(i, 70 - 10 * abs(np.log10(r) + 3), **{"optim.learning_rate": float(r), "objective.intra_modal": float(w)})
+        for i, (r, w) in enumerate(zip(rates, weights, strict=True))
+    ]
+    found = importances(spec(), trials)
+    assert found[0].path == "optim.learning_rate"
+    assert found[0].low <= found[0].share
+    assert found[0].low > found[1].share
+    assert sum(one.share for one in found) == pytest.approx(1.0)
+    assert importances(spec(), trials[:5]) == []
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    pareto = spec(metric=["STSBenchmark.dev", "seconds"], direction=["maximize", "minimize"])
+    values = [(70.0, 10.0), (71.0, 20.0), (69.0, 20.0), (72.0, 30.0)]
+    trials = [
+        TrialRecord(i, "quickstart", {}, str(i), "complete", (RunRecord(1, str(i), "complete", None, v[0], v),))
+        for i, v in enumerate(values)
+    ]
+    front = SweepState(Path("/x"), pareto, tuple(trials), (), 1.0, 0.0).front()
+    assert sorted(one.number for one in front) == [0, 1, 3]
