@@ -28,10 +28,12 @@ def spec(**changes: Any) -> SweepSpec:
     return parse_spec({**values, **changes})
 
 
-def coordinator(specification: SweepSpec, out: Path, **options: Any) -> Coordinator:
-    """As `run_sweep` makes one: files are rewritten after every trial."""
+def coordinator(specification: SweepSpec, out: Path, *, touch: bool = True, **options: Any) -> Coordinator:
+    """As `run_sweep` makes one: files are rewritten after every trial. `touch` stands in for the written
+    specification, which workers look for."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "sweep.yaml").touch()
+    if touch:
+        (out / "sweep.yaml").touch()
     quiet_optuna()
     storage = open_storage(f"sqlite:///{out}/study.db")
     made = Coordinator(specification, base_configs(specification), storage, str(out), **options)
