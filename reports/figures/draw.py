@@ -71,7 +71,7 @@ def line_with_band(data: pl.DataFrame, *, group: Spec, x: Spec, mean: Spec, low:
             "width": WIDTH,
             "height": HEIGHT,
             "layer": [
-                {"mark": {"type": "area", "opacity": 0.17}, "encoding": band},
+                {"mark": {"type": "area", "fillOpacity": 0.17}, "encoding": band},
                 {"mark": {"type": "line", "strokeWidth": 2}, "encoding": line},
             ],
         },
@@ -121,7 +121,7 @@ def parallel(data: pl.DataFrame, *, value: str) -> Spec:
         "color": number("value", value, scale={"scheme": {"name": "viridis", "extent": [0, 0.88]}}),
         "tooltip": tips(["trial", "path", "text"], value=".2f"),
     }
-    mark = {"type": "line", "opacity": 0.55, "strokeWidth": 1.2}
+    mark = {"type": "line", "strokeOpacity": 0.55, "strokeWidth": 1.2}
     return whole(data, {"width": WIDTH, "height": HEIGHT, "mark": mark, "encoding": encoding})
 
 
@@ -159,7 +159,7 @@ def slice_plots(parts: dict[str, pl.DataFrame], *, value: str, logarithmic: set[
             **({"size": number("count", scale={"range": [18, 160]}, legend=None)} if data["count"].max() != 1 else {}),
             "tooltip": [*tips(["trial"]), x, *tips([], value=".2f", count="")],
         }
-        mark = {"type": "circle", "opacity": 0.65, "color": COLOURS[0]}
+        mark = {"type": "circle", "fillOpacity": 0.65, "color": COLOURS[0]}
         size = {"width": WIDTH // 2 - 50, "height": HEIGHT // 2}
         plots.append({"data": {"values": rows_of(data)}, "mark": mark, "encoding": encoding, **size})
     return {"$schema": SCHEMA, "concat": plots, "columns": 2}
@@ -181,7 +181,10 @@ def pareto(data: pl.DataFrame, *, value: str, cost: str) -> Spec:
             "width": WIDTH,
             "height": HEIGHT,
             "layer": [
-                {"mark": {"type": "circle", "opacity": 0.45, "color": COLOURS[6], "size": 30}, "encoding": encoding},
+                {
+                    "mark": {"type": "circle", "fillOpacity": 0.45, "color": COLOURS[6], "size": 30},
+                    "encoding": encoding,
+                },
                 {"mark": line, **front},
                 {"mark": diamond, **front},
             ],
