@@ -15,11 +15,14 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 
 @contextmanager
-def ray_session(address: str | None = None, *, cpus: int | None = None, quiet: bool = False) -> Iterator[None]:
+def ray_session(
+    address: str | None = None, *, cpus: int | None = None, dashboard: bool = True, quiet: bool = False
+) -> Iterator[None]:
     """Inside the block this process is connected to Ray.
 
     An existing connection is used as it is. Else `address`, or RAY_ADDRESS, is joined. Else a cluster
     of this machine alone is started, with `cpus` CPUs (default: all), and stopped when the block ends.
+    Ray Train and Ray Tune need its dashboard; plain tasks do without, and start sooner.
     """
     if ray.is_initialized():
         yield
@@ -35,7 +38,7 @@ def ray_session(address: str | None = None, *, cpus: int | None = None, quiet: b
             num_cpus=cpus,
             # Ray Train's cleaner asks the dashboard whether its run lives: without one it waits, with
             # another cluster's on the same port it frees resources that are in use.
-            include_dashboard=True,
+            include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
             dashboard_port=free_port(),
             logging_level=level,

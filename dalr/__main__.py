@@ -29,7 +29,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "features": Entry("cluster.feature_commands:features", "Compute a recipe's teacher features into the store."),
     "train": Entry("cluster.commands:train", "Train one run on Ray Train, or in this process with --local."),
-    "evaluate": Entry("dalr.evaluation.commands:evaluate", "Score a model on the STS and transfer tasks."),
+    "evaluate": Entry("cluster.evaluate_commands:evaluate", "Score a model on the STS and transfer tasks."),
     "encode": Entry("dalr.evaluation.commands:encode", "Turn sentences on stdin into vectors."),
     "sweep": Entry("sweeps.commands:sweep", "Search hyperparameters with Ray Tune and Optuna."),
     "report": Entry("reports.commands:report", "Make tables and figures of runs, sweeps and results."),

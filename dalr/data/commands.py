@@ -1,49 +1,49 @@
-"""The command `dalr features`."""
+"""What `dalr features` does, in one process or with a runner that spreads it."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from dalr.config import RunConfig
+    from dalr.data.store import Prepared, Runner
 
-def features(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the config.yaml that a run wrote.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config values to set.")
-    ] = None,
-    tokens: Annotated[
-        bool, typer.Option("--tokens", help="Also store the teachers' token states, which take much room.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
-) -> None:
-    """Compute a recipe's teacher features into the store. What is there is not computed again.
 
-    A killed extraction goes on where it was. Only what the recipe's active terms need is computed.
+def config_of(recipe: str, overrides: Sequence[str]) -> "RunConfig":
+    """The config of a recipe and `KEY=VALUE` overrides, its inputs checked.
 
-    Example: dalr features dalr data.root=data --tokens
+    Raises:
+        InputError: an unknown recipe or key, a value out of range, a file that is missing.
     """
-    from dalr.data.features import prepare_features
     from dalr.inputs import check_inputs
     from dalr.overrides import parse_override, with_absolute_paths, with_overrides
     from dalr.recipes import load_recipe
 
-    changes = dict(parse_override(text) for text in overrides or [])
+    changes = dict(parse_override(text) for text in overrides)
     config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
     check_inputs(config)
-    prepared = prepare_features(config, cache_tokens=tokens, quiet=quiet).prepared
+    return config
+
+
+def compute_features(config: "RunConfig", *, tokens: bool, run: "Runner | None" = None, quiet: bool = False) -> None:
+    """Computes what the config's active terms need and the store lacks, and prints what is there now.
+
+    `tokens` also stores the teachers' token states; `run` computes missing shards (default: here).
+    """
+    from dalr.data.features import prepare_features
+    from dalr.data.store import run_here
+
+    prepared = prepare_features(config, cache_tokens=tokens, quiet=quiet, run=run or run_here).prepared
     if quiet:
         return
     for array in prepared:
-        state = (
-            f"{array.computed_shards} of {array.shards} shards in {array.seconds:.0f} s"
-            if array.computed_shards
-            else "there"
-        )
-        typer.echo(
-            f"{array.what}: {array.rows} x {array.width}, {array.nbytes / 2**20:.1f} MiB, {state}: {array.folder}"
-        )
-    if not prepared:
-        typer.echo(f"the active terms of {recipe} need no teacher features")
-    assert config.data.store is not None  # absolute paths set it
-    if prepared:
-        typer.echo(f"store: {Path(config.data.store)}")
+        typer.echo(_line(array))
+    typer.echo(f"store: {config.data.store}" if prepared else "the active terms need no teacher features")
+
+
+def _line(array: "Prepared") -> str:
+    state = "there"
+    if array.computed_shards:
+        state = f"{array.computed_shards} of {array.shards} shards in {array.seconds:.0f} s"
+    return f"{array.what}: {array.rows} x {array.width}, {array.nbytes / 2**20:.1f} MiB, {state}: {array.folder}"

@@ -19,6 +19,11 @@ PoolerOption = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Data = Annotated[Path, typer.Option(help="A SentEval folder (it holds `downstream/`).", show_default=False)]
+Out = Annotated[Path, typer.Option(help="The result's JSON file.", show_default=False)]
+Tasks = Annotated[str, typer.Option(help="Tasks and groups (sts, transfer, all), separated by commas.")]
+Custom = Annotated[Path | None, typer.Option(help="A YAML file that declares tasks of your own.")]
+Cache = Annotated[Path | None, typer.Option(help="A folder that keeps the model's vectors.")]
 
 
 class ProtocolName(StrEnum):
@@ -27,6 +32,9 @@ class ProtocolName(StrEnum):
     test = "test"
     fast = "fast"
     dev = "dev"
+
+
+ProtocolOption = Annotated[ProtocolName, typer.Option("--protocol", help="How transfer tasks are scored.")]
 
 
 class VectorFormat(StrEnum):
@@ -38,13 +46,13 @@ class VectorFormat(StrEnum):
 
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Option(help="A SentEval folder (it holds `downstream/`).", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The result's JSON file.", show_default=False)],
-    tasks: Annotated[str, typer.Option(help="Tasks and groups (sts, transfer, all), separated by commas.")] = "all",
-    protocol: Annotated[ProtocolName, typer.Option(help="How transfer tasks are scored.")] = ProtocolName.test,
+    data: Data,
+    out: Out,
+    tasks: Tasks = "all",
+    protocol: ProtocolOption = ProtocolName.test,
     pooler: PoolerOption = None,
-    custom: Annotated[Path | None, typer.Option(help="A YAML file that declares tasks of your own.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="A folder that keeps the model's vectors.")] = None,
+    custom: Custom = None,
+    cache: Cache = None,
     quiet: Quiet = False,
 ) -> None:
     """Scores a model on the STS and transfer tasks as SentEval does, and writes a result.
@@ -75,7 +83,7 @@ def evaluate(
         out=out,
         cache=cache,
         custom=own,
-        provenance=_provenance(Path(model)),
+        provenance=provenance_of(Path(model)),
         device=encoder.device.type,
         quiet=quiet,
     )
@@ -83,7 +91,7 @@ def evaluate(
         typer.echo(summary(result, out))
 
 
-def _provenance(folder: Path) -> "Provenance | None":
+def provenance_of(folder: Path) -> "Provenance | None":
     """What a run's folder says of its model; None for a model that is not a run's."""
     import json
 
@@ -137,12 +145,12 @@ def encode(
     from dalr.files import written_aside
     from dalr.progress import track
 
+    encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
     try:
         text = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"stdin: byte {error.start} is not UTF-8; expected one sentence a line in UTF-8") from error
     sentences = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
-    encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
     size = 4096
     starts = range(0, len(sentences), size)
     parts = [encoder.encode(sentences[start : start + size]) for start in track(starts, "encoding", quiet=quiet)]

@@ -1,0 +1,271 @@
+"""Evaluation over Ray: encoding and scoring in many processes, to the result of one.
+
+Two kinds of steps. A share is the sentences that a task adds to those of the tasks before it; some
+worker encodes it whole, so that its vectors are those that one process makes. A task is scored as
+soon as the shares are there that hold its sentences.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import ray
+
+from cluster.pool import Call, Pool, Processes
+from cluster.train import Workers
+from dalr.config import Pooler
+from dalr.errors import InputError
+from dalr.evaluation.cache import VectorCache
+from dalr.evaluation.encoder import SentenceEncoder
+from dalr.evaluation.readers import DataFolder
+from dalr.evaluation.run import done_before, evaluate, plan, score_task, shares
+from dalr.evaluation.tasks import Task
+from dalr.evaluation.vectors import SentenceVectors
+from dalr.files import writable_folder
+from dalr.progress import bar
+from dalr.results import Protocol, Provenance, Result, TaskDetails, write_details
+
+
+@dataclass(frozen=True)
+class Model:
+    """An encoder as a worker finds it: `name` is a hub name or an absolute path that every node sees;
+    `fingerprint` is the driver's, and the worker's must equal it."""
+
+    name: str
+    pooler: Pooler | None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model's evaluation, checked and ready to be spread. `shown` and `shown_pooler` are what the
+    result calls the model and its pooler."""
+
+    model: Model
+    shown: str
+    shown_pooler: str
+    data: Path
+    tasks: tuple[Task, ...]
+    protocol: Protocol
+    out: Path
+    cache: Path | None = None
+    custom: tuple[Task, ...] = ()
+    provenance: Provenance | None = None
+
+    @classmethod
+    def prepare(
+        cls,
+        model: str,
+        data: Path,
+        tasks: str | Sequence[str],
+        protocol: Protocol,
+        *,
+        out: Path,
+        pooler: Pooler | None = None,
+        cache: Path | None = None,
+        custom: Sequence[Task] = (),
+        provenance: Provenance | None = None,
+    ) -> Self:
+        """Loads the model once, here, for its fingerprint; see `dalr.evaluation.run.evaluate`.
+
+        Raises:
+            InputError: an unknown task, no such model or data, or `out` cannot be written.
+        """
+        chosen = plan(tasks, protocol, custom)
+        folder = DataFolder.open(data)
+        encoder = SentenceEncoder.load(model, pooler, device="cpu")
+        writable_folder(Path(out).parent, "--out")
+        path = Path(model).expanduser()
+        return cls(
+            model=Model(str(path.absolute()) if path.exists() else model, pooler, encoder.fingerprint()),
+            shown=model,
+            shown_pooler=encoder.pooler,
+            data=folder.root.absolute(),
+            tasks=tuple(chosen),
+            protocol=protocol,
+            out=Path(out),
+            cache=Path(cache).absolute() if cache is not None else None,
+            custom=tuple(custom),
+            provenance=provenance,
+        )
+
+
+class Step(NamedTuple):
+    """Something that a worker can do for one evaluation: encode the share of this number, or score the
+    task of this number."""
+
+    kind: str
+    evaluation: int
+    number: int
+
+
+class Agenda:
+    """What can be done next, over all evaluations: first tasks whose shares are there, so that they are
+    finished and stored early; else shares, those first that the biggest tasks need."""
+
+    def __init__(self) -> None:
+        self._tasks: list[tuple[Step, frozenset[Step]]] = []
+        self._shares: list[Step] = []
+        self._encoded: set[Step] = set()
+
+    def add(self, evaluation: int, needs: Mapping[int, Sequence[int]]) -> None:
+        """Adds tasks with the shares that each needs, the biggest task first."""
+        for task, numbers in needs.items():
+            steps = [Step("encode", evaluation, number) for number in numbers]
+            self._tasks.append((Step("score", evaluation, task), frozenset(steps)))
+            self._shares += [step for step in steps if step not in self._shares]
+
+    def next(self) -> Step | None:
+        """Takes the next step off the agenda; None while nothing can be done."""
+        for place, (task, needed) in enumerate(self._tasks):
+            if needed <= self._encoded:
+                del self._tasks[place]
+                return task
+        return self._shares.pop(0) if self._shares else None
+
+    def encoded(self, share: Step) -> None:
+        """Notes that a share's vectors are there."""
+        self._encoded.add(share)
+
+
+def needs_of(
+    tasks: Sequence[Task], missing: Sequence[Task], folder: DataFolder, protocol: Protocol
+) -> tuple[list[list[str]], dict[int, list[int]]]:
+    """All tasks' shares, and the numbers of those shares that each missing task needs, the task with
+    the most sentences first. Shares do not depend on what is missing, nor do the vectors then."""
+    parts = shares(tasks, folder, protocol)
+    owner = {sentence: number for number, part in enumerate(parts) for sentence in part}
+    sentences = {tasks.index(task): shares([task], folder, protocol)[0] for task in missing}
+    order = sorted(sentences, key=lambda number: -len(sentences[number]))
+    return parts, {number: sorted({owner[sentence] for sentence in sentences[number]}) for number in order}
+
+
+def evaluate_on_ray(
+    evaluations: Sequence[Evaluation], *, workers: Workers, quiet: bool = True, processes: Processes | None = None
+) -> list[Result]:
+    """Runs the evaluations on the connected Ray cluster and writes a result each; equal to what one
+    process writes, but for the seconds.
+
+    Models, data and `cache` must be where every node sees them. Each task is stored beside `out` as
+    soon as it is scored, and is not done again by the next call.
+
+    Raises:
+        InputError: damaged data, a model that a worker cannot load or that is another one there.
+        ChildProcessError: a step whose workers are lost every time.
+    """
+    started = time.perf_counter()
+    spread = _Spread(evaluations, "cuda" if workers.gpus > 0 else "cpu")
+    with bar(quiet=quiet) as display, Pool(workers, processes) as pool:
+        shown = display.add_task("evaluating", total=sum(len(one.tasks) for one in evaluations), note="")
+        display.advance(shown, spread.done)
+        steps: dict[Call, Step] = {}
+        while True:
+            while pool.free and (step := spread.agenda.next()):
+                call = spread.call(step)
+                steps[call] = step
+                pool.submit(call)
+            if not pool.busy:
+                break
+            for call, returned in pool.finished():
+                step = steps.pop(call)
+                spread.take(step, returned)
+                display.update(shown, advance=int(step.kind == "score"), note=call.name)
+    return [_result(one, time.perf_counter() - started) for one in evaluations]
+
+
+class _Spread:
+    """The steps of all evaluations, and what came of them."""
+
+    def __init__(self, evaluations: Sequence[Evaluation], device: str) -> None:
+        self.agenda = Agenda()
+        self.done = 0
+        self._evaluations = evaluations
+        self._device = device
+        self._shares: dict[Step, ray.ObjectRef] = {}
+        self._vectors: dict[Step, ray.ObjectRef] = {}
+        self._needs: list[dict[int, list[int]]] = []
+        for place, one in enumerate(evaluations):
+            folder = DataFolder.open(one.data)
+            fingerprint = one.model.fingerprint
+            missing = [t for t in one.tasks if done_before(one.out, t, folder, one.protocol, fingerprint) is None]
+            parts, needs = needs_of(one.tasks, missing, folder, one.protocol) if missing else ([], {})
+            self.done += len(one.tasks) - len(missing)
+            self._needs.append(needs)
+            self.agenda.add(place, needs)
+            for number in {number for numbers in needs.values() for number in numbers}:
+                self._shares[Step("encode", place, number)] = ray.put(parts[number])
+
+    def call(self, step: Step) -> Call:
+        """What a worker is asked to do."""
+        one = self._evaluations[step.evaluation]
+        task = one.tasks[step.number]
+        if step.kind == "encode":
+            name = f"{one.shown}: sentences of {task.name}"
+            return Call(name, encode_share, (one.model, self._shares[step], one.cache, self._device))
+        needed = [Step("encode", step.evaluation, number) for number in self._needs[step.evaluation][step.number]]
+        parts = [part for share in needed for part in (self._shares[share], self._vectors[share])]
+        arguments = (task, one.data, one.protocol, one.model.fingerprint, self._device, *parts)
+        return Call(f"{one.shown}: {task.name}", score, arguments)
+
+    def take(self, step: Step, returned: np.ndarray | TaskDetails) -> None:
+        """Keeps vectors in Ray's store, by the driver: a lost worker's would be lost; writes scores."""
+        if isinstance(returned, TaskDetails):
+            write_details(self._evaluations[step.evaluation].out, returned)
+        else:
+            self._vectors[step] = ray.put(returned)
+            self.agenda.encoded(step)
+
+
+def _result(one: Evaluation, seconds: float) -> Result:
+    """Merges the stored tasks as one process does that finds them all done."""
+    result = evaluate(
+        _not_encoded,
+        one.data,
+        [task.name for task in one.tasks if task not in one.custom],
+        one.protocol,
+        model=one.shown,
+        pooler=one.shown_pooler,
+        fingerprint=one.model.fingerprint,
+        out=one.out,
+        custom=one.custom,
+        provenance=one.provenance,
+    )
+    result = result.model_copy(update={"seconds": seconds})
+    result.write(one.out)
+    return result
+
+
+def encode_share(model: Model, sentences: list[str], cache: Path | None, device: str) -> np.ndarray:
+    """What a worker does with a share: float32 [n, D], in the order given."""
+    encoder = _encoder(model, device)
+    vectors = SentenceVectors(encoder.encode, VectorCache(cache, model.fingerprint) if cache is not None else None)
+    return vectors.of(sentences)
+
+
+@lru_cache(maxsize=1)
+def _encoder(model: Model, device: str) -> SentenceEncoder:
+    """The encoder in use, kept from one share to the next."""
+    encoder = SentenceEncoder.load(model.name, model.pooler, device=device)
+    if encoder.fingerprint() != model.fingerprint:
+        raise InputError(
+            f"{model.name}: a worker on node {ray.util.get_node_ip_address()} finds another model under this name than "
+            "the driver; expected the same files on every node"
+        )
+    return encoder
+
+
+def score(task: Task, data: Path, protocol: Protocol, fingerprint: str, device: str, *parts: Any) -> TaskDetails:
+    """What a worker does with a task; `parts` are shares' sentences (a list) and vectors (float32
+    [n, D]) in turns, each an argument of its own so that Ray fetches it from its store."""
+    vectors = SentenceVectors(_not_encoded)
+    for sentences, block in zip(parts[::2], parts[1::2], strict=True):
+        vectors.keep(sentences, block)
+    return score_task(task, DataFolder.open(data), vectors, protocol, fingerprint=fingerprint, device=device)
+
+
+def _not_encoded(sentences: list[str]) -> np.ndarray:
+    raise InputError(f"data: {sentences[0][:60]!r} was not there when the evaluation began; run it again")
