@@ -132,7 +132,9 @@ def quickstart(
     untrained = ["train.steps=1", "optim.warmup_steps=1", "evaluation.tasks=[all]"]
     command["train"](best, untrained, out=runs / "untrained", local=True, quiet=quiet)
     say("4/4  report: tables, figures, one page")
-    command["report"]([runs, out / "sweep"], out / "report", quiet=quiet)
+    names = {"dalr": "DALR, best of three points", "untrained": "the student, untrained"}
+    labels = [f"{(runs / run).absolute()}={name}" for run, name in names.items()]
+    command["report"]([runs, out / "sweep"], out / "report", name=labels, quiet=quiet)
 
 
 _QUICK_SWEEP = """\

@@ -79,6 +79,7 @@ ablation() { # dalr less one idea at a time: captions only, then with every seco
   train pairs2-no-rank-seed1 dalr "${mixed[@]}" objective.weights.rank=0
   train pairs2-no-cross-modal-seed1 dalr "${mixed[@]}" objective.cross_modal=0
   train pairs2-no-intra-modal-seed1 dalr "${mixed[@]}" objective.intra_modal=0
+  train pairs2-no-intra-alignment-seed1 dalr "${mixed[@]}" objective.weights.intra_alignment=0
 }
 
 sharp() { # sharper targets, a stronger intra-modal group, no token term
