@@ -3,6 +3,7 @@ scheduler (`sweeps.bridge`) ask it for tasks and pass it reports; a test can do 
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from sweeps.spec import SweepSpec
 from sweeps.study import RecipeStudy, best_points
 
 Owner = RecipeStudy | FinalRuns
+
+MOST_SETTLED = 100
+"""After so many points in a row that need no run (known or invalid ones) a space counts as used up."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Coordinator:
         self.live: dict[str, Assignment] = {}
         self._queue = [(study, record) for study in self.studies.values() for record in study.unfinished()]
         self._warm: set[str] = set()
+        self._settled: Counter[str] = Counter()
         self._finals_planned = False
         self._now = now
         self._heard: dict[str, float] = {}
@@ -108,7 +113,9 @@ class Coordinator:
         while (study := self._next_study()) is not None:
             record = study.next()
             if record.state == "running":
+                self._settled[study.recipe] = 0
                 return Assignment(study, record.number, self._task(study, record))
+            self._settled[study.recipe] += 1
             self.changed()
         return None
 
@@ -118,7 +125,9 @@ class Coordinator:
         if self._out_of_hours():
             return None
         open_studies = [
-            study for study in self.studies.values() if study.has_next() and not self._out_of_gpu_hours(study)
+            study
+            for study in self.studies.values()
+            if study.has_next() and not self._out_of_gpu_hours(study) and self._settled[study.recipe] < MOST_SETTLED
         ]
         busy = {a.owner.recipe for a in self.live.values()}
         ready = [study for study in open_studies if study.recipe in self._warm or study.recipe not in busy]

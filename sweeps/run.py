@@ -14,6 +14,7 @@ from dalr.errors import InputError
 from dalr.files import writable_folder
 from sweeps.coordinator import Coordinator
 from sweeps.database import close_storage, database_url, open_storage, quiet_optuna
+from sweeps.disk import DiskKeeper
 from sweeps.display import live
 from sweeps.loading import base_configs, save_spec
 from sweeps.outcome import SweepOutcome, write_outcome, write_progress
@@ -44,10 +45,18 @@ def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train |
         save_spec(spec, out)
         storage = open_storage(database_url(spec, out))
         coordinator = Coordinator(spec, bases, storage, str(out))
-        coordinator.changed = lambda: write_progress(state_of(coordinator), bases)
+        keeper = DiskKeeper()
+
+        def changed() -> None:
+            state = state_of(coordinator)
+            write_progress(state, bases)
+            keeper.tidy(state)
+
+        coordinator.changed = changed
         try:
             if not coordinator.finished_before():
                 _run_on_ray(coordinator, out, make_trainable(train), quiet=quiet)
+            keeper.tidy(state_of(coordinator), at_once=True)
             return write_outcome(state_of(coordinator), bases)
         finally:
             close_storage(storage)
@@ -108,6 +117,8 @@ def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, *, qu
         try:
             with live(lambda: state_of(coordinator), quiet=quiet):
                 _tune(coordinator, room, scratch, trainable)
+            if not coordinator.finished:
+                raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
         finally:
             coordinator.stop_clock()
             shutil.rmtree(out / ".tune", ignore_errors=True)

@@ -215,8 +215,9 @@ class RecipeStudy:
         """Charges a trial for time that no report covers."""
         local = self._local(number)
         record = self._records[local]
-        runs = tuple(r if r.state != "running" else replace(r, seconds=r.seconds + seconds) for r in record.runs[:1])
-        self._records[local] = replace(record, runs=runs + record.runs[1:])
+        at_work = next((run.seed for run in record.runs if run.state == "running"), None)
+        runs = (replace(r, seconds=r.seconds + seconds) if r.seed == at_work else r for r in record.runs)
+        self._records[local] = replace(record, runs=tuple(runs))
 
     def should_stop(self, number: int, report: Report) -> bool:
         """Whether the scheduler stops the trial after this report. The last step is never stopped: it

@@ -1,0 +1,49 @@
+"""Keeps a sweep from filling the disk: what an ended trial no longer needs is removed."""
+
+import shutil
+import time
+from collections.abc import Callable
+
+from sweeps.records import TrialRecord
+from sweeps.state import SweepState
+from sweeps.trial import run_name
+
+KEPT_MODELS = 3
+"""So many best points keep their exported model (or `seeds.final_top`, if that is more)."""
+GRACE_SECONDS = 60.0
+"""A stopped worker may still be writing its last checkpoint."""
+
+
+class DiskKeeper:
+    """Removes the checkpoints of ended trials, which never go on, and the models of all but the best.
+    Configs, metrics and provenance stay."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._ended: dict[int, float] = {}
+        self._checkpoints_gone: set[int] = set()
+        self._models_gone: set[int] = set()
+
+    def tidy(self, state: SweepState, *, at_once: bool = False) -> None:
+        """Removes what may go; `at_once` where no worker is left."""
+        kept = {trial.number for trial in state.best()[: max(KEPT_MODELS, state.spec.seeds.final_top)]}
+        for trial in state.trials:
+            if trial.state == "running" or trial.number in self._models_gone:
+                continue
+            ended = self._ended.setdefault(trial.number, self._now())
+            if not at_once and self._now() - ended < GRACE_SECONDS:
+                continue
+            if trial.number not in self._checkpoints_gone:
+                _remove(state, trial, "checkpoints", "ray")
+                self._checkpoints_gone.add(trial.number)
+            if trial.number not in kept:
+                _remove(state, trial, "model")
+                self._models_gone.add(trial.number)
+
+
+def _remove(state: SweepState, trial: TrialRecord, *names: str) -> None:
+    for run in trial.runs:
+        for name in names:
+            shutil.rmtree(
+                state.out / "runs" / run_name(f"trial-{trial.number:04d}", run.seed) / name, ignore_errors=True
+            )
