@@ -22,6 +22,9 @@ from sweeps.coordinator import Coordinator
 from sweeps.records import TUNE_METRIC, Report
 from sweeps.trial import task_json
 
+STARTUP_SECONDS = 600.0
+"""A new process may be silent for so long, at least, while it imports and loads."""
+
 
 class SweepSearch(OptunaSearch):
     """Suggests the coordinator's tasks. Its state is the database: there is nothing to save."""
@@ -60,12 +63,14 @@ class SweepScheduler(FIFOScheduler):
         self._coordinator = coordinator
         self._timeout = coordinator.spec.resources.timeout_minutes * 60
         self._heard: dict[str, float] = {}
+        self._begun: set[str] = set()
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         self._heard[trial.trial_id] = time.monotonic()
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
         self._heard[trial.trial_id] = time.monotonic()
+        self._begun.add(trial.trial_id)
         stop = self._coordinator.hear(trial.trial_id, Report.load(result))
         return self.STOP if stop else self.CONTINUE
 
@@ -79,12 +84,14 @@ class SweepScheduler(FIFOScheduler):
                 self._end_if_silent(trial)
             elif trial.status == Trial.PENDING:
                 self._heard[trial.trial_id] = time.monotonic()
+                self._begun.discard(trial.trial_id)
         return super().choose_trial_to_run(tune_controller)
 
     def _end_if_silent(self, trial: Trial) -> None:
         silent = time.monotonic() - self._heard[trial.trial_id]
         actor = trial.temporary_state.ray_actor
-        if silent > self._timeout and actor is not None and trial.trial_id in self._coordinator.live:
+        limit = self._timeout if trial.trial_id in self._begun else max(self._timeout, STARTUP_SECONDS)
+        if silent > limit and actor is not None and trial.trial_id in self._coordinator.live:
             self._coordinator.lost(trial.trial_id, f"hung: no sign of life for {silent / 60:.1f} minutes")
             trial.max_failures = 0  # it would hang again
             ray.kill(actor)
