@@ -63,6 +63,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "empty.txt").touch()
     (tmp_path / "a-file").write_text("not a folder\n")
     (tmp_path / "captions.csv").write_text("image,caption\n1.jpg,a man plays\n")
+    (tmp_path / "senteval" / "downstream").mkdir(parents=True)
     model = tmp_path / "weightless"
     model.mkdir()
     (model / "config.json").write_text('{"model_type": "bert"}')
@@ -84,8 +85,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("train dalr", "--out"),
         ("trian", "No such command"),
         ("features simsce", "did you mean simcse"),
-        ("evaluate weightless --data . --out r.json", "weights"),
-        ("evaluate /nowhere --data . --out r.json", "no such folder"),
+        ("evaluate weightless --data senteval --out r.json", "weights"),
+        ("evaluate /nowhere --data senteval --out r.json", "no such folder"),
         ("encode weightless", "weights"),
         ("report nowhere --out report", "nowhere"),
         ("sweep nowhere.yaml --out sweep", "nowhere.yaml"),
