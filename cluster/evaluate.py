@@ -6,7 +6,7 @@ soon as the shares are there that hold its sentences.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -158,8 +158,8 @@ def evaluate_on_ray(
         ChildProcessError: a step whose workers are lost every time.
     """
     started = time.perf_counter()
-    spread = _Spread(evaluations, "cuda" if workers.gpus > 0 else "cpu")
     with bar(quiet=quiet) as display, Pool(workers, processes) as pool:
+        spread = _Spread(evaluations, "cuda" if workers.gpus > 0 else "cpu", pool.keep)
         shown = display.add_task("evaluating", total=sum(len(one.tasks) for one in evaluations), note="")
         display.advance(shown, spread.done)
         steps: dict[Call, Step] = {}
@@ -180,13 +180,14 @@ def evaluate_on_ray(
 class _Spread:
     """The steps of all evaluations, and what came of them."""
 
-    def __init__(self, evaluations: Sequence[Evaluation], device: str) -> None:
+    def __init__(self, evaluations: Sequence[Evaluation], device: str, keep: Callable[[Any], Any]) -> None:
         self.agenda = Agenda()
         self.done = 0
         self._evaluations = evaluations
         self._device = device
-        self._shares: dict[Step, ray.ObjectRef] = {}
-        self._vectors: dict[Step, ray.ObjectRef] = {}
+        self._keep = keep
+        self._shares: dict[Step, Any] = {}
+        self._vectors: dict[Step, Any] = {}
         self._needs: list[dict[int, list[int]]] = []
         for place, one in enumerate(evaluations):
             folder = DataFolder.open(one.data)
@@ -197,7 +198,7 @@ class _Spread:
             self._needs.append(needs)
             self.agenda.add(place, needs)
             for number in {number for numbers in needs.values() for number in numbers}:
-                self._shares[Step("encode", place, number)] = ray.put(parts[number])
+                self._shares[Step("encode", place, number)] = keep(parts[number])
 
     def call(self, step: Step) -> Call:
         """What a worker is asked to do."""
@@ -212,11 +213,11 @@ class _Spread:
         return Call(f"{one.shown}: {task.name}", score, arguments)
 
     def take(self, step: Step, returned: np.ndarray | TaskDetails) -> None:
-        """Keeps vectors in Ray's store, by the driver: a lost worker's would be lost; writes scores."""
+        """Keeps vectors, by the driver, as a lost worker's would be lost with it; writes scores."""
         if isinstance(returned, TaskDetails):
             write_details(self._evaluations[step.evaluation].out, returned)
         else:
-            self._vectors[step] = ray.put(returned)
+            self._vectors[step] = self._keep(returned)
             self.agenda.encoded(step)
 
 

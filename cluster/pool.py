@@ -29,8 +29,8 @@ Handle = Any
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A function of a module and its arguments; those put into Ray's store arrive as what they stand
-    for. `name` says what it is in an error message. A call equals itself alone."""
+    """A function of a module and its arguments; those that stand for a kept value arrive as
+    it. `name` says what it is in an error message. A call equals itself alone."""
 
     name: str
     function: Callable[..., Any]
@@ -39,6 +39,9 @@ class Call:
 
 class Processes(Protocol):
     """Where calls run."""
+
+    def keep(self, value: Any) -> Any:
+        """Stores a value that several calls take; what is returned stands for it among their arguments."""
 
     def start(self, call: Call) -> Handle:
         """Starts a call, or queues it until there is room."""
@@ -59,6 +62,9 @@ class RayProcesses:
     def __init__(self, workers: "Workers") -> None:
         # Ray's own retries after a lack of memory have no end, so the pool counts.
         self._call = _call.options(num_cpus=workers.cpus, num_gpus=workers.gpus, max_retries=0)
+
+    def keep(self, value: Any) -> Any:
+        return ray.put(value)
 
     def start(self, call: Call) -> Handle:
         return self._call.remote(call.function, *call.arguments)
@@ -106,6 +112,10 @@ class Pool:
     def free(self) -> bool:
         """Whether another call may be submitted."""
         return len(self._running) < self._workers.count
+
+    def keep(self, value: Any) -> Any:
+        """Stores a value that several calls take; what is returned stands for it among their arguments."""
+        return self._processes.keep(value)
 
     def submit(self, call: Call) -> None:
         """Starts a call; only while `free`."""
