@@ -1,0 +1,124 @@
+"""Extraction over Ray: the same bytes as in one process, whole or killed halfway."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dalr.data.image_vectors import ImageVectors, sizes_of
+from dalr.data.store import Bounds, Prepared, Runner, folder_of, obtain, run_here
+from dalr.errors import InputError
+from dalr.files import sha256_of
+from dalr.model.image_teacher import weights_fingerprint
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+PICTURES, EACH = 8, 2
+TEACHER = ("ViT-S-32", "random:0")
+
+
+@dataclass(frozen=True)
+class FewImageVectors(ImageVectors):
+    """Pictures' features in shards of two."""
+
+    @property
+    def bounds(self) -> Bounds:
+        return tuple((start, start + EACH) for start in range(0, len(self.images), EACH))
+
+
+def extraction_of(folder: Path) -> FewImageVectors:
+    files = tuple(sorted(folder.glob("*.jpg"))[:PICTURES])
+    return FewImageVectors(
+        *TEACHER, weights_fingerprint(*TEACHER), tuple(file.name for file in files), files, sizes_of(files)
+    )
+
+
+def bytes_of(store: Path, extraction: ImageVectors) -> dict[str, str]:
+    """The checksum of every file of the array, its manifest included."""
+    return {file.name: sha256_of(file) for file in sorted(folder_of(store, extraction).iterdir())}
+
+
+def prepare(store: Path, extraction: ImageVectors, run: Runner = run_here) -> Prepared:
+    return obtain(store, extraction, "images", run=run, quiet=True)[1]
+
+
+def extract_and_die(store: Path, pictures: Path) -> None:
+    """Kills this process in the middle of the array: two shards are done, a third is computed."""
+    extraction = extraction_of(pictures)
+
+    def run(of: ImageVectors, folder: Path, missing: list[int], tick: object) -> Iterator[object]:
+        yield from run_here(of, folder, missing[:2], lambda count: None)
+        yield from run_here(of, folder, missing[2:], lambda count: os.kill(os.getpid(), signal.SIGKILL))
+
+    prepare(store, extraction, run)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    from cluster.session import ray_session
+
+    with ray_session(cpus=2, dashboard=False, quiet=True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def extraction(real_data: Path) -> FewImageVectors:
+    return extraction_of(real_data / "flickr8k" / "images")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(extraction: FewImageVectors, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    store = tmp_path_factory.mktemp("undisturbed")
+    assert prepare(store, extraction).computed_shards == PICTURES // EACH
+    return bytes_of(store, extraction)
+
+
+def test_a_killed_extraction_goes_on_and_ends_with_the_same_bytes(
+    extraction: FewImageVectors, undisturbed: dict[str, str], tmp_path: Path, real_data: Path
+) -> None:
+    code = "import sys; from pathlib import Path; from tests.cluster.test_features import extract_and_die"
+    code += "\nextract_and_die(*map(Path, sys.argv[1:]))"
+    words = [sys.executable, "-c", code, str(tmp_path), str(real_data / "flickr8k" / "images")]
+    killed = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(folder_of(tmp_path, extraction).glob("shard-*.npy"))) == 2
+    assert prepare(tmp_path, extraction).computed_shards == PICTURES // EACH - 2
+    assert bytes_of(tmp_path, extraction) == undisturbed
+
+
+def test_workers_write_the_bytes_of_one_process(
+    ray_cluster: None, extraction: FewImageVectors, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    from cluster.features import ray_runner
+    from cluster.train import Workers
+
+    ticks: list[int] = []
+    runner = ray_runner(Workers(2))
+
+    def run(*arguments: object) -> Iterator[object]:
+        of, folder, missing, _ = arguments
+        return runner(of, folder, missing, ticks.append)  # type: ignore[arg-type]
+
+    assert prepare(tmp_path, extraction, run).computed_shards == PICTURES // EACH  # type: ignore[arg-type]
+    assert sum(ticks) == PICTURES
+    assert bytes_of(tmp_path, extraction) == undisturbed
+
+
+def test_a_broken_picture_on_a_worker_is_one_line(
+    ray_cluster: None, extraction: FewImageVectors, tmp_path: Path
+) -> None:
+    from cluster.features import ray_runner
+    from cluster.train import Workers
+
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(extraction.files[0].read_bytes()[:1000])
+    one = FewImageVectors(*TEACHER, extraction.fingerprint, ("broken.jpg",) * 2, (broken,) * 2, sizes_of([broken] * 2))
+    with pytest.raises(InputError, match=r"broken\.jpg is not a whole picture") as caught:
+        prepare(tmp_path / "store", one, ray_runner(Workers(1)))
+    assert "\n" not in str(caught.value)
+    assert not list(folder_of(tmp_path / "store", one).glob("*.npy"))
