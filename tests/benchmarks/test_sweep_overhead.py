@@ -27,7 +27,7 @@ def small_recipe(folder: Path, student: Path, data: Path) -> Path:
     (folder / "sentences.txt").write_text("\n".join(f"a man plays with {i} red balls" for i in range(200)) + "\n")
     config = RunConfig(
         model=ModelConfig(student=str(student), max_tokens=16, projection_dim=16),
-        data=DataConfig(root=str(folder), text="sentences.txt", pair_every=None),
+        data=DataConfig(text=str(folder / "sentences.txt"), pair_every=None),
         evaluation=EvaluationConfig(data=str(data / "senteval"), metric="STSBenchmark.dev"),
         optim=OptimConfig(learning_rate=1e-4),
         train=TrainConfig(steps=20, batch_size=16, eval_every=20),
