@@ -97,7 +97,8 @@ def test_each_kind_of_failure_is_listed_and_the_sweep_ends(tmp_path: Path) -> No
 def test_processes_serve_several_trials(tmp_path: Path) -> None:
     """The processes are Tune's; what counts is that imports are paid once, not once a trial."""
     run_sweep(spec(resources={"concurrent": 1}), tmp_path, quiet=True, train=fakes.train)
-    workers = {json.loads(line)[1] for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.open()}
+    lines = [line for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.read_text().splitlines()]
+    workers = {json.loads(line)[1] for line in lines}
     assert len(workers) == 1
 
 
@@ -106,5 +107,6 @@ def test_stopped_trials_leave_their_process_to_the_next(tmp_path: Path) -> None:
     run_sweep(chosen, tmp_path, quiet=True, train=fakes.train)
     frame = pl.read_parquet(tmp_path / "trials.parquet")
     assert set(frame["state"]) == {"complete", "pruned"}
-    workers = {json.loads(line)[1] for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.open()}
+    lines = [line for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.read_text().splitlines()]
+    workers = {json.loads(line)[1] for line in lines}
     assert len(workers) == 1
