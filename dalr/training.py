@@ -46,7 +46,7 @@ def train(
         InputError: the folder holds another config's run; a file or model cannot be read.
         Diverged: the loss is not finite; the batch is saved in `out`.
     """
-    folder = RunFolder(Path(out))
+    folder = RunFolder(Path(out).absolute())
     _first(lambda: folder.check(config))
     _first(lambda: check_inputs(config))
     # Worker 0 fills the feature store that all then read; its bad input is everyone's.
