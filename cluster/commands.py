@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cluster.options import Address, Gpus
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the config.yaml that a run wrote.")],
@@ -14,13 +16,9 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder; the same folder resumes the run.")] = ...,  # type: ignore[assignment]
     workers: Annotated[int, typer.Option(min=1, help="Training processes.")] = 1,
     cpus: Annotated[float, typer.Option(min=0.1, help="CPUs of each worker.")] = 1.0,
-    gpus: Annotated[
-        float | None, typer.Option(min=0.0, help="GPUs of each worker. Default: 1 where there are.")
-    ] = None,
+    gpus: Gpus = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Lost workers or nodes to recover from.")] = 3,
-    address: Annotated[
-        str | None, typer.Option(help="The Ray cluster to join. Default: RAY_ADDRESS, else a local one.")
-    ] = None,
+    address: Address = None,
     local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.options import Address, Gpus
 from dalr.evaluation.commands import (
     Cache,
     Custom,
@@ -32,12 +33,8 @@ def evaluate(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Ray workers, one CPU each. Default: as many as the cluster has room for.")
     ] = None,
-    gpus: Annotated[
-        float | None, typer.Option(min=0.0, help="GPUs of each worker. Default: 1 where there are.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="The Ray cluster to join. Default: RAY_ADDRESS, else a local one.")
-    ] = None,
+    gpus: Gpus = None,
+    address: Address = None,
     quiet: Quiet = False,
 ) -> None:
     """Scores a model on the STS and transfer tasks as SentEval does, and writes a result.

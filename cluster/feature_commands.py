@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cluster.options import Address, Gpus
+
 
 def features(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the config.yaml that a run wrote.")],
@@ -16,12 +18,8 @@ def features(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Ray workers, one CPU each. Default: in this process, without Ray.")
     ] = None,
-    gpus: Annotated[
-        float | None, typer.Option(min=0.0, help="GPUs of each worker. Default: 1 where there are.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="The Ray cluster to join. Default: RAY_ADDRESS, else a local one.")
-    ] = None,
+    gpus: Gpus = None,
+    address: Address = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
     """Compute a recipe's teacher features into the store. What is there is not computed again.
