@@ -80,19 +80,23 @@ class EncoderShape:
         embeddings = (self.vocabulary + self.positions + self.types) * d + 2 * d
         return embeddings + self.layers * (4 * d * d + 2 * d * f + 9 * d + f) + d * d + d
 
-    def activations(self, sequences: int, tokens: int, element: int) -> int:
+    def activations(self, sequences: int, tokens: int, element: int, *, checkpointing: bool = False) -> int:
         """Bytes that autograd keeps of `sequences` × `tokens` inputs, `element` bytes a number.
 
         A layer keeps, for s tokens of b sequences, s·b·(e·(8D + 2F) + 8D) for its linear maps, norms and
         dropout masks and 12·b·a·s² for the attention of a heads: scores, probabilities and mask in
         float32 (fused attention on a GPU keeps none of them). Autocast leaves norms in float32, 8D more
         at 2 bytes a number. The embeddings keep s·b·D·(3e + 4).
+
+        With `checkpointing` a layer keeps its input alone, 4·s·b·D, and one layer at a time is whole.
         """
         d, b, s = self.width, sequences, tokens
         in_float32 = 8 * d if element == 4 else 16 * d
         linear = s * b * (element * (8 * d + 2 * self.inner) + in_float32)
         attention = 12 * b * self.heads * s * s
-        return self.layers * (linear + attention) + s * b * d * (3 * element + 4)
+        whole = linear + attention
+        layers = whole + self.layers * 4 * s * b * d if checkpointing else self.layers * whole
+        return layers + s * b * d * (3 * element + 4)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ def estimate_memory(
     - weights 4P (+ 2P for the bfloat16 copies that autocast keeps),
     - gradients 4P (+ 4P for the buckets that are summed over more than one worker),
     - optimizer 8P (AdamW's two moments),
-    - activations of 2·⌈⌈B/W⌉/accumulate⌉ sequences: two dropout passes, one part of the batch at a time,
+    - activations of 2·⌈⌈B/W⌉/accumulate⌉ sequences: two dropout passes, one part of the batch at a time;
+      less with `activation_checkpointing`,
     - objective 24·B² numbers (+ 3·B²·L with `local_global`): the global batch, on every worker.
 
     Args:
@@ -161,7 +166,9 @@ def estimate_memory(
         weights=parameters * (6 if half else 4),
         gradients=parameters * (8 if workers > 1 else 4),
         optimizer=parameters * 8,
-        activations=shape.activations(2 * part, tokens, element=2 if half else 4),
+        activations=shape.activations(
+            2 * part, tokens, element=2 if half else 4, checkpointing=config.train.activation_checkpointing
+        ),
         objective=blocks * batch * batch * 4,
         on_gpu=on_gpu,
     )

@@ -230,6 +230,6 @@ def _check_gpu_memory(
         raise NotEnoughResources(
             f"not enough GPU memory: a worker on {amount('GPU', bundle['GPU'])} is expected to take "
             f"{memory.device / GIB:.1f} GiB, and the cluster's GPUs have "
-            f"{', '.join(f'{size / GIB:.0f}' for size in sizes)} GiB; raise train.accumulate, lower "
-            f"train.batch_size, or ask for larger GPUs ({memory.explain()})"
+            f"{', '.join(f'{size / GIB:.0f}' for size in sizes)} GiB; raise train.accumulate, set "
+            f"train.activation_checkpointing, lower train.batch_size, or ask for larger GPUs ({memory.explain()})"
         )

@@ -62,6 +62,8 @@ class Run:
         for module in (student, objective, features.token_states):
             if module is not None:
                 module.to(device)
+        if config.train.activation_checkpointing:
+            student.checkpoint_activations()
         if config.train.compile:
             student.encoder.compile(dynamic=True)
         optimizer = make_optimizer([student, objective], config.optim)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dalr.config import ModelConfig, StudentPooler
+from dalr.errors import InputError
 from dalr.files import written_aside
 from dalr.losses.objective import Views
 from dalr.model.loading import load_encoder
@@ -34,6 +35,21 @@ class Student(nn.Module):
     def width(self) -> int:
         """D, the width of the sentence vectors."""
         return self.encoder.config.hidden_size
+
+    def checkpoint_activations(self) -> None:
+        """Keeps, from now on, of each layer its input alone; the backward pass computes the rest again,
+        with the same dropout.
+
+        Raises:
+            InputError: the encoder cannot.
+        """
+        encoder = self.encoder
+        # transformers 5.23 renamed the method; its first argument goes to torch.utils.checkpoint.
+        enable = getattr(encoder, "activation_checkpointing_enable", None) or encoder.gradient_checkpointing_enable
+        try:
+            enable({"use_reentrant": False})
+        except ValueError as error:
+            raise InputError(f"train.activation_checkpointing: {error} Set it to false.") from error
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Views:
         """Two passes with independent dropout over int64 [B, L]: `Views` of [B, 2, D], float32.

@@ -1,5 +1,7 @@
 """The memory estimate against real models: exact where it counts, an upper bound where it guesses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
@@ -7,6 +9,7 @@ from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 from cluster.memory import EncoderShape, estimate_memory, gpu_memory, student_config
 from dalr.config import ModelConfig, RunConfig, TrainConfig
 from dalr.errors import InputError
+from dalr.model.student import Student
 
 SMALL = {
     "hidden_size": 48,
@@ -42,9 +45,34 @@ def test_other_families_names_are_known():
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("half", [False, True])
 def test_activations_bound_what_autograd_saves(attention, half):
-    """Counts the bytes that a real forward pass saves for its backward pass, weights left out."""
     config = BertConfig(**SMALL, attn_implementation=attention)
     model = BertModel(config, add_pooling_layer=False).train()
+    measured = _saved_bytes(model, half)
+    # Autocast's bfloat16 copies of the matrices are part of `weights`.
+    measured -= 2 * sum(p.numel() for p in model.parameters() if p.dim() == 2) if half else 0
+    expected = EncoderShape.of(config.to_dict()).activations(6, 24, element=2 if half else 4)
+    assert measured <= 1.03 * expected
+    assert expected <= (1.5 if half else 1.05) * measured
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_checkpointed_layers_keep_their_inputs_and_one_is_whole(half):
+    element = 2 if half else 4
+    config = BertConfig(**SMALL)
+    student = Student(BertModel(config, add_pooling_layer=False), "avg")
+    student.checkpoint_activations()
+    shape = EncoderShape.of(config.to_dict())
+    kept = _saved_bytes(student.encoder.train(), half)
+    # While a layer is computed again, all that it saves is alive beside the inputs of all.
+    one, none = (replace(shape, layers=count).activations(6, 24, element) for count in (1, 0))
+    expected = shape.activations(6, 24, element, checkpointing=True) - (one - none)
+    assert kept <= 1.03 * expected
+    assert expected <= 1.5 * kept
+    assert shape.activations(6, 24, element, checkpointing=True) < 0.6 * shape.activations(6, 24, element)
+
+
+def _saved_bytes(model, half):
+    """The bytes that a real forward pass saves for its backward pass, weights left out."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     saved: dict[int, torch.Tensor] = {}
 
@@ -61,12 +89,7 @@ def test_activations_bound_what_autograd_saves(attention, half):
     ):
         output = model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
     assert output.requires_grad
-    measured = sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-    # Autocast's bfloat16 copies of the matrices are part of `weights`.
-    measured -= 2 * sum(p.numel() for p in model.parameters() if p.dim() == 2) if half else 0
-    expected = EncoderShape.of(config.to_dict()).activations(6, 24, element=2 if half else 4)
-    assert measured <= 1.03 * expected
-    assert expected <= (1.5 if half else 1.05) * measured
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 
 def _estimate(workers: int = 1, on_gpu: bool = False, **train):
@@ -81,6 +104,7 @@ def test_each_setting_moves_its_own_part():
     assert _estimate(workers=2).gradients == 2 * plain.gradients
     assert _estimate(workers=2).objective == plain.objective
     assert _estimate(precision="bfloat16").activations < plain.activations
+    assert _estimate(activation_checkpointing=True).activations < plain.activations
     assert _estimate(precision="bfloat16").weights == 1.5 * plain.weights
 
 

@@ -28,7 +28,7 @@ objective.soft.intra_alignment.temperature objective.soft.intra_alignment.soften
 objective.image_softened_margin objective.threshold objective.token_norm objective.on_text
 optim.learning_rate optim.weight_decay optim.warmup_steps optim.clip_norm optim.schedule
 train.steps train.epochs train.batch_size train.seed train.eval_every train.checkpoint_every train.keep
-train.precision train.compile train.accumulate
+train.precision train.compile train.accumulate train.activation_checkpointing
 """.split()
 
 
