@@ -100,14 +100,15 @@ def remove_old(folder: Path, *, keep: int, best_step: int | None) -> None:
 
 def describe_difference(saved: Mapping[str, Any], config: RunConfig) -> str:
     """The dotted keys whose values differ between a saved config and this one, in one line."""
-    old, new = dict(_flat(saved)), dict(_flat(config.dump()))
+    old, new = dict(flat_values(saved)), dict(flat_values(config.dump()))
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key) and key not in ("data.root", "data.store")]
     return ", ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys) or "no key differs"
 
 
-def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def flat_values(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """A nested config as (dotted key, value) pairs; elements of a list of parts are keyed by index."""
     if isinstance(values, Mapping):
-        return [pair for key, value in values.items() for pair in _flat(value, f"{prefix}{key}.")]
+        return [pair for key, value in values.items() for pair in flat_values(value, f"{prefix}{key}.")]
     if isinstance(values, list) and values and isinstance(values[0], Mapping):
-        return [pair for index, value in enumerate(values) for pair in _flat(value, f"{prefix}{index}.")]
+        return [pair for index, value in enumerate(values) for pair in flat_values(value, f"{prefix}{index}.")]
     return [(prefix[:-1], values)]

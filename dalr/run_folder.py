@@ -4,18 +4,22 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dalr.checkpoint import describe_difference, steps_saved
+from dalr.checkpoint import describe_difference, flat_values, steps_saved
 from dalr.config import RunConfig
 from dalr.errors import InputError
-from dalr.files import writable_folder, write_json, write_text
-from dalr.overrides import to_yaml
+from dalr.files import sha256_of, writable_folder, write_json, write_text
+from dalr.overrides import to_yaml, with_absolute_paths, with_overrides
 from dalr.provenance import code_version, machine, package_versions
+from dalr.recipes import load_recipe
 from dalr.results import Provenance
+
+FILE_KEYS = ("data.text", "data.captions", "data.image_features", "data.image_ids", "data.caption_features")
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ class RunFolder:
         notes = {
             "recipe": recipe if recipe is not None else notes.get("recipe"),
             "config_fingerprint": config.fingerprint(),
+            "overrides": _overrides(recipe, config) if recipe is not None else notes.get("overrides"),
             "seed": config.train.seed,
+            "data": _checksums(config),
             "code_version": code_version(),
             "packages": package_versions(),
             "machine": machine(),
@@ -101,6 +107,35 @@ class RunFolder:
         notes = self.notes()
         notes["attempts"][-1]["end_step"] = step
         write_json(self.provenance, notes)
+
+
+def _overrides(recipe: str, config: RunConfig) -> dict[str, Any]:
+    """The values in which a config differs from its recipe, by dotted key."""
+    try:
+        base = load_recipe(recipe)
+    except InputError:
+        return dict(flat_values(config.dump()))  # a file that is gone by now, or a name of the caller's own
+    rooted = with_absolute_paths(with_overrides(base, {"data.root": config.data.root}))
+    plain = dict(flat_values(rooted.dump()))
+    return {key: value for key, value in flat_values(config.dump()) if key not in plain or plain[key] != value}
+
+
+def _checksums(config: RunConfig) -> dict[str, str]:
+    """The sha256 of each file that the run learns from, by its key."""
+    found = {}
+    for key in FILE_KEYS:
+        part, name = key.split(".")
+        value = getattr(getattr(config, part), name)
+        if value is not None and (path := Path(value)).is_file():
+            status = path.stat()
+            found[key] = _checksum(path, status.st_size, status.st_mtime_ns)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _checksum(path: Path, size: int, modified: int) -> str:
+    """Read once in a process that runs many trials; `size` and `modified` tell a changed file."""
+    return sha256_of(path)
 
 
 class MetricsLog:

@@ -13,6 +13,7 @@ from reports.figures.collect import Figure, figures
 from reports.labels import labels
 from reports.leaderboard import equal_budget, leaderboard, slug
 from reports.load import Loaded, load
+from reports.names import without_paths
 from reports.significance import ExampleTest, with_marks
 from reports.sweeps import Sweep, read_sweep, trials
 from reports.tables import AVERAGE, Averaging, Table, task_table
@@ -56,7 +57,6 @@ class Options:
 class Report:
     """Everything that a report says, worked out but not yet written."""
 
-    places: tuple[Path, ...]
     options: Options
     loaded: Loaded
     labels: dict[str, str]
@@ -73,7 +73,15 @@ def build(places: Sequence[Path], options: Options, *, quiet: bool = True) -> Re
     Raises:
         InputError: nothing to report on, or an option that fits nothing.
     """
-    loaded = load(places, quiet=quiet)
+    return report_of(load(places, quiet=quiet), options)
+
+
+def report_of(loaded: Loaded, options: Options) -> Report:
+    """The report over what was loaded.
+
+    Raises:
+        InputError: no scores, or an option that fits nothing.
+    """
     named = labels(loaded.sources.values(), options.names)
     sweeps, damaged = _sweeps(loaded)
     examples = Examples(loaded)
@@ -92,7 +100,6 @@ def build(places: Sequence[Path], options: Options, *, quiet: bool = True) -> Re
         raise InputError(_nothing(loaded, damaged))
     drawn = figures(loaded, named, sweeps, _best_first(score_tables), examples) if options.with_figures else []
     return Report(
-        places=tuple(places),
         options=options,
         loaded=loaded,
         labels=named,
@@ -100,8 +107,12 @@ def build(places: Sequence[Path], options: Options, *, quiet: bool = True) -> Re
         tables=tuple(tables),
         verdicts=tuple(answers),
         figures=tuple(drawn),
-        problems=(*loaded.problems, *damaged, *examples.problems),
+        problems=tuple(_portable(one) for one in (*loaded.problems, *damaged, *examples.problems)),
     )
+
+
+def _portable(problem: Problem) -> Problem:
+    return Problem(path=problem.path, message=without_paths(problem.message))
 
 
 def _apart(sweeps: Sequence[Sweep]) -> list[Sweep]:

@@ -8,6 +8,7 @@ import yaml
 
 from dalr.errors import InputError
 from dalr.results import STS, TRANSFER, Result, read_result
+from reports.names import shortened, without_paths
 from reports.runs import Run, read_run
 from reports.tables import AVERAGE, SHORT
 from reports.writers.html import environment
@@ -36,13 +37,13 @@ def model_card(folder: Path, name: str) -> str:
         "metadata": yaml.safe_dump(_metadata(run, name, scores), sort_keys=False, allow_unicode=True, width=100),
         "name": name,
         "run": run,
-        "recipe": run.recipe or "a config of its own",
-        "student": run.config.get("model", {}).get("student"),
+        "recipe": shortened(run.recipe) if run.recipe else "a config of its own",
+        "student": shortened(str(run.config.get("model", {}).get("student"))),
         "layers": run.config.get("model", {}).get("layers"),
         "pooler": run.config.get("model", {}).get("pooler"),
         "max_tokens": run.config.get("model", {}).get("max_tokens"),
         "data": {
-            key: _place(str(value)) for key, value in (run.config.get("data") or {}).items() if _named(key, value)
+            key: shortened(str(value)) for key, value in (run.config.get("data") or {}).items() if _named(key, value)
         },
         "teachers": _teachers(run.config.get("teachers") or {}),
         "metric": (run.config.get("evaluation") or {}).get("metric"),
@@ -50,7 +51,7 @@ def model_card(folder: Path, name: str) -> str:
         "official": official,
         "checksums": {file: sum_ for result in results for file, sum_ in result.provenance.data.items()},
         "code": sorted({result.provenance.code_version for result in results}),
-        "config": yaml.safe_dump(_without_folders(run.config), sort_keys=False, allow_unicode=True, width=100),
+        "config": yaml.safe_dump(without_paths(run.config), sort_keys=False, allow_unicode=True, width=100),
         "packages": run.provenance.get("packages", {}),
     }
     return environment(escape=False).get_template("card.md").render(values)
@@ -101,25 +102,11 @@ def _named(key: str, value: Any) -> bool:
     return value is not None and key in ("text", "captions", "images", "image_features", "caption_features")
 
 
-def _place(value: str) -> str:
-    """The last parts of a path: where a file lay on the machine that trained is nobody's business."""
-    return "/".join(Path(value).parts[-2:])
-
-
-def _without_folders(value: Any) -> Any:
-    """Plain values with every absolute path cut to its last parts."""
-    if isinstance(value, dict):
-        return {key: _without_folders(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(inner) for inner in value]
-    return _place(value).lstrip("/") if isinstance(value, str) and Path(value).is_absolute() else value
-
-
 def _teachers(teachers: Mapping[str, Any]) -> list[str]:
     said = [f"text: {_hub_or_place(one['model'])}, weight {one['weight']}" for one in teachers.get("text") or []]
     image = teachers.get("image")
-    return said + ([f"images: {image['model']} ({image['weights']})"] if image else [])
+    return said + ([f"images: {image['model']} ({shortened(str(image['weights']))})"] if image else [])
 
 
 def _hub_or_place(model: str) -> str:
-    return _place(model) if Path(model).is_absolute() else HUB_NAMES.get(model, model)
+    return shortened(model) if Path(model).is_absolute() else HUB_NAMES.get(model, model)

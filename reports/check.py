@@ -1,7 +1,7 @@
 """Checking a report: everything is made again from its sources, and what differs is named."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +9,54 @@ import polars as pl
 
 from dalr.errors import InputError
 from dalr.files import sha256_of
-from reports.build import Options, Report, build
+from reports.build import Options, Report, report_of
+from reports.discover import Problem
+from reports.load import Loaded, load
 from reports.page import without_library
 from reports.runs import read_json
 from reports.write import RECORD, RECORD_SCHEMA, cells, texts
 from reports.writers.data import cell_frame
 
 
-def check(out: Path, *, quiet: bool = True) -> list[str]:
+def check(out: Path, dirs: Sequence[Path] = (), *, quiet: bool = True) -> list[str]:
     """One line for everything in the report under `out` that its sources do not bear out; empty where
-    all agrees.
+    all agrees. `dirs` say where the sources are now, in the order in which the report was made from
+    them; without, they are looked for where they lay, seen from the report.
 
     Raises:
         InputError: there is no report, or its sources are gone.
     """
     record = _record(out)
-    places = [Path(os.path.normpath(out.absolute() / place)) for place in record["places"]]
-    report = build(places, Options(**record["options"]), quiet=quiet)
-    found = [*_changed_sources(record, report)]
+    called = [place["name"] for place in record["places"]]
+    loaded = load(_places(out, record["places"], dirs), called=called, quiet=quiet)
+    options = record["options"]
+    rows = {source.row for source in loaded.sources.values()}
+    kept = {row: label for row, label in options["names"].items() if row in rows}
+    try:
+        report = report_of(loaded, Options(**{**options, "names": kept}))
+    except InputError as error:
+        return [*_changed_sources(record, loaded, loaded.problems), f"it cannot be made again: {error}"]
+    found = [*_changed_sources(record, loaded, report.problems)]
     differing = set()
     for line, table in _changed_cells(record, report):
         found.append(line)
         differing.add(table)
-    found += _changed_files(report, out, differing)
+    found += _changed_files(report, out, {place["name"]: place["folder"] for place in record["places"]}, differing)
     if not found and not _same_frame(out / "scores.parquet", report.loaded.scores.collect()):
         found.append("scores.parquet: does not hold what its sources give")
     return found
+
+
+def _places(out: Path, places: Sequence[dict[str, Any]], dirs: Sequence[Path]) -> list[Path]:
+    names = ", ".join(place["name"] for place in places)
+    if dirs and len(dirs) != len(places):
+        raise InputError(f"report --check: {out} was made from {names}: name as many folders, in that order, or none")
+    if not dirs and any(place["path"] is None for place in places):
+        raise InputError(
+            f"report --check: the sources of {out} do not lie near it; name them ({names}): "
+            f"dalr report DIR… --out {out} --check"
+        )
+    return list(dirs) or [Path(os.path.normpath(out.absolute() / place["path"])) for place in places]
 
 
 def _record(out: Path) -> dict[str, Any]:
@@ -45,17 +67,18 @@ def _record(out: Path) -> dict[str, Any]:
         raise InputError(f"{out / RECORD}: schema {record.get('schema')}; this version checks {RECORD_SCHEMA}")
     try:
         Options(**record["options"])
+        [(place["name"], place["path"], place["folder"]) for place in record["places"]]
         return {key: record[key] for key in ("places", "options", "sources", "tables")}
     except (KeyError, TypeError) as error:
         raise InputError(f"{out / RECORD}: damaged: {error}; make the report again") from error
 
 
-def _changed_sources(record: dict[str, Any], report: Report) -> Iterator[str]:
-    now = report.loaded.sources
-    problems = {problem.path: problem.message for problem in report.problems}
+def _changed_sources(record: dict[str, Any], loaded: Loaded, problems: Sequence[Problem]) -> Iterator[str]:
+    now = loaded.sources
+    reasons = {problem.path: problem.message for problem in problems}
     for name, checksum in record["sources"].items():
         if name not in now:
-            yield f"{name}: used by the report, {problems.get(name, 'and gone')}"
+            yield f"{name}: used by the report, {reasons.get(name, 'and gone')}"
         elif sha256_of(now[name].path) != checksum:
             yield f"{name}: changed since the report was made"
     for name in now:
@@ -97,9 +120,9 @@ def _words(cell: dict[str, Any]) -> str:
     return text if cell["value"] is None else f"{text} ({cell['value']:.6f})"
 
 
-def _changed_files(report: Report, out: Path, differing: set[str]) -> Iterator[str]:
+def _changed_files(report: Report, out: Path, places: Mapping[str, str | None], differing: set[str]) -> Iterator[str]:
     """Files that do not hold what the record and the sources agree on: they were edited or are missing."""
-    for name, text in texts(report, out, with_library=False).items():
+    for name, text in texts(report, places, with_library=False).items():
         path = out / name
         if not path.is_file():
             yield f"{name}: missing"

@@ -7,7 +7,10 @@ import typer
 
 Dirs = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="DIR…", help="Folders of runs, sweeps or results, or result files; --check needs none."),
+    typer.Argument(
+        metavar="DIR…",
+        help="Folders of runs, sweeps or results, or result files; with --check, where they are now.",
+    ),
 ]
 
 
@@ -40,7 +43,7 @@ def report(
     from dalr.errors import InputError
 
     if check:
-        return _check(out, quiet)
+        return _check(out, dirs or [], quiet)
     if not dirs:
         raise InputError("report: no folder given; for example: dalr report runs/ --out report")
     from reports.build import Options, build
@@ -58,10 +61,10 @@ def report(
     return None
 
 
-def _check(out: Path, quiet: bool) -> None:
+def _check(out: Path, dirs: list[Path], quiet: bool) -> None:
     from reports.check import check as differences
 
-    found = differences(out, quiet=quiet)
+    found = differences(out, dirs, quiet=quiet)
     for line in found:
         typer.echo(line, err=True)
     if found:

@@ -1,24 +1,28 @@
 """What a row of a table is called.
 
-The rule: a run is called by its recipe, followed by the settings in which the rows of that recipe
-differ (`dalr, pair_every=1`). Where more than three settings differ they would hide the name: a run
-of a sweep is then called by its trial (`dalr, trial-0007`, from its folder `trial-0007-seed-1`),
-another by the first digits of its fingerprint. A model that no run made is called by its name, a
-folder by its last parts. Protocol and pooler are added where two rows would otherwise have one name.
-`--name KEY=LABEL` overrides it, where KEY is a fingerprint (or its first digits), a model, or the
-name this rule gives.
+The rule: a run is called by its recipe, followed by the settings in which it differs from the recipe
+and by which the rows of that recipe differ from each other (`dalr, pair_every=1`). Where no row has
+the recipe's own value of a setting, the value of most rows goes without saying. A run of a sweep is
+called by its trial (`dalr, trial-0007`, from its folder `trial-0007-seed-1`), another one with more
+than `MOST_SETTINGS` such settings by its folder without the seed. A run whose only step had rate 0 is
+`untrained`. A model that no run made is called by its name, a folder by its last parts. Protocol and
+pooler are added where two rows would otherwise have one name. `--name KEY=LABEL` overrides it, where
+KEY is a fingerprint (or its first digits), a model, a run's folder as the report names it
+(`runs/dalr-1`), or the name that this rule gives.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dalr.errors import InputError
 from reports.load import Source
+from reports.names import shortened
 
-MOST_SETTINGS = 3
+MOST_SETTINGS = 4
+UNTRAINED = "untrained"
 
 
 def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -27,35 +31,64 @@ def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None
     Raises:
         InputError: an override that fits no row.
     """
-    firsts: dict[str, Source] = {}
+    members: dict[str, list[Source]] = defaultdict(list)
     for source in sources:
-        firsts.setdefault(source.row, source)
+        members[source.row].append(source)
+    firsts = {row: sources[0] for row, sources in members.items()}
     settings = _settings_labels(firsts.values())
     names = {row: settings[source.setting] for row, source in firsts.items()}
     names = _told_apart(names, firsts, lambda source: source.result.protocol)
     names = _told_apart(names, firsts, lambda source: source.result.pooler or "no pooler")
+    names = _told_apart(names, firsts, _sweep_of)
     names = _told_apart(names, firsts, lambda source: source.setting[:12])
-    return _overridden(names, firsts, overrides or {})
+    return _overridden(names, members, overrides or {})
 
 
 def _settings_labels(sources: Iterable[Source]) -> dict[str, str]:
     groups: dict[str, dict[str, Source]] = defaultdict(dict)
     for source in sources:
         groups[_base_name(source)].setdefault(source.setting, source)
-    result = {}
+    result: dict[str, str] = {}
     for base, members in groups.items():
-        flat = {setting: one.run.settings if one.run else {} for setting, one in members.items()}
-        differing = differing_settings(flat.values())
-        for setting, values in flat.items():
-            words = _shown(values, differing) if len(differing) <= MOST_SETTINGS else [_trial(members[setting])]
-            result[setting] = ", ".join([base, *words])
+        words = _words_of(members) if len(members) > 1 else dict.fromkeys(members, "")
+        result |= {setting: f"{base}, {words[setting]}" if words[setting] else base for setting in members}
     return result
 
 
+def _words_of(members: Mapping[str, Source]) -> dict[str, str]:
+    """Setting → what tells it from the others of its recipe; nothing for the one that they differ from."""
+    trials = {setting: _trial(one) for setting, one in members.items()}
+    trained = {setting: one for setting, one in members.items() if trials[setting] is None}
+    flat = {setting: one.run.settings if one.run else {} for setting, one in trained.items()}
+    differing = differing_settings(flat.values())
+    usual = {key: _usual(key, [one for one in trained.values() if one.run]) for key in differing}
+    words = {setting: trial for setting, trial in trials.items() if trial is not None}
+    for setting, values in flat.items():
+        shown = [key for key in differing if (values.get(key),) != usual[key]]
+        few = len(shown) <= MOST_SETTINGS
+        words[setting] = ", ".join(_shown(values, shown, differing)) if few else _folder(trained[setting])
+    return words
+
+
+def _usual(key: str, sources: Sequence[Source]) -> tuple[Any] | None:
+    """The value that goes without saying, in a tuple: the recipe's own where a row has it, else that of
+    most rows; None where no value is either."""
+    values = [(one.run.settings.get(key), one.run.overrides) for one in sources if one.run]
+    own = [value for value, overrides in values if overrides is not None and key not in overrides]
+    if own:
+        return (own[0],)
+    counts = Counter(repr(value) for value, _ in values).most_common(2)
+    if not counts or (len(counts) == 2 and counts[0][1] == counts[1][1]):
+        return None
+    return next(((value,) for value, _ in values if repr(value) == counts[0][0]), None)
+
+
 def _base_name(source: Source) -> str:
+    if source.run and source.run.untrained:
+        return UNTRAINED
     recipe = (source.run.recipe if source.run else None) or source.result.provenance.recipe
     if recipe:
-        return Path(recipe).stem if recipe.endswith((".yaml", ".yml")) else recipe
+        return Path(recipe).stem if recipe.endswith((".yaml", ".yml")) else Path(recipe).name
     if source.run:
         return source.run.folder.name
     model = source.result.model.rstrip("/")
@@ -73,23 +106,37 @@ def differing_settings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [key for key in keys if any(row.get(key) != rows[0].get(key) for row in rows)]
 
 
-def _trial(source: Source) -> str:
-    found = re.fullmatch(r"(.+)-seed-\d+", source.run.folder.name) if source.run else None
-    return found[1] if found else source.setting[:8]
+def _trial(source: Source) -> str | None:
+    """What a sweep's run is called after its folder: a trial's final runs are of the same point."""
+    name = source.run.folder.name if source.run else ""
+    if found := re.fullmatch(r"(?:trial|final)-(\d+)-seed-\d+", name):
+        return f"trial-{found[1]}"
+    return "the sweep's base" if re.fullmatch(r"final-.+-base-seed-\d+", name) else None
 
 
-def _shown(values: Mapping[str, Any], differing: list[str]) -> list[str]:
+def _sweep_of(source: Source) -> str:
+    """The name of the sweep that a run belongs to, from `SWEEP/runs/trial-0007-seed-1`."""
+    is_one = source.run is not None and _trial(source) is not None
+    return source.run.folder.parent.parent.name if is_one and source.run else "no sweep"
+
+
+def _folder(source: Source) -> str:
+    name = source.run.folder.name if source.run else source.setting[:8]
+    return re.sub(r"[-_.]?seed[-_.]?\d+$", "", name) or source.setting[:8]
+
+
+def _shown(values: Mapping[str, Any], shown: Sequence[str], differing: Sequence[str]) -> list[str]:
     shorts = Counter(key.rsplit(".", 1)[-1] for key in differing)
-    shown = []
-    for key in differing:
+    words = []
+    for key in shown:
         short = key.rsplit(".", 1)[-1]
         value = values.get(key)
         text = "null" if value is None else Path(value).name if isinstance(value, str) and "/" in value else value
-        shown.append(f"{short if shorts[short] == 1 else key}={text}")
-    return shown
+        words.append(f"{short if shorts[short] == 1 else key}={text}")
+    return words
 
 
-def _told_apart(names: dict[str, str], firsts: Mapping[str, Source], trait: Any) -> dict[str, str]:
+def _told_apart(names: dict[str, str], firsts: Mapping[str, Source], trait: Callable[[Source], str]) -> dict[str, str]:
     """Adds `trait` to labels that several rows share, where it tells them apart."""
     rows_of: dict[str, list[str]] = defaultdict(list)
     for row, name in names.items():
@@ -102,10 +149,13 @@ def _told_apart(names: dict[str, str], firsts: Mapping[str, Source], trait: Any)
     return told
 
 
-def _overridden(names: dict[str, str], firsts: Mapping[str, Source], overrides: Mapping[str, str]) -> dict[str, str]:
+def _overridden(
+    names: dict[str, str], members: Mapping[str, Sequence[Source]], overrides: Mapping[str, str]
+) -> dict[str, str]:
     renamed = dict(names)
     for key, label in overrides.items():
-        rows = [row for row, name in names.items() if _fits(key, name, firsts[row])]
+        rows = [row for row, name in names.items() if key in (row, name)]
+        rows = rows or [row for row, sources in members.items() if any(_fits(key, source) for source in sources)]
         if not rows:
             known = ", ".join(sorted(set(names.values())))
             raise InputError(f"--name {key}={label}: no row is called {key!r} (rows: {known})")
@@ -116,6 +166,7 @@ def _overridden(names: dict[str, str], firsts: Mapping[str, Source], overrides: 
     return renamed
 
 
-def _fits(key: str, name: str, source: Source) -> bool:
+def _fits(key: str, source: Source) -> bool:
+    model = source.result.model
     fingerprint = source.run is not None and len(key) >= 6 and source.setting.startswith(key)
-    return key in (name, source.result.model) or fingerprint
+    return fingerprint or key in (model, shortened(model), source.run_name)

@@ -1,8 +1,10 @@
 """From any tree of runs, sweeps and results to one long frame: a row per model, task, seed, metric."""
 
+import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from dalr.progress import track
 from dalr.results import STS, TRANSFER, Result, read_result
 from reports.discover import Problem, discover
 from reports.link import RunFinder
-from reports.names import Names
-from reports.runs import Run
+from reports.names import Names, shortened
+from reports.runs import Run, told_apart
 
 SCHEMA: dict[str, Any] = {
     "row": pl.String,  # identity of a table's row: setting, pooler and protocol, apart from the seed
@@ -42,12 +44,13 @@ PERCENT = ("score", "acc", "devacc", "f1")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One result file that was read, and the run it belongs to, where there is one."""
+    """One result file that was read, and the run it belongs to, where there is one, with the run's name."""
 
     name: str
     path: Path
     result: Result
     run: Run | None
+    run_name: str | None
     setting: str
     row: str
     seed: int | None
@@ -66,17 +69,18 @@ class Loaded:
     names: Names
 
 
-def load(places: Sequence[Path], *, quiet: bool = True) -> Loaded:
-    """Reads every result under `places`. Files that cannot be used are listed in `problems`.
+def load(places: Sequence[Path], *, called: Sequence[str] | None = None, quiet: bool = True) -> Loaded:
+    """Reads every result under `places`. Files that cannot be used are listed in `problems`. `called`
+    are the names of the places in an earlier report.
 
     Raises:
         InputError: a place does not exist, or there is nothing in any of them.
     """
     places = [Path(os.path.normpath(place.absolute())) for place in places]
-    names = Names(places)
+    names = Names(places, called)
     found = discover(places)
     problems: list[Problem] = []
-    sources: dict[str, Source] = {}
+    read: list[tuple[Path, Result, Run | None]] = []
     finder = RunFinder(found.runs, names)
     for path in track(found.results, "Reading results", quiet=quiet):
         try:
@@ -84,16 +88,16 @@ def load(places: Sequence[Path], *, quiet: bool = True) -> Loaded:
         except InputError as error:
             problems.append(Problem(path=names.of(path), message=_without_path(error, path)))
             continue
-        name = names.of(path)
-        sources[name] = _source(name, path, result, finder.run_of(path, result))
+        read.append((path, result, finder.run_of(path, result)))
     problems += finder.problems
-    if not sources and not problems and found.empty:
+    if not read and not problems and found.empty:
         listed = ", ".join(str(place) for place in places)
         raise InputError(f"report: nothing to report in {listed}: expected runs, sweeps or result files (*.json)")
-    kept, conflicts = _without_conflicts(list(sources.values()))
+    kept, conflicts = _without_conflicts(_sources(read, names))
     problems += conflicts
+    problems += _other_data(kept)
     problems += [problem for source in kept for problem in _inconsistent(source)]
-    rows = [row for source in kept for row in _rows(source, names)]
+    rows = [row for source in kept for row in _rows(source)]
     return Loaded(
         scores=pl.DataFrame(rows, schema=SCHEMA, orient="row").lazy(),
         sources={source.name: source for source in kept},
@@ -108,11 +112,55 @@ def _without_path(error: InputError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def _source(name: str, path: Path, result: Result, run: Run | None) -> Source:
-    seed = run.seed if run and run.seed is not None else result.provenance.seed
-    setting = run.fingerprint if run else f"{result.model}@{result.provenance.model_fingerprint or ''}"
-    row = "|".join((setting, result.pooler or "", result.protocol))
-    return Source(name=name, path=path, result=result, run=run, setting=setting, row=row, seed=seed)
+def _sources(read: Sequence[tuple[Path, Result, Run | None]], names: Names) -> list[Source]:
+    runs = {run.folder: run for _, _, run in read if run is not None}
+    settled = {run.folder: run for run in told_apart(list(runs.values()))}
+    sources = [_source(path, result, settled[run.folder] if run else None, names) for path, result, run in read]
+    seeds: dict[str, set[int | None]] = defaultdict(set)
+    for source in sources:
+        seeds[source.row].add(source.seed)
+    # No step has moved an untrained model: it is the same under every seed, and stands against all.
+    return [
+        replace(one, seed=None) if one.run and one.run.untrained and len(seeds[one.row]) == 1 else one
+        for one in sources
+    ]
+
+
+def _source(path: Path, result: Result, run: Run | None, names: Names) -> Source:
+    setting = run.fingerprint if run else _model_identity(result)
+    return Source(
+        name=names.of(path),
+        path=path,
+        result=result,
+        run=run,
+        run_name=names.of(run.folder) if run else None,
+        setting=setting,
+        row="|".join((setting, result.pooler or "", result.protocol)),
+        seed=run.seed if run and run.seed is not None else result.provenance.seed,
+    )
+
+
+def _model_identity(result: Result) -> str:
+    """What tells a model that no run made from others: its name, and its fingerprint, or else the
+    digits of its whole path, so that two folders of one name stay apart."""
+    digits = result.provenance.model_fingerprint
+    if digits is None:
+        digits = hashlib.sha256(result.model.encode()).hexdigest()[:12] if result.model.startswith(("/", "~")) else ""
+    return f"{shortened(result.model)}@{digits}"
+
+
+def _other_data(sources: Sequence[Source]) -> Iterator[Problem]:
+    """Results that were scored on another version of a file than the first one was."""
+    first: dict[tuple[bool, str], tuple[str, str]] = {}
+    for source in sources:
+        made = source.result.provenance
+        other = ""
+        for file, checksum in made.data.items():
+            known, name = first.setdefault((made.official_data, file), (checksum, source.name))
+            if known != checksum and not other:
+                other = f"scored on another {file} (sha256 {checksum[:12]}…) than {name}; their scores do not compare"
+        if other:
+            yield Problem(path=source.name, message=other)
 
 
 def _without_conflicts(sources: list[Source]) -> tuple[list[Source], list[Problem]]:
@@ -138,7 +186,7 @@ def _conflict(source: Source, rival: Source) -> Problem:
     both = set(source.result.tasks) & set(rival.result.tasks)
     differ = [t for t in sorted(both) if source.result.tasks[t].score != rival.result.tasks[t].score]
     what = f"different scores for {', '.join(differ)}" if differ else "the same scores"
-    run = source.run.folder.name if source.run else source.result.model
+    run = source.run.folder.name if source.run else shortened(source.result.model)
     return Problem(
         path=source.name,
         message=f"claims the same run ({run}, seed {source.seed}) as {rival.name}, with {what}; "
@@ -156,13 +204,13 @@ def _inconsistent(source: Source) -> Iterator[Problem]:
             yield Problem(path=source.name, message=f"{name} is {stored:.4f}, but {shown}; the tasks are used")
 
 
-def _rows(source: Source, names: Names) -> Iterator[tuple[Any, ...]]:
+def _rows(source: Source) -> Iterator[tuple[Any, ...]]:
     result, run = source.result, source.run
     made = result.provenance
     head = (
         source.row,
-        result.model,
-        (run.recipe if run else None) or made.recipe,
+        shortened(result.model),
+        shortened(recipe) if (recipe := (run.recipe if run else None) or made.recipe) else None,
         source.setting,
         result.pooler,
         result.protocol,
@@ -170,7 +218,7 @@ def _rows(source: Source, names: Names) -> Iterator[tuple[Any, ...]]:
     )
     tail = (
         source.name,
-        names.of(run.folder) if run else None,
+        source.run_name,
         made.config_fingerprint,
         made.code_version,
         made.created,

@@ -1,32 +1,53 @@
-"""Short names for files, the same wherever the report is made from."""
+"""Short names for files, the same wherever the report is made from, and never a machine's own paths."""
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+CUT = "…"
+_HOMES = re.compile(r"^(?:~|/(?:home|Users|var/home)/[^/]+|/root)(?=/|$)")
+# An absolute path of two or more parts inside other text. What stands before it tells it from the
+# inside of a relative path, of an address, or of a path that was shortened before.
+_INSIDE = re.compile(rf"(?<![\w/.{CUT}~:])~?/(?:[^\s/'\"`,;:()<>|\[\]{{}}]+/)+[^\s/'\"`,;:()<>|\[\]{{}}]+/?")
 
 
 class Names:
     """Names files from the given folder's own name on: `runs/a/results/sts.json` for a file under
-    `/home/me/runs`. Two given folders of one name are told apart by their parents' names."""
+    `/home/me/runs`. Two given folders of one name are told apart by their parents' names. `called`
+    gives the places other names, those under which an earlier report knew them."""
 
-    def __init__(self, places: Sequence[Path]) -> None:
+    def __init__(self, places: Sequence[Path], called: Sequence[str] | None = None) -> None:
+        self.places = tuple(place.absolute() for place in places)
         self._roots: dict[str, Path] = {}
-        for place in places:
-            absolute = place.absolute()
-            root = absolute if absolute.is_dir() else absolute.parent
-            parts = root.parts
-            depth = 1
-            while self._roots.get("/".join(parts[-depth:]), root) != root and depth < len(parts):
-                depth += 1
-            self._roots["/".join(parts[-depth:])] = root
+        roots = [place if place.is_dir() else place.parent for place in self.places]
+        if called is None:
+            for root in roots:
+                self._roots[self._free_name(root)] = root
+        else:
+            self._roots = dict(zip(called, roots, strict=True))
+
+    def _free_name(self, root: Path) -> str:
+        parts = root.parts
+        depth = 1
+        while self._roots.get("/".join(parts[-depth:]), root) != root and depth < len(parts) - 1:
+            depth += 1
+        return "/".join(parts[-depth:])
+
+    def of_places(self) -> list[str]:
+        """The names of the places, in the order given; of a file's, its folder's."""
+        by_root = {root: name for name, root in self._roots.items()}
+        return [by_root[place if place.is_dir() else place.parent] for place in self.places]
 
     def of(self, path: Path) -> str:
-        """The name of a file or folder; its absolute path where it lies under no given folder."""
+        """The name of a file or folder; its last parts where it lies under no given folder."""
         absolute = path.absolute()
         for name, root in self._roots.items():
             if absolute.is_relative_to(root):
                 inside = absolute.relative_to(root).as_posix()
                 return name if inside == "." else f"{name}/{inside}"
-        return absolute.as_posix()
+        return shortened(absolute.as_posix())
 
     def path(self, name: str) -> Path:
         """The file that `of` named."""
@@ -36,3 +57,48 @@ class Names:
             if name.startswith(root_name + "/"):
                 return root / name.removeprefix(root_name + "/")
         return Path(name)
+
+
+def shortened(path: str) -> str:
+    """The last two parts of an absolute path, marked as cut, without the name of a home folder:
+    `…/flickr8k/captions.csv`. Other text as it is."""
+    if not path.startswith(("/", "~")):
+        return path
+    parts = [part for part in _HOMES.sub("", path).split("/") if part]
+    return "/".join([CUT, *parts[-2:]])
+
+
+def without_paths(value: Any) -> Any:
+    """Plain values with every absolute path shortened, also inside of sentences."""
+    if isinstance(value, Mapping):
+        return {key: without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(("/", "~/")) and "\n" not in value and ": " not in value:
+        return shortened(value)
+    return _INSIDE.sub(lambda found: shortened(found[0]), value)
+
+
+def relative_place(place: Path, out: Path) -> str | None:
+    """How `place` is reached from the folder `out`; None where that would lead over the root of the
+    file system or the folder of all homes, and so name the machine's own folders."""
+    shared = os.path.commonpath([place.absolute(), out.absolute()])
+    if shared in (os.sep, str(Path.home().parent)):
+        return None
+    return Path(os.path.relpath(place.absolute(), out.absolute())).as_posix()
+
+
+def addresses(names: Names, out: Path) -> dict[str, str | None]:
+    """Where each place's folder lies, seen from a page in `out`; None where that cannot be said."""
+    folders = [place if place.is_dir() else place.parent for place in names.places]
+    return {name: relative_place(folder, out) for name, folder in zip(names.of_places(), folders, strict=True)}
+
+
+def link(name: str, places: Mapping[str, str | None]) -> str | None:
+    """The relative address of the file called `name`; `places` are those of `addresses`."""
+    for place, address in places.items():
+        if address is not None and name.startswith(place + "/"):
+            return f"{address}/{name.removeprefix(place + '/')}"
+    return None

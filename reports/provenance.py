@@ -2,24 +2,24 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import yaml
 
 from reports.load import Loaded, Source
+from reports.names import link, shortened, without_paths
 
 MOST_ROWS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """One result file in words, for the page; `href` leads there from the report's folder."""
+    """One result file in words, for the page; `href` leads there from the report's folder, None where the
+    file does not lie near it."""
 
     name: str
-    href: str
+    href: str | None
     model: str
     run: str | None
     run_href: str | None
@@ -42,8 +42,11 @@ class RowFacts:
     details: str
 
 
-def provenance(loaded: Loaded, labels: Mapping[str, str], rows: Sequence[str], out: Path) -> list[RowFacts]:
-    """The facts behind each of `rows` (identities), the first `MOST_ROWS` of them, for a page in `out`."""
+def provenance(
+    loaded: Loaded, labels: Mapping[str, str], rows: Sequence[str], places: Mapping[str, str | None]
+) -> list[RowFacts]:
+    """The facts behind each of `rows` (identities), the first `MOST_ROWS` of them; `places` are the
+    addresses of what was loaded, as `reports.names.addresses` has them."""
     behind: dict[str, list[Source]] = {}
     for source in loaded.sources.values():
         behind.setdefault(source.row, []).append(source)
@@ -53,12 +56,12 @@ def provenance(loaded: Loaded, labels: Mapping[str, str], rows: Sequence[str], o
         if not sources:
             continue
         first = sources[0]
-        config = yaml.safe_dump(first.run.config, sort_keys=False, allow_unicode=True, width=100) if first.run else ""
+        config = _yaml(first.run.config) if first.run else ""
         facts.append(
             RowFacts(
                 identity=row,
                 label=labels[row],
-                sources=tuple(_facts(source, loaded, out) for source in sources),
+                sources=tuple(_facts(source, places) for source in sources),
                 config=config,
                 details=_details(first),
             )
@@ -66,17 +69,17 @@ def provenance(loaded: Loaded, labels: Mapping[str, str], rows: Sequence[str], o
     return facts
 
 
-def _facts(source: Source, loaded: Loaded, out: Path) -> SourceFacts:
+def _facts(source: Source, places: Mapping[str, str | None]) -> SourceFacts:
     made = source.result.provenance
     tasks = {name: score.score for name, score in source.result.tasks.items()}
     checksum = hashlib.sha256(json.dumps(made.data, sort_keys=True).encode()).hexdigest()[:12] if made.data else ""
     run = source.run
     return SourceFacts(
         name=source.name,
-        href=link(source.path, out),
-        model=source.result.model,
-        run=loaded.names.of(run.folder) if run else None,
-        run_href=link(run.folder / "config.yaml", out) if run else None,
+        href=link(source.name, places),
+        model=shortened(source.result.model),
+        run=source.run_name,
+        run_href=link(f"{source.run_name}/config.yaml", places) if run else None,
         seed="" if source.seed is None else str(source.seed),
         scores=", ".join(f"{name} {score:.2f}" for name, score in tasks.items()),
         fingerprint=made.config_fingerprint or (run.fingerprint if run else ""),
@@ -96,9 +99,8 @@ def _details(source: Source) -> str:
     }
     if source.run is not None:
         values["run"] = {key: value for key, value in source.run.provenance.items() if key != "packages"}
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return _yaml(values)
 
 
-def link(path: Path, out: Path) -> str:
-    """A relative address from a page in `out` to a file."""
-    return Path(os.path.relpath(path.absolute(), out.absolute())).as_posix()
+def _yaml(values: Mapping[str, object]) -> str:
+    return yaml.safe_dump(without_paths(values), sort_keys=False, allow_unicode=True, width=100)

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,25 @@ import yaml
 
 from dalr.errors import InputError
 
-# Where data and the feature store lie is no setting of the run, and the seed is what a row of a
-# table takes the mean over.
-NOT_SETTINGS = (("data", "root"), ("data", "store"), ("train", "seed"))
+# No settings of a run, for they do not decide its outcome: where data and features lie, what is scored
+# after it ended, which checkpoints it keeps. The seed is what a row of a table takes the mean over.
+NOT_SETTINGS = (
+    "data.root",
+    "data.store",
+    "evaluation.tasks",
+    "train.keep",
+    "train.checkpoint_every",
+    "train.seed",
+)
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run. `settings` is the flattened config without seed and places; `fingerprint` is 16 hex
-    digits of it, the same for all seeds of one setting."""
+    """One run. `settings` is what decides its outcome but for the seed: the flattened config, with files
+    by their names instead of their places; `fingerprint` is 16 hex digits of it, the same for all
+    seeds of one setting."""
 
     folder: Path
     config: dict[str, Any]
@@ -40,6 +49,24 @@ class Run:
         """The recipe's name, where the provenance has one."""
         recipe = self.provenance.get("recipe")
         return str(recipe) if recipe else None
+
+    @property
+    def overrides(self) -> dict[str, Any] | None:
+        """The settings that differ from the recipe's, by dotted key; None where the run did not say."""
+        overrides = self.provenance.get("overrides")
+        return overrides if isinstance(overrides, dict) else None
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The sha256 of each training file, by its config key, as far as the run wrote them down."""
+        data = self.provenance.get("data")
+        return {str(key): str(value) for key, value in data.items()} if isinstance(data, dict) else {}
+
+    @property
+    def untrained(self) -> bool:
+        """Whether its only step was a warm-up's first, which has rate 0: it is the student as it was."""
+        steps, warmup = self.config.get("train", {}).get("steps"), self.config.get("optim", {}).get("warmup_steps")
+        return steps == 1 and isinstance(warmup, int) and warmup >= 1
 
 
 def is_run(folder: Path) -> bool:
@@ -93,9 +120,44 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """The config as dotted keys, without the seed and the places of data."""
-    return {".".join(path): value for path, value in _flat(config, ()) if path not in NOT_SETTINGS}
+def settings_of(config: dict[str, Any], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The config as dotted keys, without what decides no outcome. A file stands by its name, which says
+    the same on every machine, or as `names` calls it (by dotted key)."""
+    flat = {".".join(path): value for path, value in _flat(config, ())}
+    called = names or {}
+    return {key: called.get(key, file_name(value)) for key, value in flat.items() if key not in NOT_SETTINGS}
+
+
+def file_name(value: Any) -> Any:
+    """The name of the file or folder that an absolute path leads to; of a run's model, the run's too.
+    Other values as they are."""
+    if not (isinstance(value, str) and value.startswith(("/", "~"))):
+        return value
+    path = Path(value)
+    return f"{path.parent.name}/{path.name}" if path.name == "model" else path.name
+
+
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """The runs with the same names for the same files: files that differ in their checksums get the first
+    digits behind a name that they share, and one file is called the same by all runs, whatever each
+    of them called it."""
+    called: dict[str, set[str]] = defaultdict(set)  # checksum -> names
+    sums: dict[str, set[str]] = defaultdict(set)  # name -> checksums
+    for run in runs:
+        for key, checksum in run.checksums.items():
+            name = run.settings.get(key)
+            if isinstance(name, str):
+                called[checksum].add(name)
+    first = {checksum: min(names) for checksum, names in called.items()}
+    for checksum, name in first.items():
+        sums[name].add(checksum)
+    words = {checksum: f"{name}@{checksum[:8]}" if len(sums[name]) > 1 else name for checksum, name in first.items()}
+    return [_renamed(run, {key: words[one] for key, one in run.checksums.items() if one in words}) for run in runs]
+
+
+def _renamed(run: Run, names: Mapping[str, str]) -> Run:
+    settings = settings_of(run.config, names)
+    return replace(run, settings=settings, fingerprint=fingerprint_of(settings))
 
 
 def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from dalr.errors import InputError
+from reports.names import without_paths
 from reports.runs import read_yaml
 
 REQUIRED = ("trial", "seed", "state", "value", "steps", "seconds")
@@ -67,6 +68,9 @@ def read_sweep(folder: Path, name: str) -> Sweep:
         runs = runs.with_columns(pl.lit(_recipe(spec)).alias("recipe"))
     if "reason" not in runs.columns:
         runs = runs.with_columns(pl.lit(None, dtype=pl.String).alias("reason"))
+    # Reasons and searched files may hold the machine's own folders.
+    texts = [name for name, kind in runs.schema.items() if kind == pl.String]
+    runs = runs.with_columns(pl.col(texts).map_elements(without_paths, return_dtype=pl.String)) if texts else runs
     metrics = _several(spec.get("metric", "value"))
     directions = _several(spec.get("direction", "maximize"))
     return Sweep(

@@ -1,7 +1,6 @@
 """Writing a report down, and the record by which it can be checked."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from dalr.files import sha256_of, writable_folder, write_text, written_aside
 from dalr.progress import track
 from reports.build import Report
 from reports.figures.export import export
+from reports.names import addresses, relative_place
 from reports.page import PageData, page
 from reports.provenance import provenance
 from reports.tables import Cell, Table
@@ -20,13 +20,14 @@ from reports.writers.latex import latex
 from reports.writers.markdown import markdown
 
 RECORD = "report.json"
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 
 
 def write(report: Report, out: Path, *, quiet: bool = True) -> None:
     """Writes the whole report under `out`, each file aside and renamed; the record comes last."""
     writable_folder(out, "report")
-    for name, text in texts(report, out).items():
+    places = addresses(report.loaded.names, out)
+    for name, text in texts(report, places).items():
         write_text(out / name, text)
     for table in report.tables:
         with written_aside(out / "tables" / f"{table.name}.parquet") as aside:
@@ -38,9 +39,10 @@ def write(report: Report, out: Path, *, quiet: bool = True) -> None:
     write_text(out / RECORD, json.dumps(record(report, out), indent=1, ensure_ascii=False) + "\n")
 
 
-def texts(report: Report, out: Path, *, with_library: bool = True) -> dict[str, str]:
-    """Every text file of the report, by its name under `out`: the same for the same sources. The page is
-    without its drawing library where that is not wanted."""
+def texts(report: Report, places: Mapping[str, str | None], *, with_library: bool = True) -> dict[str, str]:
+    """Every text file of the report, by its name in the report's folder: the same for the same sources.
+    `places` are the addresses of the sources, seen from there. The page is without its drawing library
+    where that is not wanted."""
     files = {}
     for table in report.tables:
         files[f"tables/{table.name}.md"] = markdown(table)
@@ -50,7 +52,7 @@ def texts(report: Report, out: Path, *, with_library: bool = True) -> dict[str, 
     for figure in report.figures:
         files[f"figures/{figure.name}.json"] = json.dumps(figure.spec, ensure_ascii=False, allow_nan=False) + "\n"
     files["report.md"] = _summary(report)
-    files["index.html"] = page(_page_data(report, out), with_library=with_library)
+    files["index.html"] = page(_page_data(report, places), with_library=with_library)
     return files
 
 
@@ -76,7 +78,7 @@ def _about(report: Report) -> str:
     return "Made from " + ", ".join(said) + (f"; the newest result is of {newest}." if newest else ".")
 
 
-def _page_data(report: Report, out: Path) -> PageData:
+def _page_data(report: Report, places: Mapping[str, str | None]) -> PageData:
     rows = [row.identity for table in report.tables for row in table.measured if row.identity in report.labels]
     return PageData(
         title="Sentence embeddings: report",
@@ -84,18 +86,25 @@ def _page_data(report: Report, out: Path) -> PageData:
         verdicts=report.verdicts,
         tables=report.tables,
         figures=report.figures,
-        provenance=provenance(report.loaded, report.labels, rows, out),
+        provenance=provenance(report.loaded, report.labels, rows, places),
         problems=report.problems,
     )
 
 
 def record(report: Report, out: Path) -> dict[str, Any]:
-    """What is needed to make the report again and to name what differs then."""
+    """What is needed to make the report again and to name what differs then. Places are relative to the
+    report's folder (null where they do not lie near it); options name rows by their identity."""
+    names = report.loaded.names
+    folders = addresses(names, out)
+    named = {row: label for row, label in report.labels.items() if label in report.options.names.values()}
     return {
         "schema": RECORD_SCHEMA,
         "dalr": metadata.version("dalr"),
-        "places": [Path(os.path.relpath(place.absolute(), out.absolute())).as_posix() for place in report.places],
-        "options": report.options.dump(),
+        "places": [
+            {"name": name, "path": relative_place(place, out), "folder": folders[name]}
+            for name, place in zip(names.of_places(), names.places, strict=True)
+        ],
+        "options": report.options.dump() | {"names": named},
         "sources": {name: sha256_of(source.path) for name, source in report.loaded.sources.items()},
         "tables": {table.name: list(cells(table)) for table in report.tables},
     }

@@ -13,6 +13,7 @@ from reports.examples import Examples
 from reports.figures.collect import figures
 from reports.labels import labels
 from reports.load import load
+from reports.names import addresses
 from reports.sweeps import read_sweep
 from reports.tables import task_table
 from reports.write import texts
@@ -37,7 +38,7 @@ def test_ten_thousand_trials(tmp_path: Path) -> None:
     with timed("load and tables", times):
         report = build([tmp_path / "sweep"], Options(with_figures=False))
     with timed("page data and every text file", times):
-        written = texts(report, tmp_path / "out")
+        written = texts(report, addresses(report.loaded.names, tmp_path / "out"))
     assert len(written["index.html"]) < 2_000_000
     assert sum(times.values()) < MOST_SECONDS
     with timed("figures, binned", times):

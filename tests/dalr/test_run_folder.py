@@ -7,6 +7,7 @@ import pytest
 
 from dalr.config import RunConfig
 from dalr.errors import InputError
+from dalr.files import sha256_of
 from dalr.overrides import with_overrides
 from dalr.run_folder import MetricsLog, RunFolder
 
@@ -41,3 +42,22 @@ def test_a_folder_of_another_run_is_left_alone(tmp_path: Path, small: RunConfig)
     with pytest.raises(InputError, match=r"train\.seed was 1, is 2"):
         folder.open(with_overrides(small, {"train.seed": 2}), "dalr")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_provenance_says_how_a_run_differs_from_its_recipe_and_what_it_reads(
+    tmp_path: Path, small: RunConfig
+) -> None:
+    captions = tmp_path / "captions.csv"
+    captions.write_text("image,caption\n0.jpg,a man\n")
+    folder = RunFolder(tmp_path / "run")
+    config = with_overrides(small, {"data.captions": str(captions)})
+    folder.open(config, "dalr")
+    notes = folder.notes()
+    assert notes["overrides"]["optim.learning_rate"] == 1e-3
+    assert notes["overrides"]["teachers.text.0.pooler"] == "avg"
+    assert "objective.temperature" not in notes["overrides"]
+    assert "data.root" not in notes["overrides"]
+    assert notes["data"]["data.captions"] == sha256_of(captions)
+    captions.write_text("image,caption\n0.jpg,a woman\n")
+    folder.open(config, "dalr")
+    assert folder.notes()["data"]["data.captions"] == sha256_of(captions) != notes["data"]["data.captions"]

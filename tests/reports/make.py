@@ -11,6 +11,9 @@ import yaml
 
 from dalr.results import STS, TRANSFER, Provenance, Result, TaskScore
 
+HOME = "/home/somebody/data"
+"""Where the data of these runs lay; no report may say so."""
+
 
 def result(
     *,
@@ -39,7 +42,8 @@ def config(*, seed: int = 1, **settings: Any) -> dict[str, Any]:
     """A small complete-looking config; `settings` are dotted keys with __ for the dot."""
     values: dict[str, Any] = {
         "model": {"student": "tiny", "layers": 2, "pooler": "avg"},
-        "data": {"root": "/somewhere", "pair_every": 1, "store": None},
+        "data": {"root": HOME, "captions": f"{HOME}/flickr8k/captions.csv", "pair_every": 1},
+        "evaluation": {"data": f"{HOME}/senteval", "tasks": []},
         "objective": {"cross_modal": 0.1, "intra_modal": 0.2, "rank_loss": "listmle"},
         "optim": {"learning_rate": 3e-4},
         "train": {"steps": 100, "batch_size": 32, "seed": seed},
@@ -57,14 +61,16 @@ def run(
     seed: int = 1,
     results: Mapping[str, Result] | None = None,
     metrics: list[dict[str, Any]] | None = None,
+    notes: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Path:
-    """A run's folder; `results` maps file names to what lies under results/."""
+    """A run's folder; `results` maps file names to what lies under results/, `notes` goes into its
+    provenance."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config(seed=seed, **settings)))
     provenance = {"recipe": recipe, "seed": seed, "code_version": "0.1.0+gabc", "packages": {"torch": "2.13"}}
     (folder / "provenance.json").write_text(
-        json.dumps({**provenance, "attempts": [{"start_step": 0, "end_step": 100}]})
+        json.dumps({**provenance, **(notes or {}), "attempts": [{"start_step": 0, "end_step": 100}]})
     )
     lines = metrics if metrics is not None else curve(seed)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -138,3 +144,9 @@ def sweep(folder: Path, *, count: int = 40, recipes: tuple[str, ...] = ("dalr",)
         frame = frame.drop("recipe")
     frame.write_parquet(folder / "trials.parquet")
     return folder
+
+
+def with_reason(trials: Path, reason: str) -> None:
+    """Gives the failed trials of a trials.parquet that reason."""
+    failed = pl.when(pl.col("state") == "failed").then(pl.lit(reason)).otherwise(pl.col("reason"))
+    pl.read_parquet(trials).with_columns(failed.alias("reason")).write_parquet(trials)

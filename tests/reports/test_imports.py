@@ -13,7 +13,7 @@ for module in pkgutil.walk_packages(reports.__path__, "reports."):
 from pathlib import Path
 from reports.build import Options, build
 from reports.write import texts
-texts(build([Path(sys.argv[1])], Options()), Path(sys.argv[2]))
+texts(build([Path(sys.argv[1])], Options()), {})
 heavy = sorted({"torch", "ray", "transformers", "open_clip"} & set(sys.modules))
 # dalr.reporting is what dalr.progress listens with
 allowed = {"dalr", "dalr.reporting", "dalr.results", "dalr.statistics", "dalr.errors", "dalr.files", "dalr.progress"}

@@ -29,6 +29,46 @@ def test_seeds_of_one_setting_share_a_row_whatever_folder_they_are_in(tmp_path: 
     assert load([tmp_path / "runs"]).scores.collect()["row"].n_unique() == 2
 
 
+def test_the_same_files_at_another_place_are_the_same_setting(tmp_path: Path) -> None:
+    for seed, home in enumerate(["/home/a", "/scratch/b/data"], start=1):
+        files = {"data__captions": f"{home}/captions.csv", "evaluation__data": f"{home}/senteval"}
+        places = {"data__root": home, "data__store": f"{home}/features", "evaluation__tasks": ["sts"] * seed}
+        made = make.result(seed=seed, base=70 + seed)
+        make.run(tmp_path / str(seed), seed=seed, results={"a.json": made}, **files, **places)
+    loaded = load([tmp_path])
+    assert loaded.scores.collect()["row"].n_unique() == 1
+    assert loaded.problems == ()
+
+
+def test_files_are_the_same_by_their_checksum_where_runs_wrote_it_down(tmp_path: Path) -> None:
+    files = [("a/captions.csv", "11"), ("b/captions.csv", "22"), ("c/copy-of-captions.csv", "11")]
+    for seed, (file, checksum) in enumerate(files, start=1):
+        notes = {"data": {"data.captions": checksum * 32}}
+        made = {"results": {"a.json": make.result(seed=seed)}, "notes": notes, "data__captions": f"/data/{file}"}
+        make.run(tmp_path / str(seed), seed=seed, **made)
+    rows = {one.seed: one.run.settings["data.captions"] for one in load([tmp_path]).sources.values() if one.run}
+    assert rows == {1: "captions.csv@11111111", 2: "captions.csv@22222222", 3: "captions.csv@11111111"}
+    assert load([tmp_path]).scores.collect()["row"].n_unique() == 2
+
+
+def test_results_on_two_versions_of_a_file_are_named(tmp_path: Path) -> None:
+    make.result(model="a", data={"downstream/x": "00"}).write(tmp_path / "a.json")
+    make.result(model="b", data={"downstream/x": "11"}).write(tmp_path / "b.json")
+    (problem,) = load([tmp_path]).problems
+    assert problem.path.endswith("b.json")
+    assert "scored on another downstream/x (sha256 11…) than" in problem.message
+
+
+def test_a_result_finds_its_run_wherever_both_were_moved(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make.run(tmp_path / "runs" / name / "a", seed=4, notes={"config_fingerprint": "abc"})
+    made = make.result(model="/gone/runs/two/a/model", config_fingerprint="abc", seed=9)
+    made.write(tmp_path / "runs" / "results.json")
+    (source,) = load([tmp_path / "runs"]).sources.values()
+    assert source.run is not None
+    assert source.run_name == "runs/two/a"
+
+
 def test_a_result_beside_the_runs_finds_its_run_by_the_model_path(tmp_path: Path) -> None:
     run = make.run(tmp_path / "runs" / "a", seed=4)
     make.result(model=str(run / "model"), seed=9).write(tmp_path / "results" / "a.json")

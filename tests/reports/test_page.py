@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reports.build import Options, build
+from reports.names import addresses
 from reports.write import texts, write
 from tests.reports import make
 
@@ -24,7 +25,7 @@ def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make.result(model=hostile, scores={"STS12": 71.0}).write(root / "runs" / "extra.json")
     make.sweep(root / "sweep", count=20)
     made = build([root / "runs", root / "sweep"], Options(baseline="simcse"))
-    for name, text in texts(made, root / "out").items():
+    for name, text in texts(made, addresses(made.loaded.names, root / "out")).items():
         (root / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "out" / name).write_text(text)
     return root / "out"

@@ -62,7 +62,8 @@ def test_the_card_says_how_to_use_it_its_limits_and_its_config(run: Path) -> Non
     assert "learning_rate: 0.0003" in card
     assert "## Limits" in card
     assert "Not the official data" not in card
-    assert "/somewhere" not in card
+    assert "somebody" not in card
+    assert "captions: …/flickr8k/captions.csv" in card
     assert card == model_card(run, "me/dalr")
 
 

@@ -107,26 +107,53 @@ def test_labels_name_the_settings_in_which_a_recipe_s_rows_differ(tmp_path: Path
     make.run(tmp_path / "other", recipe="simcse", results={"a.json": make.result()}, objective__cross_modal=0.0)
     named = labels(load([tmp_path]).sources.values())
     assert sorted(named.values()) == [
-        "dalr, pair_every=1, learning_rate=0.0003",
-        "dalr, pair_every=2, learning_rate=0.0003",
-        "dalr, pair_every=2, learning_rate=5e-05",
+        "dalr",
+        "dalr, learning_rate=5e-05",
+        "dalr, pair_every=1",
         "simcse",
     ]
 
 
-def test_many_differing_settings_give_way_to_the_trial_or_the_fingerprint(tmp_path: Path) -> None:
-    for index, name in enumerate(["trial-0007-seed-1", "final-dalr-base-seed-1001", "by-hand"]):
+def test_labels_go_by_the_recipe_where_a_run_says_how_it_differs(tmp_path: Path) -> None:
+    for index, rate in enumerate([3e-4, 5e-5, 5e-5]):
+        notes = {"overrides": {"optim.learning_rate": rate} if rate != 3e-4 else {}}
+        results = {"a.json": make.result(base=70 + index)}
+        # Most rows have another rate than the recipe's own; it is theirs that is said.
+        made = {"optim__learning_rate": rate, "objective__cross_modal": index / 10}
+        make.run(tmp_path / str(index), results=results, notes=notes, **made)
+    named = set(labels(load([tmp_path]).sources.values()).values())
+    assert named == {"dalr", "dalr, cross_modal=0.1, learning_rate=5e-05", "dalr, cross_modal=0.2, learning_rate=5e-05"}
+
+
+def test_an_untrained_run_is_called_so_and_stands_against_every_seed(tmp_path: Path) -> None:
+    make.two_models(tmp_path / "runs")
+    untrained = {"train__steps": 1, "optim__warmup_steps": 1}
+    made = make.run(tmp_path / "runs" / "u", recipe="simcse", results={"sts.json": make.result(base=60)}, **untrained)
+    sources = load([tmp_path / "runs"]).sources
+    assert sorted(set(labels(sources.values()).values())) == ["dalr", "simcse", "untrained"]
+    assert next(one.seed for one in sources.values() if one.run and one.run.folder == made) is None
+
+
+def test_trials_and_runs_of_many_settings_are_called_after_their_folders(tmp_path: Path) -> None:
+    names = ["trial-0007-seed-1", "final-dalr-base-seed-1001", "by-hand-seed3", "usual", "usual-too"]
+    for index, name in enumerate(names):
         make.run(
             tmp_path / name,
             results={"a.json": make.result()},
-            data__pair_every=index,
-            optim__learning_rate=index,
-            objective__cross_modal=index,
-            objective__intra_modal=index,
+            data__pair_every=min(index, 3),
+            optim__learning_rate=min(index, 3),
+            objective__cross_modal=min(index, 3),
+            objective__intra_modal=min(index, 3),
+            model__layers=min(index, 3),
+            train__batch_size=index,
         )
-    sources = load([tmp_path]).sources.values()
-    by_hand = next(one.setting[:8] for one in sources if one.run and one.run.folder.name == "by-hand")
-    assert set(labels(sources).values()) == {"dalr, trial-0007", "dalr, final-dalr-base", f"dalr, {by_hand}"}
+    assert set(labels(load([tmp_path]).sources.values()).values()) == {
+        "dalr, trial-0007",
+        "dalr, the sweep's base",
+        "dalr, by-hand",
+        "dalr, batch_size=3",
+        "dalr, batch_size=4",
+    }
 
 
 def test_labels_can_be_given_by_fingerprint_model_or_name(tmp_path: Path) -> None:
