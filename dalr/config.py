@@ -209,7 +209,9 @@ class TrainConfig(Part):
     """How long and how. Exactly one of `steps` and `epochs`. `batch_size` is global, over all workers
     and accumulated parts. `eval_every` and `checkpoint_every` count optimizer steps
     (`checkpoint_every` null: as `eval_every`). `keep` last checkpoints stay, beside the best one.
-    `accumulate` splits a batch into that many parts without losing its negatives.
+    `accumulate` splits a batch into that many parts without losing its negatives. `length_groups` is
+    the number of groups of like length in which a batch's (or a part's) rows are encoded: the batch is
+    the same, less padding is computed.
     `activation_checkpointing` keeps of each layer its input alone and computes the rest again in the
     backward pass: the same gradient, less memory, about a third more time.
     """
@@ -225,6 +227,7 @@ class TrainConfig(Part):
     compile: bool = False
     accumulate: int = Field(default=1, ge=1)
     activation_checkpointing: bool = False
+    length_groups: int = Field(default=4, ge=1, le=64)
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

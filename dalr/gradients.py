@@ -30,12 +30,13 @@ def seed_step(seed: int, step: int, part: int) -> None:
 
 
 def compute_gradients(
-    student: Student, objective: Objective, batch: TextBatch, *, parts: int, seed: Seed, autocast: Autocast
+    student: Student, objective: Objective, batch: TextBatch, *, parts: int, groups: int, seed: Seed, autocast: Autocast
 ) -> LossTerms:
     """Adds the gradient of the objective on the global `batch` to every parameter, the same on every
     worker. Returns the terms, detached.
 
-    Each worker encodes its share of the rows, in `parts` parts. One part is one plain pass. With more,
+    Each worker encodes its share of the rows, in `parts` parts, each in `groups` groups of like length
+    (`Student.forward`). One part is one plain pass. With more,
     the parts are encoded without gradient first; the objective's gradient with respect to all
     embeddings is taken once; then each part is encoded again, with the same dropout, and that gradient
     is sent through it (GradCache, Gao et al. 2021): the negatives are the whole batch's, the memory
@@ -49,7 +50,7 @@ def compute_gradients(
     def encode(part: int) -> Views:
         seed(part)
         with autocast():
-            return _encode(student, ids[pieces[part]], mask[pieces[part]])
+            return _encode(student, ids[pieces[part]], mask[pieces[part]], groups)
 
     if len(pieces) == 1:
         views = encode(0)
@@ -93,9 +94,9 @@ def _pieces(rows: int, parts: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)] or [slice(0, 0)]
 
 
-def _encode(student: nn.Module, ids: Tensor, mask: Tensor) -> Views:
+def _encode(student: nn.Module, ids: Tensor, mask: Tensor, groups: int) -> Views:
     if len(ids):
-        return student(ids, mask)
+        return student(ids, mask, groups=groups)
     # A worker without rows still takes part: its parameters get gradients of zero.
     views = student(torch.zeros_like(ids).new_zeros((1, ids.shape[1])), mask.new_ones((1, mask.shape[1])))
     return Views(pooled=views.pooled[:0], projected=views.projected[:0])

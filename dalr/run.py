@@ -103,6 +103,7 @@ class Run:
             self.objective,
             batch,
             parts=config.train.accumulate,
+            groups=config.train.length_groups,
             seed=lambda part: seed_step(config.train.seed, step, part),
             autocast=self.autocast,
         )

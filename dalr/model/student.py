@@ -51,20 +51,29 @@ class Student(nn.Module):
         except ValueError as error:
             raise InputError(f"train.activation_checkpointing: {error} Set it to false.") from error
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Views:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, *, groups: int = 1) -> Views:
         """Two passes with independent dropout over int64 [B, L]: `Views` of [B, 2, D], float32.
 
-        Both passes run as one batch of 2B, so that the encoder is called once.
+        The rows are encoded in `groups` groups of like length, each cut to its own longest row, so that
+        little is computed for padding; both passes of a group run as one batch. The word vectors are
+        looked up once for all: their gradient is a matrix as tall as the vocabulary, made once then.
         """
-        outputs = self.encoder(input_ids=input_ids.repeat(2, 1), attention_mask=attention_mask.repeat(2, 1))
-        pooled = pool(outputs, attention_mask.repeat(2, 1), self.pooler)
-        projected = self.head(pooled)
-        return Views(pooled=_pass_last(pooled), projected=_pass_last(projected))
+        words = self.encoder.get_input_embeddings()(input_ids)
+        pooled: list[Tensor] = []
+        order = _by_length(attention_mask)
+        for rows in order.chunk(min(groups, len(order))):
+            mask = attention_mask[rows]
+            longest = int(mask.any(0).nonzero().max()) + 1
+            mask = mask[:, :longest].repeat(2, 1)
+            outputs = self.encoder(inputs_embeds=words[rows, :longest].repeat(2, 1, 1), attention_mask=mask)
+            pooled.append(pool(outputs, mask, self.pooler).unflatten(0, (2, -1)))
+        both = torch.cat(pooled, dim=1)[:, order.argsort()].transpose(0, 1)
+        return Views(pooled=both.float(), projected=self.head(both).float())
 
 
-def _pass_last(both: Tensor) -> Tensor:
-    first, second = both.float().chunk(2)
-    return torch.stack([first, second], dim=1)
+def _by_length(attention_mask: Tensor) -> Tensor:
+    """The rows from the longest to the shortest, int64 [B]; rows of one length keep their order."""
+    return attention_mask.sum(1).argsort(descending=True, stable=True)
 
 
 def make_student(config: ModelConfig) -> tuple[Student, PreTrainedTokenizerBase]:
