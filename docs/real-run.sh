@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/real-run.md, one after another; a finished run is skipped, a broken one resumed.
 #
-#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [sharp]
+#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [longer]
 #
 # DALR_DATA holds flickr8k/ (captions.csv, image_features.f16.npy, image_ids.txt), wikitext/sentences.txt
 # and senteval/. Teacher features are computed once, into OUT/features.
@@ -69,11 +69,17 @@ baselines() { # every preset, captions only, equal steps
 }
 
 ablation() { # dalr less one idea at a time: captions only, then with every second step a text batch
-  train ablation-no-cross-modal-seed1 dalr "${captions_only[@]}" objective.cross_modal=0
-  train ablation-no-intra-modal-seed1 dalr "${captions_only[@]}" objective.intra_modal=0
-  train ablation-no-rank-seed1 dalr "${captions_only[@]}" objective.weights.rank=0
-  train ablation-no-softening-seed1 dalr "${captions_only[@]}" objective.softening=0
-  train ablation-no-local-global-seed1 dalr "${captions_only[@]}" objective.weights.local_global=0
+  for seed in 1 2 3; do
+    local run=("${captions_only[@]}" train.seed=$seed)
+    train ablation-no-cross-modal-seed$seed dalr "${run[@]}" objective.cross_modal=0
+    train ablation-no-intra-modal-seed$seed dalr "${run[@]}" objective.intra_modal=0
+    train ablation-no-rank-seed$seed dalr "${run[@]}" objective.weights.rank=0
+    train ablation-no-softening-seed$seed dalr "${run[@]}" objective.softening=0
+    train ablation-no-local-global-seed$seed dalr "${run[@]}" objective.weights.local_global=0
+  done
+}
+
+mixed() { # with every second step a text batch, where the lead does not hold: what costs it
   local mixed=(data.pair_every=2 optim.learning_rate=3e-4 --local)
   train pairs2-no-local-global-seed1 dalr "${mixed[@]}" objective.weights.local_global=0
   train pairs2-no-rank-seed1 dalr "${mixed[@]}" objective.weights.rank=0
@@ -82,12 +88,14 @@ ablation() { # dalr less one idea at a time: captions only, then with every seco
   train pairs2-no-intra-alignment-seed1 dalr "${mixed[@]}" objective.weights.intra_alignment=0
 }
 
-sharp() { # sharper targets, a stronger intra-modal group, no token term
+longer() { # 400 steps, sharper targets, a stronger intra-modal group, no token term; with and without it
+  local long=(train.steps=400 train.eval_every=50 objective.alignment_temperature=1
+    objective.target_temperature=0.05 objective.weights.local_global=0)
   for seed in 1 2 3; do
-    train dalr-sharp-seed$seed dalr "${captions_only[@]}" train.seed=$seed objective.alignment_temperature=1 \
-      objective.target_temperature=0.05 objective.intra_modal=1 objective.weights.local_global=0
+    train longer-seed$seed dalr "${captions_only[@]}" "${long[@]}" train.seed=$seed objective.intra_modal=1
+    train longer-no-intra-modal-seed$seed dalr "${captions_only[@]}" "${long[@]}" train.seed=$seed objective.intra_modal=0
   done
 }
 
-[ $# -gt 0 ] || set -- features first baselines ablation sharp
+[ $# -gt 0 ] || set -- features first baselines ablation mixed longer
 for part in "$@"; do "$part"; done
