@@ -4,7 +4,9 @@ Only the command that is called is imported; of the others the help page needs a
 `dalr --help` answers without torch or ray.
 """
 
+import functools
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +39,9 @@ COMMANDS: dict[str, Entry] = {
     "submit": Entry("cluster.submit_commands:submit", "Send any of these commands to a cluster as a Ray job."),
 }
 
+REPORTED = ("train", "sweep")
+"""The commands whose folder --report turns into a report when they have ended."""
+
 DATA_COMMANDS: dict[str, Entry] = {
     "fetch": Entry("dalr.data.data_commands:fetch", "Download and verify SentEval and Wiki1M."),
     "check": Entry("dalr.data.data_commands:check", "Check a data folder: files, row counts, checksums."),
@@ -60,6 +65,8 @@ def _group(text: str, entries: dict[str, Entry], chosen: Sequence[str]) -> typer
 
     for name, entry in entries.items():
         function = _load(entry.target) if name in chosen else _outline
+        if name in chosen and name in REPORTED and entries is COMMANDS:
+            function = _with_report(function)
         app.command(name, short_help=entry.help)(function)
     return app
 
@@ -67,6 +74,33 @@ def _group(text: str, entries: dict[str, Entry], chosen: Sequence[str]) -> typer
 def _load(target: str) -> Callable[..., Any]:
     module, _, function = target.partition(":")
     return getattr(importlib.import_module(module), function)
+
+
+def _with_report(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with one option more, --report. The packages do not know each other, so that it is
+    here that one command follows another; the command's own options go to it as Typer read them."""
+
+    @functools.wraps(function)
+    def command(*, report: bool, **options: Any) -> None:
+        out: Path | None = options["out"]
+        if report and out is None:
+            raise InputError("--report needs the folder to report on: --out DIR")
+        function(**options)
+        if report and out is not None:
+            _load(COMMANDS["report"].target)([out], out / "report", quiet=options["quiet"])
+
+    option = inspect.Parameter(
+        "report",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[
+            bool, typer.Option("--report", help="Then write tables, figures and a page of it to DIR/report.")
+        ],
+    )
+    signature = inspect.signature(function, eval_str=True)
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
+    command.__signature__ = signature.replace(parameters=[*parameters, option])  # type: ignore[attr-defined]
+    return command
 
 
 def _outline() -> None:
@@ -133,7 +167,7 @@ def quickstart(
     command["train"](best, untrained, out=runs / "untrained", local=True, quiet=quiet)
     say("4/4  report: tables, figures, one page")
     names = {"dalr": "DALR, best of three points", "untrained": "the student, untrained"}
-    labels = [f"{(runs / run).absolute()}={name}" for run, name in names.items()]
+    labels = [f"runs/{run}={name}" for run, name in names.items()]
     command["report"]([runs, out / "sweep"], out / "report", name=labels, quiet=quiet)
 
 

@@ -165,4 +165,5 @@ def _nothing(loaded: Loaded, damaged: Sequence[Problem]) -> str:
     problems = [*loaded.problems, *damaged]
     first = f": {problems[0].path}: {problems[0].message}" if problems else ""
     found = f"{len(loaded.runs)} runs without results, {len(problems)} unusable files"
-    return f"report: no scores to report; found {found}{first}"
+    hint = "; first: dalr evaluate RUN/model --data DIR --out RUN/results/test.json" if loaded.runs else ""
+    return f"report: no scores to report; found {found}{first}{hint}"

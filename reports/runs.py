@@ -20,6 +20,7 @@ NOT_SETTINGS = (
     "evaluation.tasks",
     "train.keep",
     "train.checkpoint_every",
+    "train.activation_checkpointing",
     "train.seed",
 )
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
 
-from dalr.__main__ import COMMANDS, DATA_COMMANDS, main
+from dalr.__main__ import COMMANDS, DATA_COMMANDS, REPORTED, main
+from tests.reports import make
 
 
 class Said(NamedTuple):
@@ -54,6 +56,43 @@ def test_every_command_has_help_with_an_example(name: str, dalr: Dalr) -> None:
     assert said.code == 0, said.err
     assert "Example" in said.out
     assert "--quiet" in said.out
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_help_says_that_a_report_can_follow(name: str, dalr: Dalr) -> None:
+    assert "--report" in dalr(name, "--help").out
+
+
+def test_a_report_follows_a_sweep_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dalr: Dalr
+) -> None:
+    def search(source: str, words: list[str], out: Path, *, quiet: bool) -> None:
+        make.sweep(out, count=12)
+
+    # The search itself has its own tests; what counts here is what follows.
+    monkeypatch.setattr("sweeps.commands.search", search)
+    monkeypatch.setattr("reports.write.export", lambda figure, folder: None)
+    assert dalr("sweep", "dalr_core", "--out", tmp_path / "plain").code == 0
+    assert not (tmp_path / "plain" / "report").exists()
+    said = dalr("sweep", "dalr_core", "--out", tmp_path / "core", "--report")
+    assert said.code == 0, said.err
+    assert f"{tmp_path / 'core' / 'report' / 'index.html'}" in said.out
+    assert "Sweep core: the best trials" in (tmp_path / "core" / "report" / "report.md").read_text()
+    again = dalr("report", "--check", "--out", tmp_path / "core" / "report")
+    assert "figures/" in again.err  # the pictures, which were not drawn here, and nothing else
+    assert all(line.startswith("figures/") for line in again.err.splitlines())
+
+
+def test_no_report_follows_a_question_or_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dalr: Dalr) -> None:
+    said = dalr("sweep", "status", tmp_path, "--report")
+    assert (said.code, said.err) == (2, "dalr: --report needs the folder to report on: --out DIR\n")
+
+    def fails(source: str, words: list[str], out: Path, *, quiet: bool) -> None:
+        raise typer.Exit(1)
+
+    monkeypatch.setattr("sweeps.commands.search", fails)
+    assert dalr("sweep", "dalr_core", "--out", tmp_path / "core", "--report").code == 1
+    assert not (tmp_path / "core").exists()
 
 
 @pytest.fixture

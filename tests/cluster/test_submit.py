@@ -46,7 +46,7 @@ def test_the_same_command_and_files_have_the_same_id(folder):
 
 
 def test_every_word_of_the_entrypoint_is_quoted(folder):
-    words = ("train", "a b; rm -rf /", "$HOME", "x='1'")
+    words = ("train", "a b; rm -rf /", "$HOME", "x='1'", "--report")
     assert shlex.split(job(folder, *words).entrypoint) == ["python", "-m", "dalr", *words]
 
 
