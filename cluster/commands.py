@@ -19,6 +19,9 @@ def train(
     gpus: Gpus = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Lost workers or nodes to recover from.")] = 3,
     address: Address = None,
+    report_to: Annotated[
+        str, typer.Option(metavar="NAMES", help="Trackers to report to as well: tensorboard, wandb, mlflow.")
+    ] = "",
     local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
@@ -31,7 +34,9 @@ def train(
     from dalr.overrides import parse_override, with_absolute_paths, with_overrides
     from dalr.recipes import load_recipe
     from dalr.run_folder import RunFolder
+    from dalr.tracking import make_trackers, parse_names
 
+    trackers = parse_names(report_to)
     changes = dict(parse_override(text) for text in overrides or [])
     config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
     check_inputs(config)
@@ -41,7 +46,8 @@ def train(
         from dalr.progress import ProgressReporter
         from dalr.training import train as train_here
 
-        outcome = train_here(config, out, reporters=[ProgressReporter(quiet=quiet)], recipe=recipe, quiet=quiet)
+        reporters = [ProgressReporter(quiet=quiet), *make_trackers(trackers, RunFolder(out.absolute()), config)]
+        outcome = train_here(config, out, reporters=reporters, recipe=recipe, quiet=quiet)
     else:
         from cluster.resources import preflight
         from cluster.session import ray_session
@@ -50,7 +56,7 @@ def train(
         with ray_session(address, quiet=quiet):
             asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
             preflight(config, asked.resources, asked.count)
-            outcome = train_on_ray(config, out, workers=asked, recipe=recipe, quiet=quiet)
+            outcome = train_on_ray(config, out, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
     if not outcome.finished:
         typer.echo(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues", err=True)
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from dalr.overrides import validated
 from dalr.progress import bar, describe
 from dalr.reporting import Diverged, Outcome, Reporter
 from dalr.run_folder import RunFolder
+from dalr.tracking import SETTINGS, make_trackers
 
 _SCRATCH = ".ray"
 """Ray's own notes about an attempt, inside the run's folder; of no use once it has ended."""
@@ -47,12 +48,18 @@ def default_gpus(count: int) -> float:
 
 
 def train_on_ray(
-    config: RunConfig, out: Path, *, workers: Workers, recipe: str | None = None, quiet: bool = False
+    config: RunConfig,
+    out: Path,
+    *,
+    workers: Workers,
+    recipe: str | None = None,
+    report_to: Sequence[str] = (),
+    quiet: bool = False,
 ) -> Outcome:
     """Trains, or goes on training, the run in folder `out` on the connected Ray cluster.
 
     `out` must be a folder that every node sees. A lost worker or node is replaced and the run goes on
-    from its newest checkpoint.
+    from its newest checkpoint. Worker 0 reports to the trackers `report_to` (`dalr.tracking`).
 
     Raises:
         InputError: as `dalr.training.train`.
@@ -65,7 +72,13 @@ def train_on_ray(
     attempt = len(folder.notes().get("attempts", []))
     trainer = ray.train.torch.TorchTrainer(
         _work,  # type: ignore[arg-type]  # its return value is documented, not typed
-        train_loop_config={"config": config.dump(), "out": str(out), "recipe": recipe},
+        train_loop_config={
+            "config": config.dump(),
+            "out": str(out),
+            "recipe": recipe,
+            "report_to": list(report_to),
+            "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
+        },
         # gloo on the CPU, NCCL on GPUs: chosen by Ray from `use_gpu`.
         torch_config=ray.train.torch.TorchConfig(timeout_s=1800),
         scaling_config=ray.train.ScalingConfig(
@@ -99,12 +112,13 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     that Ray does not try again."""
     from dalr.training import train
 
-    config = validated(task["config"])
+    config, folder = validated(task["config"]), RunFolder(Path(task["out"]))
+    os.environ.update(task["environment"])
+    first = ray.train.get_context().get_world_rank() == 0
+    reporters = [_RayReporter(), *(make_trackers(task["report_to"], folder, config) if first else ())]
     device = ray.train.torch.get_device()
     try:
-        outcome = train(
-            config, Path(task["out"]), reporters=[_RayReporter()], recipe=task["recipe"], device=device, quiet=True
-        )
+        outcome = train(config, folder.path, reporters=reporters, recipe=task["recipe"], device=device, quiet=True)
     except InputError as error:
         return {"error": "input", "message": str(error)}
     except Diverged as error:

@@ -81,3 +81,6 @@ class ProgressReporter(Reporter):
 
     def on_end(self, outcome: Outcome) -> None:
         self._display.stop()
+
+    def on_failure(self, error: BaseException) -> None:
+        self._display.stop()

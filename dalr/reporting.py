@@ -44,7 +44,8 @@ class Reporter:
     given, at the same steps with the same values; any method may raise `StopTraining`."""
 
     def on_start(self, step: int, total: int) -> None:
-        """The loop begins after `step` of `total` optimizer steps (above 0 when resuming)."""
+        """The loop begins after `step` of `total` optimizer steps (above 0 when resuming). An InputError
+        raised here is raised on every worker."""
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Optimizer step `step` (from 1) is done; `metrics` is that step's line of metrics.jsonl."""
@@ -56,4 +57,7 @@ class Reporter:
         """A checkpoint of `step` is complete on disk."""
 
     def on_end(self, outcome: Outcome) -> None:
-        """The loop has ended; not called when it raises."""
+        """The loop has ended, and what follows it, unless one of them raised."""
+
+    def on_failure(self, error: BaseException) -> None:
+        """The loop, or what follows it, has raised; the error goes on its way."""

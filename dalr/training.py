@@ -54,9 +54,14 @@ def train(
     run = Run.start(config, folder, device or _default_device())
     _first(lambda: folder.open(config, recipe))
     run.resume()
-    outcome = _loop(run, reporters)
-    if outcome.finished:
-        _first(run.finish)
+    try:
+        outcome = _loop(run, reporters)
+        if outcome.finished:
+            _first(run.finish)
+    except BaseException as error:
+        for reporter in reporters:
+            reporter.on_failure(error)
+        raise
     for reporter in reporters:
         reporter.on_end(outcome)
     return outcome
@@ -87,8 +92,7 @@ def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
     reason: str | None = None
     loss: float | None = None
     try:
-        for reporter in reporters:
-            reporter.on_start(run.progress.step, run.total)
+        _begin(reporters, run)
         with _signals() as asked:
             while run.progress.step < run.total and reason is None:
                 metrics = run.step()
@@ -112,6 +116,19 @@ def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
         finished=run.progress.step >= run.total,
         reason=reason,
     )
+
+
+def _begin(reporters: Sequence[Reporter], run: Run) -> None:
+    """Tells every reporter of the start. What one of them refuses on any worker ends the run on all."""
+    message: str | None = None
+    try:
+        for reporter in reporters:
+            reporter.on_start(run.progress.step, run.total)
+    except InputError as error:
+        message = str(error)
+    message = agreed(message)
+    if message is not None:
+        raise InputError(message)
 
 
 def _tell(reporters: Sequence[Reporter], step: int, metrics: dict[str, float], score: float | None) -> str | None:

@@ -46,8 +46,12 @@ def test_two_workers_train_as_one_and_as_the_plain_loop(ray_cluster: None, small
 
     train(small, tmp_path / "plain", quiet=True)
     for count in (1, 2):
-        outcome = train_on_ray(small, tmp_path / str(count), workers=Workers(count), quiet=True)
+        outcome = train_on_ray(
+            small, tmp_path / str(count), workers=Workers(count), report_to=["tensorboard"], quiet=True
+        )
         assert outcome.finished
+        (file,) = (tmp_path / str(count) / "tensorboard").iterdir()  # worker 0's; the others report nothing
+        assert file.stat().st_size > 1000
     assert losses(tmp_path / "1") == losses(tmp_path / "plain")
     np.testing.assert_allclose(losses(tmp_path / "2"), losses(tmp_path / "1"), rtol=1e-5)
     assert (tmp_path / "2" / "model" / "model.safetensors").is_file()
@@ -90,6 +94,14 @@ def has_open(process: Path, path: Path) -> bool:
         return any(link.resolve() == path for link in (process / "fd").iterdir())
     except OSError:
         return False  # the process ended, or is another user's
+
+
+def test_a_tracker_that_is_not_there_is_refused_before_anything_starts(small: RunConfig, tmp_path: Path) -> None:
+    from cluster.commands import train as command
+
+    with pytest.raises(InputError, match="--report-to: unknown tracker 'tensorbord'"):
+        command("quickstart", [f"data.root={tmp_path / 'data'}"], out=tmp_path / "run", report_to="tensorbord")
+    assert not any(tmp_path.iterdir())
 
 
 def test_bad_input_met_by_a_worker_arrives_as_one_line(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
