@@ -122,6 +122,7 @@ class Run:
             "grad_norm": norm,
             "seconds": seconds,
             "samples_per_second": len(batch) / seconds,
+            **peak_memory(self.device),
         }
 
     def prepared_batch(self, step: int) -> TextBatch:
@@ -210,6 +211,16 @@ class Run:
                 provenance=self.folder.model_provenance(step),
                 device=self.device.type,
             )
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """`gpu_memory_bytes`: the most that torch had allocated on this worker's GPU at once since the last
+    call; empty for another device."""
+    if device.type != "cuda":
+        return {}
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return {"gpu_memory_bytes": peak}
 
 
 def _objective(config: RunConfig, student: Student, features: Features) -> Objective:

@@ -1,6 +1,7 @@
 """Batches are a pure function of seed and step; each stream passes through its corpus, epoch by epoch."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,19 @@ def test_a_batch_depends_on_seed_and_step_alone(corpus: Path, tiny_bert: Path) -
         assert torch.equal(one.rows, two.rows)
         assert torch.equal(one.input_ids, two.input_ids)
     assert any(not torch.equal(one.rows, other.batch(step).rows) for step, one in enumerate(there))
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_any_number_of_threads_reads_the_same_batches(threads: int, corpus: Path, tiny_bert: Path) -> None:
+    one, many = (batches(corpus, tiny_bert, data__pair_every=2) for _ in range(2))
+    steps = np.random.default_rng(0).permutation(np.repeat(np.arange(60), 3)).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(many.batch, steps))
+    for step, batch in zip(steps, found, strict=True):
+        expected = one.batch(step)
+        assert torch.equal(batch.rows, expected.rows)
+        assert torch.equal(batch.input_ids, expected.input_ids)
+        assert torch.equal(batch.attention_mask, expected.attention_mask)
 
 
 def test_contents_belong_to_the_rows(corpus: Path, tiny_bert: Path) -> None:

@@ -1,5 +1,8 @@
 """A tokenised corpus pads to what the tokenizer itself would give."""
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +44,22 @@ def test_tokenised_once_unless_damaged(tmp_path: Path, tiny_bert: Path) -> None:
     others = [tokenise(Sentences(TEXTS), tokenizer, 9, tmp_path, quiet=True)]
     others.append(tokenise(Sentences(TEXTS[1:]), tokenizer, 8, tmp_path, quiet=True))
     assert len({first.key, *(other.key for other in others)}) == 3
+
+
+def test_workers_share_one_mapping_by_its_place(tmp_path: Path, tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert))
+    corpus = tokenise(Sentences(TEXTS * 200), tokenizer, 8, tmp_path, quiet=True)
+    assert isinstance(corpus.ids, np.memmap)
+    assert not corpus.ids.flags.writeable
+    travels = pickle.dumps(corpus)
+    assert len(travels) < 300  # the place, not the ids
+    (tmp_path / "corpus.pickle").write_bytes(travels)
+    # Another process sees the very file, mapped and not read into memory of its own.
+    script = (
+        "import pickle, sys; from pathlib import Path\n"
+        "corpus = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
+        "print(int(corpus.ids.sum()), str(corpus.folder / 'ids.npy') in Path('/proc/self/maps').read_text())"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "corpus.pickle")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(int(corpus.ids.sum())), "True"]
