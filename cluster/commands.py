@@ -1,5 +1,8 @@
 """The command `dalr train`."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -42,21 +45,22 @@ def train(
     check_inputs(config)
     RunFolder(out).check(config)
     writable_folder(out, "--out")
-    if local:
-        from dalr.progress import ProgressReporter
-        from dalr.training import train as train_here
+    with resumable():
+        if local:
+            from dalr.progress import ProgressReporter
+            from dalr.training import train as train_here
 
-        reporters = [ProgressReporter(quiet=quiet), *make_trackers(trackers, RunFolder(out.absolute()), config)]
-        outcome = train_here(config, out, reporters=reporters, recipe=recipe, quiet=quiet)
-    else:
-        from cluster.resources import preflight
-        from cluster.session import ray_session
-        from cluster.train import Workers, default_gpus, train_on_ray
+            reporters = [ProgressReporter(quiet=quiet), *make_trackers(trackers, RunFolder(out.absolute()), config)]
+            outcome = train_here(config, out, reporters=reporters, recipe=recipe, quiet=quiet)
+        else:
+            from cluster.resources import preflight
+            from cluster.session import ray_session
+            from cluster.train import Workers, default_gpus, train_on_ray
 
-        with ray_session(address, quiet=quiet):
-            asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
-            preflight(config, asked.resources, asked.count)
-            outcome = train_on_ray(config, out, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
+            with ray_session(address, quiet=quiet):
+                asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
+                preflight(config, asked.resources, asked.count)
+                outcome = train_on_ray(config, out, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
     if not outcome.finished:
         typer.echo(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues", err=True)
         raise typer.Exit(1)
@@ -67,3 +71,15 @@ def train(
             else f"; best {config.evaluation.metric} {outcome.best_score:.2f} at step {outcome.best_step}"
         )
         typer.echo(f"{outcome.steps} steps{best}; model in {out / 'model'}")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Inside the block a disk that does not do its work ends the run with one line that says how to go on."""
+    from dalr.errors import Failed
+
+    try:
+        yield
+    except OSError as error:
+        room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+        raise Failed(f"{error}; {room}the same command continues") from error

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from dalr.errors import InputError
+from dalr.errors import Failed, InputError
 
 
 class Entry(NamedTuple):
@@ -121,6 +121,8 @@ def main() -> None:
         sys.exit(_complain(f"{error.format_message()} (dalr {' '.join(words[:1])} --help shows what is allowed)", 2))
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(_complain("interrupted", 130))
+    except Failed as error:
+        sys.exit(_complain(str(error), 1))
     except OSError as error:
         # A full disk or a vanished mount: the system's own words name the file.
         sys.exit(_complain(str(error), 1))

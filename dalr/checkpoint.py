@@ -1,14 +1,16 @@
 """Checkpoints: everything a run's future depends on, in a folder that is there whole or not at all.
 
 `checkpoints/step-000050/` holds `student.safetensors`, `objective.safetensors` (the heads),
-`optimizer.pt` and `meta.json`. There is no state of random generators or of the data's position:
-both are functions of the seed and the step (`dalr.training.seed_step`, `dalr.data.mixing`).
+`optimizer.pt` and, written last, `meta.json` with the checksums of the others. There is no state of
+random generators or of the data's position: both are functions of the seed and the step
+(`dalr.gradients.seed_step`, `dalr.data.mixing`).
 """
 
 import json
+import logging
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ from torch import nn
 
 from dalr.config import RunConfig
 from dalr.errors import InputError
-from dalr.files import write_json, written_aside
+from dalr.files import sealed, sha256_of, write_json, written_aside
 
 _NAME = re.compile(r"step-(\d+)")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Progress:
     step: int = 0
     best_step: int | None = None
     best_score: float | None = None
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint is not as it was written. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,28 @@ class Trainables:
 
 def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, config: RunConfig) -> Path:
     """Writes `folder`/step-N aside and renames it. Returns its path."""
-    path = folder / f"step-{progress.step:06d}"
+    path = checkpoint_folder(folder, progress.step)
     with written_aside(path) as aside:
         aside.mkdir(parents=True)
         save_model(trainables.student, str(aside / "student.safetensors"))
         save_model(trainables.objective, str(aside / "objective.safetensors"))
-        torch.save(trainables.optimizer.state_dict(), aside / "optimizer.pt")
+        with (aside / "optimizer.pt").open("wb") as file:  # torch's own writer hides the system's errors
+            torch.save(trainables.optimizer.state_dict(), file)
         write_json(
             aside / "meta.json",
-            {**asdict(progress), "config_fingerprint": config.fingerprint(), "config": config.dump()},
+            {
+                **asdict(progress),
+                "config_fingerprint": config.fingerprint(),
+                "files": {file.name: sealed(file) for file in sorted(aside.iterdir())},
+                "config": config.dump(),
+            },
         )
     return path
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies among the run's checkpoints."""
+    return folder / f"step-{step:06d}"
 
 
 def steps_saved(folder: Path) -> list[int]:
@@ -65,13 +83,53 @@ def steps_saved(folder: Path) -> list[int]:
     return sorted(int(match.group(1)) for match in found if match)
 
 
+def check_usable(folder: Path, step: int) -> None:
+    """Reads a checkpoint through, and the best one that it names: a run needs both to end.
+
+    Raises:
+        DamagedCheckpoint: a file is missing or is not what was written.
+    """
+    best = _check_files(checkpoint_folder(folder, step))["best_step"]
+    if best not in (None, step):
+        _check_files(checkpoint_folder(folder, best))
+
+
+def _check_files(path: Path) -> dict[str, Any]:
+    """A checkpoint's notes, after a look at each of its files."""
+    try:
+        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+        for name, sha256 in meta.get("files", {}).items():
+            if sha256_of(path / name) != sha256:
+                raise DamagedCheckpoint(f"{path}: {name} is not what was written")
+    except OSError as error:
+        raise DamagedCheckpoint(f"{path}: {error.strerror}: {Path(error.filename).name}") from error
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{path}: meta.json is not what was written") from error
+    return meta
+
+
+def set_damaged_aside(folder: Path) -> None:
+    """Renames checkpoints that cannot be used, newest first, until one can: the run goes on from there.
+    What is renamed stays for inspection. Each is told in a warning."""
+    for step in reversed(steps_saved(folder)):
+        try:
+            check_usable(folder, step)
+            return
+        except DamagedCheckpoint as damage:
+            path = checkpoint_folder(folder, step)
+            aside = path.with_name(f"{path.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            _log.warning("%s; step %d is kept as %s, an earlier checkpoint takes its place", damage, step, aside.name)
+
+
 def load_checkpoint(folder: Path, step: int, trainables: Trainables, config: RunConfig) -> Progress:
     """Restores the trainables, in place, as they were after `step`.
 
     Raises:
         InputError: the checkpoint is another config's; the message lists the keys that differ.
     """
-    path = folder / f"step-{step:06d}"
+    path = checkpoint_folder(folder, step)
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     if meta["config_fingerprint"] != config.fingerprint():
         raise InputError(f"{path}: this checkpoint is of another config; {describe_difference(meta['config'], config)}")
@@ -90,12 +148,16 @@ def load_weights(path: Path, student: nn.Module, objective: nn.Module | None = N
 
 def remove_old(folder: Path, *, keep: int, best_step: int | None) -> None:
     """Removes all but the last `keep` checkpoints and the best one."""
-    for step in steps_saved(folder)[:-keep]:
-        if step != best_step:
-            path = folder / f"step-{step:06d}"
-            doomed = path.with_name(f".{path.name}.old")
-            path.rename(doomed)
-            shutil.rmtree(doomed)
+    for step in superseded(steps_saved(folder), keep=keep, best_step=best_step):
+        path = checkpoint_folder(folder, step)
+        doomed = path.with_name(f".{path.name}.old")
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def superseded(steps: Sequence[int], *, keep: int, best_step: int | None) -> list[int]:
+    """Which of the ascending steps are neither among the last `keep` nor the best."""
+    return [step for step in steps[:-keep] if step != best_step]
 
 
 def describe_difference(saved: Mapping[str, Any], config: RunConfig) -> str:

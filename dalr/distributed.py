@@ -1,11 +1,13 @@
 """Collectives over the workers of one run; the identity where there is one worker or no process group."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from dalr.errors import Failed, InputError
 
 Value = TypeVar("Value")
 
@@ -33,6 +35,23 @@ def share(value: Value) -> Value:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def on_first(work: Callable[[], Value]) -> Value:
+    """Worker 0 works while the others wait. All get what it returns, small and plain; or raise what it
+    raises of InputError, Failed and OSError, so that no worker is left waiting for another."""
+    if world_size() == 1:
+        return work()
+    answer: tuple[Value | None, Exception | None] = (None, None)
+    if rank() == 0:
+        try:
+            answer = (work(), None)
+        except (InputError, Failed, OSError) as error:
+            answer = (None, error)
+    value, failure = share(answer)
+    if failure is not None:
+        raise failure
+    return value  # type: ignore[return-value]  # None is what `work` returned
 
 
 def agreed(reason: str | None) -> str | None:

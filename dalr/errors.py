@@ -1,4 +1,4 @@
-"""The one exception that means "the input is wrong, not the program"."""
+"""The exceptions whose message is the whole story: one line, no traceback."""
 
 
 class InputError(ValueError):
@@ -9,3 +9,9 @@ class InputError(ValueError):
 
 class NotEnoughResources(InputError):
     """The cluster has less than what is asked for; the message names the missing resource."""
+
+
+class Failed(Exception):
+    """The input is right, and yet it did not work: a disk, a machine, a loss. The message is one line that
+    says what happened, where, and how to go on. The command line prints it and exits with 1.
+    """

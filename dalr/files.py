@@ -1,15 +1,20 @@
 """Writing files so that a reader sees the old or the new one, never half of one; and hashing them."""
 
+import errno
+import fcntl
 import hashlib
 import json
+import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dalr.errors import InputError
+from dalr.errors import Failed, InputError
 
 
 @contextmanager
@@ -18,12 +23,16 @@ def written_aside(path: Path) -> Iterator[Path]:
     it to `path` when the block ends, and removes it when the block raises.
 
     A file replaces an existing file atomically. A folder replaces an existing folder by two renames.
+
+    Raises:
+        OSError: the system could not write, with `path` in it, whichever library met the error.
     """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
+        with system_errors_named(path):
+            yield aside
         if aside.is_dir() and path.exists():
             old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
             path.rename(old)
@@ -36,6 +45,69 @@ def written_aside(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
         else:
             aside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, of: str = "*") -> None:
+    """Removes what processes left in `folder` that were killed while they wrote `of` (a name, or all).
+    The caller sees to it that nobody else is writing there."""
+    for leftover in (*folder.glob(f".{of}.*.tmp"), *folder.glob(f".{of}.old"), *folder.glob(f".{of}.*.old")):
+        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def system_errors_named(path: Path) -> Iterator[None]:
+    """Inside the block, an error of the system while writing `path` becomes an OSError that names it.
+
+    A write to an open file fails without a name, and torch and safetensors wrap the system's error in
+    one of their own.
+    """
+    try:
+        yield
+    except (InputError, Failed):
+        raise
+    except Exception as error:
+        number = _system_error(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _system_error(error: BaseException | None) -> int | None:
+    """The number of the system's error behind an exception; None where there is none."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        told = re.search(r"\(os error (\d+)\)", str(error))  # safetensors, in Rust's words
+        if told:
+            return int(told.group(1))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def locked(path: Path, *, seconds: float, what: str) -> Iterator[None]:
+    """Holds the lock file `path` against other processes, on any machine that sees it. The kernel frees
+    it when its holder dies. On a file system without locks the block runs all the same.
+
+    Raises:
+        Failed: another process holds it for `seconds`; the message says `what` is in its hands.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Failed(f"another process is at work on {what}; end it, or wait for its end") from None
+                time.sleep(0.2)
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+                    raise
+                break
+        yield
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,6 +124,13 @@ def write_json(path: Path, value: Any) -> None:
 def sha256_of(path: Path) -> str:
     """The hex sha256 of a file's bytes."""
     with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(path: Path) -> str:
+    """Brings a written file to the disk itself, so that it outlives a loss of power; its hex sha256."""
+    with Path(path).open("rb") as file:
+        os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

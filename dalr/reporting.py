@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dalr.errors import Failed
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -27,8 +29,9 @@ class StopTraining(Exception):
     """Raised by a reporter: end the run now, orderly, with a checkpoint. The message is the reason."""
 
 
-class Diverged(Exception):
-    """The loss is not finite. The batch that caused it is saved in the run's folder."""
+class Diverged(Failed):
+    """The loss, its gradient or the student's vectors are not finite. The batch that caused it is saved
+    in the run's folder."""
 
     def __init__(self, step: int, message: str) -> None:
         super().__init__(message)

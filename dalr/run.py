@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import torch
 from safetensors.torch import save_file
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from dalr.checkpoint import (
     Progress,
     Trainables,
+    checkpoint_folder,
     load_checkpoint,
     load_weights,
     remove_old,
@@ -24,7 +26,8 @@ from dalr.config import RunConfig
 from dalr.data.batches import PairedBatch, TextBatch
 from dalr.data.features import Features, prepare_features
 from dalr.data.mixing import MixedBatches
-from dalr.distributed import barrier, gather_constant, rank, shard, share, world_size
+from dalr.distributed import gather_constant, on_first, rank, shard, share, world_size
+from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
 from dalr.files import written_aside
 from dalr.gradients import compute_gradients, on_device, seed_step
@@ -109,8 +112,10 @@ class Run:
         )
         loss = terms.total.item()
         if not math.isfinite(loss):
-            self.diverged(step, batch, terms)
+            self.diverged(batch, f"the loss is {loss}", terms)
         norm = self.clip()
+        if not math.isfinite(norm):  # one more step would put it into the weights, and those into a checkpoint
+            self.diverged(batch, f"the norm of the gradient is {norm}", terms)
         self.optimizer.step()
         self.progress = replace(self.progress, step=step + 1)
         seconds = time.perf_counter() - began
@@ -148,28 +153,38 @@ class Run:
         bound = self.config.optim.clip_norm
         return torch.nn.utils.clip_grad_norm_(parameters, math.inf if bound is None else bound).item()
 
-    def diverged(self, step: int, batch: TextBatch, terms: LossTerms) -> None:
-        """Saves the batch for inspection and raises."""
-        path = self.folder.path / f"diverged-step-{step + 1:06d}.safetensors"
-        if rank() == 0:
-            tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    def diverged(self, batch: TextBatch, what: str, terms: LossTerms) -> NoReturn:
+        """Saves the batch of the step in hand for inspection and raises."""
+        step = self.progress.step + 1
+        path = self.folder.path / f"diverged-step-{step:06d}.safetensors"
+        tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+
+        def save() -> None:
             with written_aside(path) as aside:
                 save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, str(aside))
+
+        on_first(save)
         bad = ", ".join(f"{name} = {value.item()}" for name, value in terms.terms.items() if not value.isfinite())
-        message = (
-            f"the loss is {terms.total.item()} at step {step + 1} ({bad or 'every term is finite'}); batch: {path}"
-        )
-        raise Diverged(step + 1, message)
+        raise Diverged(step, f"{what} at step {step} ({bad or 'every term is finite'}); batch: {path}")
 
     def evaluate_if_due(self) -> float | None:
         """The score of `evaluation.metric` where this step is due, the same on every worker."""
         step = self.progress.step
         if self.scorer is None or (step % self.config.train.eval_every and step != self.total):
             return None
-        score = share(self.scorer.score(self.encoder().encode) if rank() == 0 else 0.0)
+        scorer = self.scorer
+        score = on_first(lambda: self.scored(scorer))
         if self.progress.best_score is None or score > self.progress.best_score:
             self.progress = replace(self.progress, best_step=step, best_score=score)
         return score
+
+    def scored(self, scorer: MetricScorer) -> float:
+        """The student's score. The data was checked when the run began: what is wrong now is the student."""
+        try:
+            return scorer.score(self.encoder().encode)
+        except InputError as error:
+            step = self.progress.step
+            raise Diverged(step, f"the student cannot be evaluated after step {step}: {error}") from error
 
     def encoder(self) -> SentenceEncoder:
         """The live student, as evaluation sees it."""
@@ -183,18 +198,20 @@ class Run:
         due = step % (train.checkpoint_every or train.eval_every) == 0 or step == self.total
         if not due and not stopping and step != self.progress.best_step:
             return
-        if rank() == 0:
-            save_checkpoint(self.folder.checkpoints, self.trainables, self.progress, self.config)
-            remove_old(self.folder.checkpoints, keep=train.keep, best_step=self.progress.best_step)
-            self.folder.note_step(step)
-        barrier()
+        on_first(self.save)
         for reporter in reporters:
             reporter.on_checkpoint(step)
+
+    def save(self) -> None:
+        """Writes a checkpoint, then removes those that it makes superfluous."""
+        save_checkpoint(self.folder.checkpoints, self.trainables, self.progress, self.config)
+        remove_old(self.folder.checkpoints, keep=self.config.train.keep, best_step=self.progress.best_step)
+        self.folder.note_step(self.progress.step)
 
     def finish(self) -> None:
         """Exports the best checkpoint (the last where none was evaluated) and scores it."""
         step = self.progress.best_step or max(steps_saved(self.folder.checkpoints))
-        load_weights(self.folder.checkpoints / f"step-{step:06d}", self.student)
+        load_weights(checkpoint_folder(self.folder.checkpoints, step), self.student)
         export(self.student, self.tokenizer, self.folder.model)
         tasks = self.config.evaluation.tasks
         if tasks and self.config.evaluation.data is not None:

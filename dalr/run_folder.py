@@ -1,8 +1,8 @@
 """A run's folder: what lies in it, and how it is opened for a first or a further attempt."""
 
 import json
-import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,16 +10,27 @@ from typing import Any
 
 import yaml
 
-from dalr.checkpoint import describe_difference, flat_values, steps_saved
+from dalr.checkpoint import describe_difference, flat_values, set_damaged_aside, steps_saved
 from dalr.config import RunConfig
 from dalr.errors import InputError
-from dalr.files import sha256_of, writable_folder, write_json, write_text
+from dalr.files import (
+    locked,
+    remove_leftovers,
+    sha256_of,
+    system_errors_named,
+    writable_folder,
+    write_json,
+    write_text,
+)
 from dalr.overrides import to_yaml, with_absolute_paths, with_overrides
 from dalr.provenance import code_version, machine, package_versions
 from dalr.recipes import load_recipe
 from dalr.results import Provenance
 
 FILE_KEYS = ("data.text", "data.captions", "data.image_features", "data.image_ids", "data.caption_features")
+LOCK_SECONDS = 120.0
+"""How long an attempt waits for another one to leave the folder. A lost machine's lock on NFS is freed
+after its lease, 90 s by default."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,15 @@ class RunFolder:
         """The step of the newest checkpoint; 0 where there is none."""
         return max(steps_saved(self.checkpoints), default=0)
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps other attempts out. When a driver is killed its worker lives on for a moment, and two
+        writers would mix their lines.
+
+        Raises:
+            Failed: another process is still training here after two minutes.
+        """
+        return locked(self.path / ".attempt.lock", seconds=LOCK_SECONDS, what=f"the run in {self.path}")
+
     def check(self, config: RunConfig) -> None:
         """Refuses a folder that holds another config's run, naming the keys that differ."""
         written = self.path / "config.yaml"
@@ -69,8 +89,9 @@ class RunFolder:
         """Creates the folder, or reopens it for one more attempt, and notes the attempt's start."""
         self.check(config)
         writable_folder(self.path, "--out")
-        for leftover in (*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp"), *self.checkpoints.glob(".*.old")):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for place in (self.path, self.checkpoints, self.results):
+            remove_leftovers(place)
+        set_damaged_aside(self.checkpoints)
         write_text(self.path / "config.yaml", to_yaml(config))
         step = self.last_step()
         notes = self.notes()
@@ -143,16 +164,19 @@ class MetricsLog:
     is opened, so that after a resume each step appears once."""
 
     def __init__(self, path: Path, *, step: int) -> None:
+        self._path = path
         kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
         write_text(path, "".join(kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._file.flush()
+        with system_errors_named(self._path):
+            self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        with system_errors_named(self._path):  # writes what a full disk has refused before
+            self._file.close()
 
 
 def _complete_lines(path: Path) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 
 from dalr.config import RunConfig
 from dalr.data.features import prepare_features
-from dalr.distributed import agreed, rank, share
+from dalr.distributed import agreed, on_first, rank
 from dalr.errors import InputError
 from dalr.inputs import check_inputs
 from dalr.reporting import Diverged, Outcome, Reporter, StopTraining
@@ -45,40 +45,34 @@ def train(
     Raises:
         InputError: the folder holds another config's run; a file or model cannot be read.
         Diverged: the loss is not finite; the batch is saved in `out`.
+        Failed: another attempt at this run is still at work.
+        OSError: a file cannot be written. What was written before is whole.
     """
     folder = RunFolder(Path(out).absolute())
-    _first(lambda: folder.check(config))
-    _first(lambda: check_inputs(config))
+    on_first(lambda: folder.check(config))
+    on_first(lambda: check_inputs(config))
     # Worker 0 fills the feature store that all then read; its bad input is everyone's.
-    _first(lambda: prepare_features(config, quiet=quiet))
+    on_first(lambda: _prepare(config, quiet=quiet))
     run = Run.start(config, folder, device or _default_device())
-    _first(lambda: folder.open(config, recipe))
-    run.resume()
-    try:
-        outcome = _loop(run, reporters)
-        if outcome.finished:
-            _first(run.finish)
-    except BaseException as error:
-        for reporter in reporters:
-            reporter.on_failure(error)
-        raise
+    with contextlib.ExitStack() as held:
+        on_first(lambda: held.enter_context(folder.locked()))
+        on_first(lambda: folder.open(config, recipe))
+        run.resume()
+        try:
+            outcome = _loop(run, reporters)
+            if outcome.finished:
+                on_first(run.finish)
+        except BaseException as error:
+            for reporter in reporters:
+                reporter.on_failure(error)
+            raise
     for reporter in reporters:
         reporter.on_end(outcome)
     return outcome
 
 
-def _first(work: Callable[[], object]) -> None:
-    """Worker 0 works while the others wait. Bad input that it meets is raised on all of them, so that
-    no worker is left waiting."""
-    message: str | None = None
-    if rank() == 0:
-        try:
-            work()
-        except InputError as error:
-            message = str(error)
-    message = share(message)
-    if message is not None:
-        raise InputError(message)
+def _prepare(config: RunConfig, *, quiet: bool) -> None:
+    prepare_features(config, quiet=quiet)  # read again by each worker: arrays are mapped, not sent
 
 
 def _default_device() -> torch.device:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dalr.data.store import key_of, refuse_other
 from dalr.errors import InputError
-from dalr.files import sha256_of, write_json, written_aside
+from dalr.files import remove_leftovers, sha256_of, write_json, written_aside
 
 
 def folder_for(store: Path, kind: str, identity: Mapping[str, Any]) -> Path:
@@ -21,7 +21,9 @@ def folder_for(store: Path, kind: str, identity: Mapping[str, Any]) -> Path:
 def save_arrays(
     folder: Path, identity: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], **also: int | list[str] | None
 ) -> None:
-    """Writes each array as `NAME.npy`, and a manifest with their checksums and with `also`."""
+    """Writes each array as `NAME.npy`, and a manifest with their checksums and with `also`. The
+    caller holds the folder's lock."""
+    remove_leftovers(folder.parent, folder.name)
     with written_aside(folder) as aside:
         aside.mkdir()
         for name, array in arrays.items():

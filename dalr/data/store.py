@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalr.errors import InputError
-from dalr.files import sha256_of, writable_folder, write_json, written_aside
+from dalr.files import remove_leftovers, sha256_of, writable_folder, write_json, written_aside
 from dalr.progress import bar
 
 Bounds = tuple[tuple[int, int], ...]
@@ -190,8 +190,7 @@ def obtain(
         missing = [number for number in range(len(extraction.bounds)) if number not in done]
         if missing:
             writable_folder(folder, "data.store")
-            for left_over in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
-                left_over.unlink()
+            remove_leftovers(folder)
             for shard in _with_progress(extraction, folder, missing, what, run, quiet):
                 done[shard.number] = shard
                 _write_manifest(folder, extraction, done)

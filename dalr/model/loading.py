@@ -45,8 +45,8 @@ def model_path(name: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the loading report: a cut or pooler-less encoder is meant to leave weights unused."""
+def quiet_transformers() -> Iterator[None]:
+    """Silences progress bars and the loading report: a cut or pooler-less encoder is meant to leave weights unused."""
     verbosity, level = hf_logging.get_verbosity(), logging.getLogger("transformers").level
     progress = hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity_error()
@@ -72,7 +72,7 @@ def load_encoder(
     """
     path = model_path(name)
     try:
-        with _quiet():
+        with quiet_transformers():
             config = AutoConfig.from_pretrained(path)
             if dropout is not None:
                 for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
@@ -107,7 +107,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
     path = model_path(name)
     try:
-        with _quiet():
+        with quiet_transformers():
             return AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise InputError(f"model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
@@ -115,7 +115,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 def encoder_width(name: str) -> int:
     """The width of an encoder's states, from its config alone."""
-    with _quiet():
+    with quiet_transformers():
         return AutoConfig.from_pretrained(model_path(name)).hidden_size
 
 
@@ -127,7 +127,7 @@ def model_fingerprint(name: str) -> str:
     folder = Path(path)
     if not folder.is_dir():
         try:
-            with _quiet():
+            with quiet_transformers():
                 commit = getattr(AutoConfig.from_pretrained(path), "_commit_hash", None)
         except (OSError, ValueError) as error:
             raise InputError(f"model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error

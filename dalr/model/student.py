@@ -11,7 +11,7 @@ from dalr.config import ModelConfig, StudentPooler
 from dalr.errors import InputError
 from dalr.files import written_aside
 from dalr.losses.objective import Views
-from dalr.model.loading import load_encoder
+from dalr.model.loading import load_encoder, quiet_transformers
 from dalr.model.pooling import pool
 
 
@@ -99,7 +99,7 @@ def export(student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path) -
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
     ]
-    with written_aside(folder) as aside:
+    with written_aside(folder) as aside, quiet_transformers():
         student.encoder.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
         (aside / "1_Pooling").mkdir()

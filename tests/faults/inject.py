@@ -1,0 +1,244 @@
+"""Faults that strike a `dalr` process at a chosen moment, and only once.
+
+A process is armed by wrapping the functions that it passes through at that moment; everything else,
+the command line included, is the real thing.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+import dalr.data.store
+import dalr.model.student
+import dalr.run
+from dalr.__main__ import main
+from dalr.evaluation import MetricScorer
+
+Action = Literal["kill", "terminate", "fill", "poison"]
+Moment = Literal["start-up", "step", "checkpoint", "evaluation", "export"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What strikes, when and whom.
+
+    `kill` and `terminate` send SIGKILL and SIGTERM to `pid` (None: the process itself), `fill` writes
+    `disk` full, `poison` makes the student's weights NaN (during a checkpoint's step: its gradient).
+    `moment`: while features are being written, inside optimizer step `step`, in the middle of writing its
+    checkpoint, inside its evaluation, in the middle of the export. `struck` is a file that the first
+    strike makes; a process that finds it is spared.
+    """
+
+    action: Action
+    moment: Moment
+    struck: Path
+    step: int = 5
+    pid: int | None = None
+    disk: Path | None = None
+
+    def strike(self) -> None:
+        """Sends the signal or fills the disk. Where the signal kills another process, this one waits at
+        this very moment to be taken down with it."""
+        try:
+            self.struck.touch(exist_ok=False)
+        except FileExistsError:
+            return
+        if self.action == "fill":
+            assert self.disk is not None
+            fill(self.disk)
+            return
+        number = signal.SIGKILL if self.action == "kill" else signal.SIGTERM
+        os.kill(os.getpid() if self.pid is None else self.pid, number)
+        if self.action == "kill":
+            time.sleep(120)
+
+
+def fill(disk: Path) -> None:
+    """Writes until the disk has no room left."""
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        for size in (2**16, 2**10, 1):
+            try:
+                while True:
+                    filler.write(b"\0" * size)
+            except OSError:
+                continue
+
+
+def arm(fault: Fault) -> None:
+    """Lays the fault into this process."""
+    {
+        "start-up": _arm_start_up,
+        "step": _arm_step,
+        "checkpoint": _arm_checkpoint,
+        "evaluation": _arm_evaluation,
+        "export": _arm_export,
+    }[fault.moment](fault)
+
+
+def _arm_start_up(fault: Fault) -> None:
+    """Features are being written: of some file there is half."""
+    save = np.save
+
+    def half(file: Any, array: Any, **options: Any) -> None:
+        with contextlib.nullcontext(file) if hasattr(file, "write") else Path(file).open("wb") as opened:
+            opened.write(b"half")
+            opened.flush()
+            fault.strike()
+            opened.seek(0)
+            save(opened, array, **options)
+
+    np.save = half
+
+
+def _arm_step(fault: Fault) -> None:
+    """The gradient is computed, the optimizer has not stepped."""
+    compute = dalr.run.compute_gradients
+    step = dalr.run.Run.step
+    now = {"step": 0}
+
+    def counted(run: dalr.run.Run) -> dict[str, float]:
+        now["step"] = run.progress.step + 1
+        if fault.action == "poison" and now["step"] == fault.step and spared(fault):
+            _poison(run.student)
+        return step(run)
+
+    def struck(*inputs: Any, **options: Any) -> Any:
+        terms = compute(*inputs, **options)
+        if fault.action != "poison" and now["step"] == fault.step:
+            fault.strike()
+        return terms
+
+    dalr.run.Run.step = counted  # type: ignore[method-assign]
+    dalr.run.compute_gradients = struck
+
+
+def spared(fault: Fault) -> bool:
+    """Whether a poison has not been given before; notes that it is given now."""
+    if fault.struck.exists():
+        return False
+    fault.struck.touch()
+    return True
+
+
+def _poison(module: torch.nn.Module) -> None:
+    with torch.no_grad():
+        next(module.parameters()).fill_(torch.nan)
+
+
+def _arm_checkpoint(fault: Fault) -> None:
+    """The weights are written, the optimizer's state by half; or the step before it has a NaN gradient."""
+    save, step = torch.save, dalr.run.Run.step
+    compute = dalr.run.compute_gradients
+    now = {"step": 0}
+
+    def counted(run: dalr.run.Run) -> dict[str, float]:
+        now["step"] = run.progress.step + 1
+        return step(run)
+
+    def half(state: Any, file: Any) -> None:
+        if fault.action != "poison" and now["step"] == fault.step:
+            file.write(b"half")
+            file.flush()
+            fault.strike()
+            file.seek(0)
+        save(state, file)
+
+    def poisoned(student: torch.nn.Module, *inputs: Any, **options: Any) -> Any:
+        terms = compute(student, *inputs, **options)
+        if fault.action == "poison" and now["step"] == fault.step and spared(fault):
+            gradient = next(p.grad for p in student.parameters() if p.grad is not None)
+            gradient[0] = torch.nan
+        return terms
+
+    dalr.run.Run.step = counted  # type: ignore[method-assign]
+    dalr.run.compute_gradients = poisoned
+    torch.save = half
+
+
+def _arm_evaluation(fault: Fault) -> None:
+    """Some sentences are encoded, the others not."""
+    score, evaluate = MetricScorer.score, dalr.run.Run.evaluate_if_due
+    now = {"step": 0}
+
+    def counted(run: dalr.run.Run) -> float | None:
+        now["step"] = run.progress.step
+        if fault.action == "poison" and now["step"] == fault.step and spared(fault):
+            _poison(run.student)
+        return evaluate(run)
+
+    def struck(scorer: MetricScorer, encode: Callable[[list[str]], Any]) -> float:
+        if fault.action != "poison" and now["step"] == fault.step:
+            encode(["a man plays"])
+            fault.strike()
+        return score(scorer, encode)
+
+    dalr.run.Run.evaluate_if_due = counted  # type: ignore[method-assign]
+    MetricScorer.score = struck  # type: ignore[method-assign,assignment]
+
+
+def _arm_export(fault: Fault) -> None:
+    """The weights and the tokenizer are exported, the pooler's files are not."""
+    write = dalr.model.student._write
+
+    def struck(path: Path, value: object) -> None:
+        fault.strike()
+        write(path, value)
+
+    dalr.model.student._write = struck
+
+
+class Said(NamedTuple):
+    """How a process ended: its exit code (−9 after SIGKILL) and its words."""
+
+    code: int
+    out: str
+    err: str
+
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(["tests.faults.inject", "cluster.commands", "dalr.training", "dalr.progress"])
+
+
+def start(words: Sequence[str], notes: Path, fault: Fault | None = None, file_limit: int | None = None) -> BaseProcess:
+    """Starts `dalr WORDS` in a process of its own that has everything imported already. What it says is
+    written to `notes`.out and `notes`.err. `file_limit`: the largest file it may write, in bytes."""
+    process = _server.Process(target=_child, args=(list(words), notes, fault, file_limit))
+    process.start()
+    return process
+
+
+def _child(words: list[str], notes: Path, fault: Fault | None, file_limit: int | None) -> None:
+    for number, ending in ((1, ".out"), (2, ".err")):
+        with notes.with_suffix(ending).open("wb") as file:
+            os.dup2(file.fileno(), number)
+    if fault is not None:
+        arm(fault)
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    sys.argv = ["dalr", *words]
+    main()
+
+
+def dalr_apart(words: Sequence[str], notes: Path, fault: Fault | None = None, file_limit: int | None = None) -> Said:
+    """Runs `dalr WORDS` in a process of its own, to its end."""
+    process = start(words, notes, fault, file_limit)
+    process.join(100)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise AssertionError(f"it did not end: {notes.with_suffix('.err').read_text()}")
+    said = Said(process.exitcode, *(notes.with_suffix(ending).read_text() for ending in (".out", ".err")))
+    process.close()
+    return said
