@@ -250,6 +250,7 @@ def _objective(config: RunConfig, student: Student, features: Features) -> Objec
         image_width=None if features.images is None else features.images.shape[1],
         caption_width=None if features.caption_features is None else features.caption_features.shape[1],
         teacher_widths=[array.shape[1] for array in vectors],
-        teacher_weights=[teacher.weight for teacher in config.teachers.text],
+        # Without a term that reads their vectors, teachers have none.
+        teacher_weights=[teacher.weight for teacher in config.teachers.text] if vectors else [],
         token_width=None if features.token_states is None else features.token_states.width,
     )

@@ -179,3 +179,12 @@ def test_two_passes_train_as_one(with_dropout: RunConfig, tmp_path: Path) -> Non
     train(still, tmp_path / "one", quiet=True)
     train(with_overrides(still, {"train.accumulate": 3}), tmp_path / "three", quiet=True)
     np.testing.assert_allclose(losses(tmp_path / "three"), losses(tmp_path / "one"), rtol=1e-4)
+
+
+@pytest.mark.parametrize("terms", [{"cross_modal": 0}, {"cross_modal": 0, "weights.local_global": 0}])
+def test_a_teacher_that_no_term_asks_is_no_obstacle(tmp_path: Path, small: RunConfig, terms: dict[str, float]) -> None:
+    silent = {"weights.intra_alignment": 0, "weights.rank": 0, **terms}
+    config = with_overrides(small, {f"objective.{key}": value for key, value in silent.items()} | {"train.steps": 2})
+    outcome = train(config, tmp_path, reporters=[], recipe="dalr", quiet=True)
+    assert outcome.finished
+    assert all(np.isfinite(losses(tmp_path)))
