@@ -5,7 +5,7 @@ from dataclasses import replace
 from statistics import stdev
 
 from dalr.errors import InputError
-from reports.labels import differing_settings
+from reports.labels import differing_settings, plain
 from reports.load import Source
 from reports.tables import Block, Cell, Row, Table
 
@@ -60,11 +60,7 @@ def _changes(base: Mapping[str, object], other: Mapping[str, object] | None) -> 
     if other is None:
         return []
     keys = differing_settings([base, other])
-    return [f"{key.split('.', 1)[-1]}: {_word(base.get(key))} → {_word(other.get(key))}" for key in keys]
-
-
-def _word(value: object) -> str:
-    return "null" if value is None else str(value)
+    return [f"{key.split('.', 1)[-1]}: {plain(base.get(key))} → {plain(other.get(key))}" for key in keys]
 
 
 def _differences(row: Row, base: Row) -> dict[str, Cell]:

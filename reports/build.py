@@ -10,7 +10,7 @@ from reports.ablation import ablation
 from reports.discover import Problem
 from reports.examples import Examples
 from reports.figures.collect import Figure, figures
-from reports.labels import labels
+from reports.labels import labels, unsaid
 from reports.leaderboard import equal_budget, leaderboard, slug
 from reports.load import Loaded, load
 from reports.names import without_paths
@@ -87,7 +87,8 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     examples = Examples(loaded)
     test = examples.p_value
     score_tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
-    score_tables = [table for table in score_tables if table.measured]
+    said = tuple(unsaid(loaded.sources.values()))
+    score_tables = [replace(table, notes=(*said, *table.notes)) for table in score_tables if table.measured]
     answers = [verdict for table in score_tables for verdict in verdicts(table, test)]
     tables = _compared(score_tables, options.baseline, loaded, test)
     comparison = equal_budget(sweeps)

@@ -2,7 +2,7 @@
 
 The rule: a run is called by its recipe, followed by the settings in which it differs from the recipe
 and by which the rows of that recipe differ from each other (`dalr, pair_every=1`). Where no row has
-the recipe's own value of a setting, the value of most rows goes without saying. A run of a sweep is
+the recipe's own value of a setting, the value of most results goes without saying (`unsaid`). A run of a sweep is
 called by its trial (`dalr, trial-0007`, from its folder `trial-0007-seed-1`), another one with more
 than `MOST_SETTINGS` such settings by its folder without the seed. A run whose only step had rate 0 is
 `untrained`. A model that no run made is called by its name, a folder by its last parts. Protocol and
@@ -35,7 +35,7 @@ def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None
     for source in sources:
         members[source.row].append(source)
     firsts = {row: sources[0] for row, sources in members.items()}
-    settings = _settings_labels(firsts.values())
+    settings = _settings_labels([one for each in members.values() for one in each])
     names = {row: settings[source.setting] for row, source in firsts.items()}
     names = _told_apart(names, firsts, lambda source: source.result.protocol)
     names = _told_apart(names, firsts, lambda source: source.result.pooler or "no pooler")
@@ -44,35 +44,56 @@ def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None
     return _overridden(names, members, overrides or {})
 
 
-def _settings_labels(sources: Iterable[Source]) -> dict[str, str]:
-    groups: dict[str, dict[str, Source]] = defaultdict(dict)
+def unsaid(sources: Iterable[Source]) -> list[str]:
+    """A sentence for each recipe whose rows are told apart, on the values that their names leave out."""
+    said = []
+    for base, members in _by_recipe(sources).items():
+        usual = {key: value[0] for key, value in _told_by(members).items() if value is not None}
+        if usual:
+            said.append(
+                f"{base}: {', '.join(_shown(usual, list(usual), list(usual)))} where its name says nothing else."
+            )
+    return said
+
+
+def _by_recipe(sources: Iterable[Source]) -> dict[str, dict[str, list[Source]]]:
+    """Recipe → setting → its results."""
+    groups: dict[str, dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
     for source in sources:
-        groups[_base_name(source)].setdefault(source.setting, source)
+        groups[_base_name(source)][source.setting].append(source)
+    return groups
+
+
+def _settings_labels(sources: Sequence[Source]) -> dict[str, str]:
     result: dict[str, str] = {}
-    for base, members in groups.items():
+    for base, members in _by_recipe(sources).items():
         words = _words_of(members) if len(members) > 1 else dict.fromkeys(members, "")
         result |= {setting: f"{base}, {words[setting]}" if words[setting] else base for setting in members}
     return result
 
 
-def _words_of(members: Mapping[str, Source]) -> dict[str, str]:
+def _words_of(members: Mapping[str, Sequence[Source]]) -> dict[str, str]:
     """Setting → what tells it from the others of its recipe; nothing for the one that they differ from."""
-    trials = {setting: _trial(one) for setting, one in members.items()}
-    trained = {setting: one for setting, one in members.items() if trials[setting] is None}
-    flat = {setting: one.run.settings if one.run else {} for setting, one in trained.items()}
-    differing = differing_settings(flat.values())
-    usual = {key: _usual(key, [one for one in trained.values() if one.run]) for key in differing}
-    words = {setting: trial for setting, trial in trials.items() if trial is not None}
-    for setting, values in flat.items():
-        shown = [key for key in differing if (values.get(key),) != usual[key]]
+    usual = _told_by(members)
+    words = {}
+    for setting, (first, *_) in members.items():
+        values = first.run.settings if first.run else {}
+        shown = [key for key in usual if (values.get(key),) != usual[key]]
         few = len(shown) <= MOST_SETTINGS
-        words[setting] = ", ".join(_shown(values, shown, differing)) if few else _folder(trained[setting])
+        words[setting] = _trial(first) or (", ".join(_shown(values, shown, list(usual))) if few else _folder(first))
     return words
 
 
+def _told_by(members: Mapping[str, Sequence[Source]]) -> dict[str, tuple[Any] | None]:
+    """The settings that tell a recipe's own runs (not a sweep's trials) apart, each with the value that
+    goes without saying, in a tuple; None where no value does."""
+    trained = [one for sources in members.values() for one in sources if one.run and _trial(one) is None]
+    flat = {one.setting: one.run.settings for one in trained if one.run}
+    return {key: _usual(key, trained) for key in differing_settings(flat.values())}
+
+
 def _usual(key: str, sources: Sequence[Source]) -> tuple[Any] | None:
-    """The value that goes without saying, in a tuple: the recipe's own where a row has it, else that of
-    most rows; None where no value is either."""
+    """The recipe's own value where a run has it, else that of most results; None where no value is either."""
     values = [(one.run.settings.get(key), one.run.overrides) for one in sources if one.run]
     own = [value for value, overrides in values if overrides is not None and key not in overrides]
     if own:
@@ -131,9 +152,17 @@ def _shown(values: Mapping[str, Any], shown: Sequence[str], differing: Sequence[
     for key in shown:
         short = key.rsplit(".", 1)[-1]
         value = values.get(key)
-        text = "null" if value is None else Path(value).name if isinstance(value, str) and "/" in value else value
-        words.append(f"{short if shorts[short] == 1 else key}={text}")
+        words.append(f"{short if shorts[short] == 1 else key}={plain(value)}")
     return words
+
+
+def plain(value: Any) -> str:
+    """A setting's value as one would write it: `0`, `5e-05`, `null`, a path's last part."""
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return Path(value).name if isinstance(value, str) and "/" in value else str(value)
 
 
 def _told_apart(names: dict[str, str], firsts: Mapping[str, Source], trait: Callable[[Source], str]) -> dict[str, str]:
