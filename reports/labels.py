@@ -50,9 +50,8 @@ def unsaid(sources: Iterable[Source]) -> list[str]:
     for base, members in _by_recipe(sources).items():
         usual = {key: value[0] for key, value in _told_by(members).items() if value is not None}
         if usual:
-            said.append(
-                f"{base}: {', '.join(_shown(usual, list(usual), list(usual)))} where its name says nothing else."
-            )
+            words = ", ".join(_shown(usual, list(usual), list(usual)))
+            said.append(f"{base}: {words}, where a row's name says nothing else.")
     return said
 
 

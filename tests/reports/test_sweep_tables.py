@@ -50,7 +50,7 @@ def test_ablation_names_the_changed_setting_and_its_difference(tmp_path: Path) -
     table = next(table for table in report.tables if table.name == "ablation-sts")
     reference, changed = table.measured
     assert reference.cells["STS12"].text == "73.50"
-    assert changed.label == "objective.cross_modal: 0.1 → 0.0".removeprefix("objective.")
+    assert changed.label == "objective.cross_modal: 0.1 → 0".removeprefix("objective.")
     assert changed.cells["STS12"].text == "-1.50"
     assert changed.cells["STS12"].deviation_text == "0.00"
 

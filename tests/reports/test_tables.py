@@ -7,7 +7,7 @@ import pytest
 from dalr.errors import InputError
 from dalr.results import STS, TRANSFER
 from reports.build import Options, build
-from reports.labels import labels
+from reports.labels import labels, unsaid
 from reports.load import load
 from reports.published import published
 from reports.tables import AVERAGE, Cell, Row, Table, with_places
@@ -105,7 +105,9 @@ def test_labels_name_the_settings_in_which_a_recipe_s_rows_differ(tmp_path: Path
             optim__learning_rate=rate,
         )
     make.run(tmp_path / "other", recipe="simcse", results={"a.json": make.result()}, objective__cross_modal=0.0)
-    named = labels(load([tmp_path]).sources.values())
+    sources = load([tmp_path]).sources.values()
+    named = labels(sources)
+    assert unsaid(sources) == ["dalr: pair_every=2, learning_rate=0.0003, where a row's name says nothing else."]
     assert sorted(named.values()) == [
         "dalr",
         "dalr, learning_rate=5e-05",
