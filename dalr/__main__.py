@@ -163,7 +163,9 @@ def quickstart(
         command["sweep"](str(spec), [data], out=out / "sweep", quiet=quiet)
         say("3/4  training: the best point on Ray Train, scored on all tasks; the untrained student beside it")
         best = str(out / "sweep" / "best.yaml")
-        command["train"](best, ["train.steps=40", "evaluation.tasks=[all]"], out=runs / "dalr", quiet=quiet)
+        command["train"](
+            best, ["train.steps=30", "train.eval_every=15", "evaluation.tasks=[all]"], out=runs / "dalr", quiet=quiet
+        )
     # The warm-up's first step has rate 0: the student as it was.
     untrained = ["train.steps=1", "optim.warmup_steps=1", "evaluation.tasks=[all]"]
     command["train"](best, untrained, out=runs / "untrained", local=True, quiet=quiet)
@@ -175,7 +177,7 @@ def quickstart(
 
 _QUICK_SWEEP = """\
 recipe: quickstart
-overrides: {train.steps: 20, evaluation.tasks: []}
+overrides: {train.steps: 15, evaluation.tasks: []}
 space:
   optim.learning_rate: {log: [1.0e-4, 1.0e-3]}
   objective.intra_modal: {uniform: [0.05, 1.0]}
