@@ -24,7 +24,8 @@ def ablation(table: Table, reference: str, sources: Iterable[Source]) -> Table |
     blocks = [block for block in table.blocks if any(row.label == reference for row in block.rows)]
     if not blocks or blocks[0].kind != "measured":
         raise InputError(f"no measured row is called {reference!r}; there are: {_known(table)}")
-    settings = {one.row: one.run.settings for one in sources if one.run}
+    # An untrained model has no settings that it could be an ablation of.
+    settings = {one.row: one.run.settings for one in sources if one.run and not one.run.untrained}
     base = next(row for row in blocks[0].rows if row.label == reference)
     if base.identity not in settings:
         return None

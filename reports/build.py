@@ -88,7 +88,7 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     test = examples.p_value
     score_tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
     said = tuple(unsaid(loaded.sources.values()))
-    score_tables = [replace(table, notes=(*said, *table.notes)) for table in score_tables if table.measured]
+    score_tables = [replace(table, key=said) for table in score_tables if table.measured]
     answers = [verdict for table in score_tables for verdict in verdicts(table, test)]
     tables = _compared(score_tables, options.baseline, loaded, test)
     comparison = equal_budget(sweeps)
@@ -147,7 +147,7 @@ def _compared(tables: Sequence[Table], baseline: str | None, loaded: Loaded, tes
     made = []
     for table in tables:
         if all(row.label != baseline for row in table.measured):
-            made.append(replace(table, notes=(f"{baseline} has no scores here; no marks.", *table.notes)))
+            made.append(replace(table, key=(f"{baseline} has no scores here; no marks.", *table.key)))
             continue
         marked, _ = with_marks(table, baseline, test)
         made.append(marked)

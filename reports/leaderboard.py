@@ -77,8 +77,6 @@ def equal_budget(sweeps: Sequence[Sweep]) -> Table | None:
     rows = [_budget_row(sweep, recipe, part, common, several=len(alike) > 1) for sweep, recipe, part in frames]
     unequal = [name for name in ("trials", "steps", "seconds") if _apart([row.cells[name].value for row in rows])]
     notes = [f"Expected best of {common} trials: the mean of the best of {common} drawn from all (Dodge et al. 2019)."]
-    if unequal:
-        notes.insert(0, f"UNEQUAL BUDGETS: {', '.join(unequal)} differ by more than 5 %; best values do not compare.")
     left = [one.name for one in sweeps if one not in alike]
     if left:
         notes.append(f"Not compared, for they search on another metric: {', '.join(left)}.")
@@ -93,6 +91,9 @@ def equal_budget(sweeps: Sequence[Sweep]) -> Table | None:
             "expected": f"Expected best of {common}",
         },
         blocks=(Block(title="", kind="measured", rows=with_places(rows, ["best", "expected"], highest=first.highest)),),
+        key=(f"UNEQUAL BUDGETS: {', '.join(unequal)} differ by more than 5 %; best values do not compare.",)
+        if unequal
+        else (),
         notes=tuple(notes),
         row_heading="Recipe",
         with_seeds=False,

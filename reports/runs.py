@@ -141,7 +141,7 @@ def file_name(value: Any) -> Any:
 def told_apart(runs: Sequence[Run]) -> list[Run]:
     """The runs with the same names for the same files: files that differ in their checksums get the first
     digits behind a name that they share, and one file is called the same by all runs, whatever each
-    of them called it."""
+    of them called it. A key that an older version's runs lack tells nothing where all others agree."""
     called: dict[str, set[str]] = defaultdict(set)  # checksum -> names
     sums: dict[str, set[str]] = defaultdict(set)  # name -> checksums
     for run in runs:
@@ -153,12 +153,26 @@ def told_apart(runs: Sequence[Run]) -> list[Run]:
     for checksum, name in first.items():
         sums[name].add(checksum)
     words = {checksum: f"{name}@{checksum[:8]}" if len(sums[name]) > 1 else name for checksum, name in first.items()}
-    return [_renamed(run, {key: words[one] for key, one in run.checksums.items() if one in words}) for run in runs]
+    named = [
+        settings_of(run.config, {key: words[one] for key, one in run.checksums.items() if one in words}) for run in runs
+    ]
+    new = _unknown_to_some(named)
+    settled = [{key: value for key, value in settings.items() if key not in new} for settings in named]
+    return [
+        replace(run, settings=settings, fingerprint=fingerprint_of(settings))
+        for run, settings in zip(runs, settled, strict=True)
+    ]
 
 
-def _renamed(run: Run, names: Mapping[str, str]) -> Run:
-    settings = settings_of(run.config, names)
-    return replace(run, settings=settings, fingerprint=fingerprint_of(settings))
+def _unknown_to_some(settings: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The keys that not all have, though a config is always written whole, and whose values agree. (A
+    teacher's keys are there or not as it is itself.)"""
+    values: dict[str, list[Any]] = defaultdict(list)
+    for one in settings:
+        for key, value in one.items():
+            if not key.startswith("teachers."):
+                values[key].append(value)
+    return {key for key, found in values.items() if len(found) < len(settings) and found.count(found[0]) == len(found)}
 
 
 def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -117,7 +117,7 @@ def with_marks(table: Table, baseline: str, examples: ExampleTest) -> tuple[Tabl
         found = compare(others, base, list(table.columns), examples)
         marked = Block(title=block.title, kind=block.kind, rows=_marked(block.rows, found))
         blocks = (*table.blocks[:index], marked, *table.blocks[index + 1 :])
-        return replace(table, blocks=blocks, notes=(_note(baseline, found), *table.notes)), found
+        return replace(table, blocks=blocks, key=(_note(baseline, found), *table.key)), found
     known = ", ".join(row.label for row in table.measured)
     raise InputError(f"--baseline {baseline}: no measured row has that name (rows: {known})")
 

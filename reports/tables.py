@@ -78,15 +78,22 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A titled grid: `columns` maps a cell's key to its heading; `notes` are printed below."""
+    """A titled grid: `columns` maps a cell's key to its heading. `key` says what must be known to read
+    the numbers right, and is always in sight; `notes`, on sources and conventions, follow it."""
 
     name: str
     title: str
     columns: Mapping[str, str]
     blocks: tuple[Block, ...]
-    notes: tuple[str, ...] = field(default=())
+    key: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     row_heading: str = "Model"
     with_seeds: bool = True
+
+    @property
+    def below(self) -> tuple[str, ...]:
+        """Everything that is printed below the grid."""
+        return (*self.key, *self.notes)
 
     @property
     def measured(self) -> tuple[Row, ...]:

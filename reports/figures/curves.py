@@ -87,8 +87,8 @@ def learning_curves(metrics: pl.DataFrame, key: str) -> pl.DataFrame:
 
 def term_contributions(metrics: pl.DataFrame) -> pl.DataFrame:
     """`label`, `term`, `step`, `value`: each term's weighted share of the loss, mean over seeds,
-    over the steps that have the term, at most `MOST_POINTS` a curve."""
-    chosen = metrics.filter(pl.col("key").str.starts_with("term/"))
+    over the steps that have the term, at most `MOST_POINTS` a curve. A run of one step has no curve."""
+    chosen = metrics.filter(pl.col("key").str.starts_with("term/"), pl.col("step").n_unique().over("label") > 1)
     return (
         _binned(chosen, ["label", "seed", "key"])
         .group_by("label", "key", "step")

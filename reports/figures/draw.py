@@ -16,6 +16,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 1], [12, 2, 4, 2])
 WIDTH, HEIGHT = 560, 300
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+MOST_POINTS_MARKED = 25
 NO_ZERO: Spec = {"zero": False}
 
 
@@ -61,18 +62,28 @@ def series(field: str, title: str, names: Sequence[str]) -> Spec:
     }
 
 
+def picked(field: str, opacity: float = 1.0) -> tuple[list[Spec], Spec]:
+    """A click on the legend lifts out one name of `field`: the selection, and the opacity that it gives."""
+    params = [{"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}]
+    return params, {"condition": {"param": "picked", "value": opacity}, "value": 0.08}
+
+
 def line_with_band(data: pl.DataFrame, *, group: Spec, x: Spec, mean: Spec, low: str, high: str, tooltip: Any) -> Spec:
-    """Lines over a lighter band around each."""
+    """Lines over a lighter band around each; of few places on the x axis, each with a point."""
+    params, opacity = picked(group["color"]["field"])
     band = {"x": x, "y": {**mean, "field": low}, "y2": {"field": high}, "color": group["color"]}
-    line = {"x": x, "y": mean, "tooltip": tooltip, **group}
+    band["fillOpacity"] = picked(group["color"]["field"], 0.17)[1]
+    line = {"x": x, "y": mean, "tooltip": tooltip, "opacity": opacity, **group}
+    few = data[x["field"]].n_unique() <= MOST_POINTS_MARKED
+    mark = {"type": "line", "strokeWidth": 2, "point": {"size": 28, "strokeWidth": 0} if few else False}
     return whole(
         data,
         {
             "width": WIDTH,
             "height": HEIGHT,
             "layer": [
-                {"mark": {"type": "area", "fillOpacity": 0.17}, "encoding": band},
-                {"mark": {"type": "line", "strokeWidth": 2}, "encoding": line},
+                {"mark": {"type": "area"}, "encoding": band},
+                {"params": params, "mark": mark, "encoding": line},
             ],
         },
     )

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from reports.figures.draw import COLOURS, HEIGHT, WIDTH, Spec, name, number, panels, tips, whole
+from reports.figures.draw import COLOURS, HEIGHT, WIDTH, Spec, name, number, panels, picked, tips, whole
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")
 
@@ -11,23 +11,24 @@ def plane(data: pl.DataFrame) -> Spec:
     """Alignment against uniformity; the lower left is better on both."""
     names = data["label"].unique(maintain_order=True).to_list()
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(names))]
-    shapes = [SHAPES[index % len(SHAPES)] for index in range(len(names))]
+    # Names beyond the colours take them again, with another shape.
+    shapes = [SHAPES[(index + index // len(COLOURS)) % len(SHAPES)] for index in range(len(names))]
     place = {
         "x": number("uniformity", "uniformity (lower is better)", scale={"zero": False, "padding": 40}),
         "y": number("alignment", "alignment (lower is better)", scale={"zero": False, "padding": 25}),
     }
+    # Names go below: models lie close together where they are alike, and words would cover each other.
+    legend = {"title": "Model", "orient": "bottom", "columns": 2, "labelLimit": 340, "symbolSize": 110}
+    params, opacity = picked("label")
     marks = {
-        "color": name("label", legend=None, scale={"domain": names, "range": colours}),
-        "shape": name("label", legend=None, scale={"domain": names, "range": shapes}),
+        "color": name("label", legend=legend, scale={"domain": names, "range": colours}),
+        "shape": name("label", legend=legend, scale={"domain": names, "range": shapes}),
+        "opacity": opacity,
         "tooltip": tips(["label"], alignment=".3f", uniformity=".3f", score=".2f"),
     }
-    point = {"type": "point", "size": 110, "filled": True, "opacity": 1}
-    word = {"type": "text", "dy": -12, "limit": 220}
-    layers = [
-        {"mark": point, "encoding": {**place, **marks}},
-        {"mark": word, "encoding": {**place, "text": name("label")}},
-    ]
-    return whole(data, {"width": WIDTH, "height": HEIGHT, "layer": layers})
+    point = {"type": "point", "size": 110, "filled": True}
+    body = {"width": WIDTH, "height": HEIGHT, "params": params, "mark": point, "encoding": {**place, **marks}}
+    return whole(data, body)
 
 
 def correlation(data: pl.DataFrame, *, order: list[str]) -> Spec:

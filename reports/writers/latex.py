@@ -62,7 +62,7 @@ def latex(table: Table) -> str:
             lines += [rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escaped(block.title)}}}}} \\", r"\addlinespace[2pt]"]
         lines += [" & ".join(_row(row, table)) + r" \\" for row in block.rows]
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
-    notes = "".join(rf"{{\footnotesize {escaped(note)}\par}}" + "\n" for note in table.notes)
+    notes = "".join(rf"{{\footnotesize {escaped(note)}\par}}" + "\n" for note in table.below)
     return _PREAMBLE + "\n".join(lines) + "\n" + notes + _END
 
 

@@ -13,7 +13,7 @@ def markdown(table: Table) -> str:
         if block.title:
             lines.append(_line([f"*{_escaped(block.title)}*", *[""] * (len(headings) - 1)]))
         lines += [_line(_row(row, table)) for row in block.rows]
-    notes = [f"- {_escaped(note)}" for note in table.notes]
+    notes = [f"- {_escaped(note)}" for note in table.below]
     return "\n".join([*lines, "", *notes]).rstrip() + "\n"
 
 

@@ -51,6 +51,14 @@ def test_files_are_the_same_by_their_checksum_where_runs_wrote_it_down(tmp_path:
     assert load([tmp_path]).scores.collect()["row"].n_unique() == 2
 
 
+def test_a_key_that_older_runs_lack_is_no_difference_where_newer_ones_agree(tmp_path: Path) -> None:
+    for seed, changes in enumerate([{}, {"train__new": 4}, {"train__new": 4}], start=1):
+        make.run(tmp_path / str(seed), seed=seed, results={"a.json": make.result(seed=seed)}, **changes)
+    assert load([tmp_path]).scores.collect()["row"].n_unique() == 1
+    make.run(tmp_path / "4", seed=4, results={"a.json": make.result(seed=4)}, train__new=2)
+    assert load([tmp_path]).scores.collect()["row"].n_unique() == 3
+
+
 def test_results_on_two_versions_of_a_file_are_named(tmp_path: Path) -> None:
     make.result(model="a", data={"downstream/x": "00"}).write(tmp_path / "a.json")
     make.result(model="b", data={"downstream/x": "11"}).write(tmp_path / "b.json")

@@ -152,7 +152,7 @@ def test_a_real_lead_is_marked_in_the_table_and_called_certain(tmp_path: Path) -
     rows = {row.label: row for row in sts.measured}
     assert rows["dalr"].cells[AVERAGE].marks == "†‡"
     assert {cell.marks for cell in rows["simcse"].cells.values()} == {""}
-    assert "‡ over examples (paired permutation, 8 of 8)" in sts.notes[0]
+    assert "‡ over examples (paired permutation, 8 of 8)" in sts.key[0]
     assert report.verdicts[0].certainty == "yes"
     assert "over test examples it holds (p < 0.001)" in report.verdicts[0].reason
 

@@ -36,7 +36,7 @@ def test_equal_budgets_are_compared_and_unequal_ones_say_so(tmp_path: Path) -> N
     unequal = equal_budget([both, more])
     assert unequal is not None
     assert unequal.title == "Recipes at UNEQUAL budgets"
-    assert unequal.notes[0].startswith("UNEQUAL BUDGETS: trials, steps, seconds differ by more than 5 %")
+    assert unequal.key[0].startswith("UNEQUAL BUDGETS: trials, steps, seconds differ by more than 5 %")
     assert unequal.columns["expected"] == "Expected best of 30"
     assert equal_budget([more]) is None
 
