@@ -21,7 +21,6 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from dalr.errors import InputError
 from sweeps.space import Dimension, Space, ordered
 from sweeps.spec import SamplerSpec, SchedulerSpec
 
@@ -124,11 +123,7 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def make_sampler(spec: SamplerSpec, space: Space) -> BaseSampler:
-    """The sampler of a study. Fixed designs need one too: for the paths their points leave out.
-
-    Raises:
-        InputError: `cmaes` without the package it needs.
-    """
+    """The sampler of a study. Fixed designs need one too: for the paths their points leave out."""
     if spec.name == "qmc":
         return Sobol(space, spec.seed)
     if spec.name in ("tpe", "multivariate_tpe"):
@@ -139,19 +134,11 @@ def make_sampler(spec: SamplerSpec, space: Space) -> BaseSampler:
 
         return Reseeded(tpe, spec.seed)
     if spec.name == "cmaes":
-        _require_cmaes()
         return Reseeded(
             lambda seed: CmaEsSampler(seed=seed, n_startup_trials=spec.startup, warn_independent_sampling=False),
             spec.seed,
         )
     return Reseeded(lambda seed: RandomSampler(seed=seed), spec.seed)
-
-
-def _require_cmaes() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("cmaes") is None:
-        raise InputError("sampler: cmaes needs the package cmaes (pip install cmaes); or use multivariate_tpe")
 
 
 def make_pruner(spec: SchedulerSpec) -> BasePruner:

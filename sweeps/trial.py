@@ -6,6 +6,7 @@ reported, with its reason, so that Tune keeps the process, and with it the impor
 
 import fcntl
 import json
+import math
 import os
 import time
 import traceback
@@ -132,6 +133,9 @@ class _Run:
             )
         metrics = {self.task.metrics[0]: outcome.best_score, "seconds": self.seconds}
         metrics |= extra_scores(config, self.folder, self.task.extra_metrics)
+        unusable = [f"{name} is {metrics[name]}" for name in self.task.metrics if not math.isfinite(metrics[name])]
+        if unusable:
+            return self.report(step=outcome.steps, state="failed", reason=f"no usable score: {', '.join(unusable)}")
         values = tuple(metrics[name] for name in self.task.metrics)
         return self.report(
             step=outcome.steps, best=outcome.best_score, values=values, metrics=metrics, state="complete"

@@ -18,7 +18,7 @@ from sweeps.coordinator import Coordinator
 from sweeps.records import Task
 from sweeps.trial import Train, run_task
 
-FATES = {0.1: "raises", 0.2: "nan", 0.3: "memory", 0.4: "hangs", 0.5: "dies", 0.6: "limit"}
+FATES = {0.1: "raises", 0.2: "nan", 0.3: "memory", 0.4: "hangs", 0.5: "dies", 0.6: "limit", 0.7: "nan_score"}
 
 
 def score(config: RunConfig, step: int) -> float:
@@ -35,14 +35,15 @@ def train(config: RunConfig, folder: Path, listener: Reporter, task: Task, *, pa
     step, best = json.loads(checkpoint.read_text()) if checkpoint.is_file() else (0, None)
     total = config.train.steps or 0
     listener.on_start(step, total)
+    fate = FATES.get(config.optim.weight_decay)
     while step < total:
         step += 1
         time.sleep(pause)
         with (folder / "steps.jsonl").open("a") as file:
             file.write(json.dumps([step, os.getpid()]) + "\n")
-        suffer(FATES.get(config.optim.weight_decay), step)
+        suffer(fate, step)
         if step % config.train.eval_every == 0 or step == total:
-            value = score(config, step)
+            value = math.nan if fate == "nan_score" else score(config, step)
             best = value if best is None else max(best, value)
             aside = folder / "step.json.tmp"
             aside.write_text(json.dumps([step, best]))
@@ -58,7 +59,7 @@ def slow_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) 
 
 def suffer(fate: str | None, step: int) -> None:
     """Lets a run fail after its second step."""
-    if fate is None or step < 2:
+    if fate in (None, "nan_score") or step < 2:
         return
     if fate == "raises":
         raise RuntimeError("the disk is on fire")

@@ -45,7 +45,7 @@ def test_search_runs_its_budget_and_writes_the_outcome(tmp_path: Path) -> None:
     assert run.fingerprint() == best["config_fingerprint"]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "cmaes", "random", "qmc"])
 def test_killed_sweep_ends_like_an_undisturbed_one(tmp_path: Path, sampler: str) -> None:
     chosen = spec(sampler={"name": sampler, "startup": 3, "seed": 4}, try_first=[{"optim.learning_rate": 2e-3}])
     said = fakes.work(coordinator(chosen, tmp_path / "whole"))
@@ -82,16 +82,17 @@ def test_a_cut_off_draw_is_drawn_as_it_would_have_been(tmp_path: Path) -> None:
 
 
 def test_failures_have_their_reasons_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    space = {"optim.weight_decay": {"choice": [0.0, 0.1, 0.2, 0.3]}, "objective.intra_modal": {"choice": [0.2]}}
+    space = {"optim.weight_decay": {"choice": [0.0, 0.1, 0.2, 0.3, 0.7]}, "objective.intra_modal": {"choice": [0.2]}}
     fakes.work(coordinator(spec(space=space, sampler={"name": "grid"}, budget={}), tmp_path))
     frame = pl.read_parquet(tmp_path / "trials.parquet")
     assert dict(frame.select("optim.weight_decay", "state").rows()) == {
-        0.0: "complete", 0.1: "failed", 0.2: "failed", 0.3: "failed",
+        0.0: "complete", 0.1: "failed", 0.2: "failed", 0.3: "failed", 0.7: "failed",
     }  # fmt: skip
     reasons = dict(frame.select("optim.weight_decay", "reason").rows())
     assert reasons[0.1] == "RuntimeError: the disk is on fire"
     assert reasons[0.2] == "diverged: the loss is nan at step 2"
     assert reasons[0.3] == "out of memory: could not hold the batch"
+    assert reasons[0.7] == "no usable score: STSBenchmark.dev is nan"
     assert "disk is on fire" in (tmp_path / "runs" / "trial-0001-seed-1" / "error.txt").read_text()
 
 
