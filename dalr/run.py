@@ -36,6 +36,7 @@ from dalr.model.student import Student, export, make_student
 from dalr.optim import learning_rate_at, make_optimizer, set_learning_rate
 from dalr.reporting import Diverged, Reporter
 from dalr.run_folder import RunFolder
+from dalr.validation import Validation
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     batches: MixedBatches
     features: Features
-    scorer: MetricScorer | None
+    validation: Validation | None
     progress: Progress
 
     @classmethod
@@ -70,11 +71,9 @@ class Run:
         if config.train.compile:
             student.encoder.compile(dynamic=True)
         optimizer = make_optimizer([student, objective], config.optim)
-        scorer = (
-            None if config.evaluation.data is None else MetricScorer(config.evaluation.data, config.evaluation.metric)
-        )
+        validation = _validation(config, student, tokenizer, device)
         return cls(
-            config, folder, device, student, tokenizer, objective, optimizer, batches, features, scorer, Progress()
+            config, folder, device, student, tokenizer, objective, optimizer, batches, features, validation, Progress()
         )
 
     @property
@@ -170,27 +169,20 @@ class Run:
     def evaluate_if_due(self) -> float | None:
         """The score of `evaluation.metric` where this step is due, the same on every worker."""
         step = self.progress.step
-        if self.scorer is None or (step % self.config.train.eval_every and step != self.total):
+        if self.validation is None or (step % self.config.train.eval_every and step != self.total):
             return None
-        scorer = self.scorer
-        score = on_first(lambda: self.scored(scorer))
+        score = self.scored(self.validation)
         if self.progress.best_score is None or score > self.progress.best_score:
             self.progress = replace(self.progress, best_step=step, best_score=score)
         return score
 
-    def scored(self, scorer: MetricScorer) -> float:
+    def scored(self, validation: Validation) -> float:
         """The student's score. The data was checked when the run began: what is wrong now is the student."""
         try:
-            return scorer.score(self.encoder().encode)
+            return validation.score()
         except InputError as error:
             step = self.progress.step
             raise Diverged(step, f"the student cannot be evaluated after step {step}: {error}") from error
-
-    def encoder(self) -> SentenceEncoder:
-        """The live student, as evaluation sees it."""
-        return SentenceEncoder(
-            self.student.encoder, self.tokenizer, pooler=self.config.model.pooler, device=self.device
-        )
 
     def checkpoint_if_due(self, reporters: Sequence[Reporter], *, stopping: bool) -> None:
         """Saves at every `checkpoint_every`, at a new best, at the end and when stopping."""
@@ -238,6 +230,16 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     peak = torch.cuda.max_memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     return {"gpu_memory_bytes": peak}
+
+
+def _validation(
+    config: RunConfig, student: Student, tokenizer: PreTrainedTokenizerBase, device: torch.device
+) -> Validation | None:
+    """The scoring of the live student; None where there is no evaluation data."""
+    if config.evaluation.data is None:
+        return None
+    encoder = SentenceEncoder(student.encoder, tokenizer, pooler=config.model.pooler, device=device)
+    return Validation(MetricScorer(config.evaluation.data, config.evaluation.metric), encoder)
 
 
 def _objective(config: RunConfig, student: Student, features: Features) -> Objective:

@@ -91,9 +91,10 @@ def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
             while run.progress.step < run.total and reason is None:
                 metrics = run.step()
                 loss = metrics["loss"]
+                began = time.perf_counter()
                 score = run.evaluate_if_due()
                 if score is not None:
-                    metrics[run.config.evaluation.metric] = score
+                    metrics |= {run.config.evaluation.metric: score, "evaluation_seconds": time.perf_counter() - began}
                 if log is not None:
                     log.write(run.progress.step, metrics)
                 reason = agreed(_tell(reporters, run.progress.step, metrics, score) or asked())

@@ -117,18 +117,19 @@ class SentenceEncoder:
         distinct = list(dict.fromkeys(sentences))
         vectors = torch.empty(len(distinct), self.dimension, dtype=torch.float32)
         with evaluating(self.model), torch.inference_mode():
-            for rows, ids in self._batches(distinct):
-                vectors[rows] = self._vectors(ids).to("cpu", torch.float32)
+            for rows, ids in self.batches(distinct):
+                vectors[rows] = self.vectors(ids).to("cpu", torch.float32)
         place = {sentence: row for row, sentence in enumerate(distinct)}
         return vectors.numpy()[[place[sentence] for sentence in sentences]]
 
-    def _batches(self, sentences: list[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
-        """Yields rows and their token ids, longest first, at most a budget of padded tokens each."""
+    def batches(self, sentences: list[str], budget: int | None = None) -> Iterator[tuple[list[int], list[list[int]]]]:
+        """Yields rows and their token ids, longest first, at most `budget` padded tokens each (default:
+        what suits the device)."""
         ids: list[list[int]] = []
         for start in range(0, len(sentences), TOKENISED_AT_ONCE):
             ids += self._tokens(sentences[start : start + TOKENISED_AT_ONCE])
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
-        budget = TOKENS_A_BATCH.get(self.device.type, TOKENS_A_BATCH["cpu"])
+        budget = budget or TOKENS_A_BATCH.get(self.device.type, TOKENS_A_BATCH["cpu"])
         start = 0
         while start < len(order):
             size = max(1, budget // len(ids[order[start]]))
@@ -141,7 +142,8 @@ class SentenceEncoder:
         encoded = self.tokenizer(sentences, padding=False, return_attention_mask=False, verbose=False, **limit)
         return encoded["input_ids"]
 
-    def _vectors(self, ids: list[list[int]]) -> Tensor:
+    def vectors(self, ids: list[list[int]]) -> Tensor:
+        """The vectors [n, D] of one batch, longest first, in the mode that the modules are in."""
         longest = max(1, len(ids[0]))
         padding = self.tokenizer.pad_token_id or 0
         input_ids = torch.full((len(ids), longest), padding, dtype=torch.long)

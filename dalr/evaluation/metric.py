@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dalr.errors import InputError
+from dalr.evaluation import sts, transfer
 from dalr.evaluation.readers import DataFolder, read_split
 from dalr.evaluation.sts import score_sts
 from dalr.evaluation.tasks import StsTask, TransferTask, find_task
@@ -30,6 +31,7 @@ def parse_metric(metric: str) -> tuple[str, str]:
 
 class MetricScorer:
     """A metric on a data folder; the split's files are read and checked once, when it is made.
+    `sentences` are all those that it encodes, repetitions included.
 
     Raises:
         InputError: an unknown metric, or data that is missing or damaged.
@@ -40,9 +42,9 @@ class MetricScorer:
         self.metric = metric
         folder, task = DataFolder.open(data), find_task(name)
         if isinstance(task, StsTask):
-            self._score = _sts_scorer(folder, task, split)
+            self._score, self.sentences = _sts_scorer(folder, task, split)
         else:
-            self._score = _transfer_scorer(folder, task, "dev" if split == "dev" else "test")
+            self._score, self.sentences = _transfer_scorer(folder, task, "dev" if split == "dev" else "test")
 
     def score(self, encode: Encode) -> float:
         """0 to 100 (an anticorrelated encoder is below 0). Transfer tasks: accuracy under protocol `dev`
@@ -50,14 +52,24 @@ class MetricScorer:
         return self._score(encode)
 
 
-def _sts_scorer(folder: DataFolder, task: StsTask, split: str) -> Callable[[Encode], float]:
+def _sts_scorer(folder: DataFolder, task: StsTask, split: str) -> tuple[Callable[[Encode], float], list[str]]:
     subsets = read_split(folder, task, split)
-    return lambda encode: score_sts(task, split, subsets, SentenceVectors(encode)).score.score
+
+    def score(encode: Encode) -> float:
+        return score_sts(task, split, subsets, SentenceVectors(encode)).score.score
+
+    return score, sts.sentences_of(subsets)
 
 
-def _transfer_scorer(folder: DataFolder, task: TransferTask, protocol: Protocol) -> Callable[[Encode], float]:
+def _transfer_scorer(
+    folder: DataFolder, task: TransferTask, protocol: Protocol
+) -> tuple[Callable[[Encode], float], list[str]]:
     splits = read_splits(folder, task, protocol)
-    return lambda encode: score_transfer(task, splits, SentenceVectors(encode), protocol).score.score
+
+    def score(encode: Encode) -> float:
+        return score_transfer(task, splits, SentenceVectors(encode), protocol).score.score
+
+    return score, transfer.sentences_of(splits)
 
 
 def dev_score(encode: Encode, data: str | Path, metric: str) -> float:

@@ -1,0 +1,58 @@
+"""Scores the student while it trains, all workers encoding a share, so that none waits for one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from dalr.distributed import gather_constant, on_first, rank, world_size
+from dalr.evaluation import MetricScorer, SentenceEncoder
+from dalr.evaluation.encoder import evaluating
+
+TOKENS_A_BATCH = 4096
+"""Padded tokens in one batch at most: small enough that a development split has a batch for each worker."""
+
+
+class Validation:
+    """A metric of the live student, the same number on every worker and for any number of workers.
+
+    The split is tokenised and cut into batches once. Worker r of W encodes batches r, r + W, ...; the
+    vectors are gathered and worker 0 scores them. Each batch is the same whoever encodes it, so the
+    score is one process's to the last bit, and a resumed run finds the same best checkpoint.
+    """
+
+    def __init__(self, scorer: MetricScorer, encoder: SentenceEncoder) -> None:
+        self.scorer = scorer
+        self.encoder = encoder
+        # In the order in which a scorer asks: ties of length then fall into the batches of one process.
+        sentences = sorted(dict.fromkeys(scorer.sentences), key=len, reverse=True)
+        self._row = {sentence: row for row, sentence in enumerate(sentences)}
+        budget = TOKENS_A_BATCH if encoder.device.type == "cuda" else None
+        self._batches = list(encoder.batches(sentences, budget))
+
+    def score(self) -> float:
+        """The metric, 0 to 100, of the student as it is now.
+
+        Raises:
+            InputError: the student's vectors are not finite.
+        """
+        vectors = self.vectors()
+
+        def encode(sentences: Sequence[str]) -> np.ndarray[Any, Any]:
+            return vectors[[self._row[sentence] for sentence in sentences]]
+
+        return on_first(lambda: self.scorer.score(encode))
+
+    def vectors(self) -> np.ndarray[Any, Any]:
+        """The vectors of all sentences, float32 [n, D], each encoded by one worker."""
+        shares = [self._batches[worker :: world_size()] for worker in range(world_size())]
+        encoder = self.encoder
+        with evaluating(encoder.model), torch.inference_mode():
+            mine = [encoder.vectors(ids).float() for _, ids in shares[rank()]]
+            own = torch.cat(mine) if mine else torch.empty(0, encoder.dimension, device=encoder.device)
+            sizes = [sum(len(rows) for rows, _ in share) for share in shares]
+            gathered = gather_constant(own, sizes).cpu().numpy()
+        out = np.empty_like(gathered)
+        out[[row for share in shares for rows, _ in share for row in rows]] = gathered
+        return out
