@@ -1,11 +1,12 @@
 """Checkpoints: everything a run's future depends on, in a folder that is there whole or not at all.
 
 `checkpoints/step-000050/` holds `student.safetensors`, `objective.safetensors` (the heads),
-`optimizer.pt` and, written last, `meta.json` with the checksums of the others. There is no state of
+`optimizer.pt` and, written last, `meta.json` with the checksums of the others and its own. There is no state of
 random generators or of the data's position: both are functions of the seed and the step
 (`dalr.gradients.seed_step`, `dalr.data.mixing`).
 """
 
+import hashlib
 import json
 import logging
 import re
@@ -58,16 +59,19 @@ def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, co
         save_model(trainables.objective, str(aside / "objective.safetensors"))
         with (aside / "optimizer.pt").open("wb") as file:  # torch's own writer hides the system's errors
             torch.save(trainables.optimizer.state_dict(), file)
-        write_json(
-            aside / "meta.json",
-            {
-                **asdict(progress),
-                "config_fingerprint": config.fingerprint(),
-                "files": {file.name: sealed(file) for file in sorted(aside.iterdir())},
-                "config": config.dump(),
-            },
-        )
+        notes = {
+            **asdict(progress),
+            "config_fingerprint": config.fingerprint(),
+            "files": {file.name: sealed(file) for file in sorted(aside.iterdir())},
+            "config": config.dump(),
+        }
+        write_json(aside / "meta.json", {**notes, "sha256": _digest(notes)})
     return path
+
+
+def _digest(notes: Mapping[str, Any]) -> str:
+    """The sha256 of a checkpoint's notes: they are read, so they are checked like the other files."""
+    return hashlib.sha256(json.dumps(notes, sort_keys=True).encode()).hexdigest()
 
 
 def checkpoint_folder(folder: Path, step: int) -> Path:
@@ -98,7 +102,9 @@ def _check_files(path: Path) -> dict[str, Any]:
     """A checkpoint's notes, after a look at each of its files."""
     try:
         meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-        for name, sha256 in meta.get("files", {}).items():
+        if meta.pop("sha256", None) != _digest(meta):
+            raise DamagedCheckpoint(f"{path}: meta.json is not what was written")
+        for name, sha256 in meta["files"].items():
             if sha256_of(path / name) != sha256:
                 raise DamagedCheckpoint(f"{path}: {name} is not what was written")
     except OSError as error:

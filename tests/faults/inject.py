@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +24,7 @@ import dalr.data.store
 import dalr.model.student
 import dalr.run
 from dalr.__main__ import main
-from dalr.evaluation import MetricScorer
+from dalr.evaluation import SentenceEncoder
 
 Action = Literal["kill", "terminate", "fill", "poison"]
 Moment = Literal["start-up", "step", "checkpoint", "evaluation", "export"]
@@ -169,7 +169,7 @@ def _arm_checkpoint(fault: Fault) -> None:
 
 def _arm_evaluation(fault: Fault) -> None:
     """Some sentences are encoded, the others not."""
-    score, evaluate = MetricScorer.score, dalr.run.Run.evaluate_if_due
+    vectors, evaluate = SentenceEncoder.vectors, dalr.run.Run.evaluate_if_due
     now = {"step": 0}
 
     def counted(run: dalr.run.Run) -> float | None:
@@ -178,14 +178,14 @@ def _arm_evaluation(fault: Fault) -> None:
             _poison(run.student)
         return evaluate(run)
 
-    def struck(scorer: MetricScorer, encode: Callable[[list[str]], Any]) -> float:
+    def struck(encoder: SentenceEncoder, ids: list[list[int]]) -> torch.Tensor:
+        encoded = vectors(encoder, ids)
         if fault.action != "poison" and now["step"] == fault.step:
-            encode(["a man plays"])
             fault.strike()
-        return score(scorer, encode)
+        return encoded
 
     dalr.run.Run.evaluate_if_due = counted  # type: ignore[method-assign]
-    MetricScorer.score = struck  # type: ignore[method-assign,assignment]
+    SentenceEncoder.vectors = struck  # type: ignore[method-assign]
 
 
 def _arm_export(fault: Fault) -> None:

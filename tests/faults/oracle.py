@@ -31,7 +31,7 @@ def assert_as_undisturbed(out: Path, undisturbed: Path, *written: Path) -> None:
     once, and nothing half-written lies in it or in the folders `written`."""
     own, expected = lines(out), lines(undisturbed)
     assert [line["step"] for line in own] == [line["step"] for line in expected]
-    timed = {"seconds", "samples_per_second"}
+    timed = {"seconds", "samples_per_second", "evaluation_seconds"}
     for one, other in zip(own, expected, strict=True):
         assert {k: v for k, v in one.items() if k not in timed} == {k: v for k, v in other.items() if k not in timed}
     one, other = weights(out), weights(undisturbed)

@@ -46,7 +46,7 @@ def test_every_pooler_equals_one_sentence_at_a_time(tiny_bert: Path, pooler, mon
 
 def test_distinct_sentences_are_encoded_once_longest_first(tiny_bert: Path) -> None:
     encoder = SentenceEncoder.load(str(tiny_bert))
-    batches = list(encoder._batches(["a dog", "a big red dog runs", "a dog sits"]))
+    batches = list(encoder.batches(["a dog", "a big red dog runs", "a dog sits"]))
     assert batches[0][0] == [1, 2, 0]
     calls = []
     encoder.model.register_forward_pre_hook(
