@@ -79,6 +79,7 @@ class SweepScheduler(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
         """Called in each round of Tune's loop, which makes it the place to look for silent trials."""
+        self._coordinator.tick()
         for trial in tune_controller.get_live_trials():
             if trial.status == Trial.RUNNING:
                 self._end_if_silent(trial)
@@ -92,9 +93,18 @@ class SweepScheduler(FIFOScheduler):
         actor = trial.temporary_state.ray_actor
         limit = self._timeout if trial.trial_id in self._begun else max(self._timeout, STARTUP_SECONDS)
         if silent > limit and actor is not None and trial.trial_id in self._coordinator.live:
-            self._coordinator.lost(trial.trial_id, f"hung: no sign of life for {silent / 60:.1f} minutes")
+            self._coordinator.lost(trial.trial_id, self._silence(trial, silent))
             trial.max_failures = 0  # it would hang again
             ray.kill(actor)
+
+    def _silence(self, trial: Trial, silent: float) -> str:
+        reason = f"hung: no sign of life for {silent / 60:.1f} minutes"
+        if trial.trial_id in self._begun:
+            return reason
+        return (
+            f"{reason} before its first step; where teacher features take that long to compute, do so "
+            "beforehand (dalr features) or raise resources.timeout_minutes"
+        )
 
 
 def _death(trial: Trial) -> str:

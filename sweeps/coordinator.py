@@ -76,6 +76,10 @@ class Coordinator:
         self.concurrent, self.gpus = concurrent, gpus
         next(iter(self.studies.values())).study.set_user_attr("gpus", gpus)
 
+    def tick(self) -> None:
+        """Called every few seconds at least, whether or not a worker has anything to say."""
+        self._clock.save()
+
     def stop_clock(self) -> None:
         """Writes the time down at the end of this start."""
         self._clock.save(always=True)
@@ -121,7 +125,8 @@ class Coordinator:
 
     def _next_study(self) -> RecipeStudy | None:
         """The recipe with the fewest trials of those that may have one more. Until its first trial has
-        begun to train, a recipe has one alone: it fills the feature store that the others read."""
+        begun to train, a recipe has one alone: it fills the feature store that the others read. A recipe
+        whose sampler waits for its first results is passed over."""
         if self._out_of_hours():
             return None
         open_studies = [
@@ -130,7 +135,11 @@ class Coordinator:
             if study.has_next() and not self._out_of_gpu_hours(study) and self._settled[study.recipe] < MOST_SETTLED
         ]
         busy = {a.owner.recipe for a in self.live.values()}
-        ready = [study for study in open_studies if study.recipe in self._warm or study.recipe not in busy]
+        ready = [
+            study
+            for study in open_studies
+            if study.may_draw() and (study.recipe in self._warm or study.recipe not in busy)
+        ]
         return min(ready, key=lambda study: study.size(), default=None)
 
     def _search_over(self) -> bool:

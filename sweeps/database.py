@@ -28,11 +28,18 @@ def open_storage(url: str) -> RDBStorage:
     except ImportError as error:
         raise InputError(f"storage: {url.split(':')[0]} needs a database driver: {error}") from error
     except Exception as error:  # SQLAlchemy's many: unreachable host, wrong password, not a database
-        raise InputError(f"storage: cannot open {url.split('@')[-1]}: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(
+            f"storage: cannot open {without_password(url)}: {' '.join(str(error).split())[:200]}"
+        ) from error
     path = storage.engine.url.database
     if storage.engine.dialect.name == "sqlite" and path and is_local(Path(path)):
         _write_ahead(storage)
     return storage
+
+
+def without_password(url: str | None) -> str:
+    """A database URL as it may be shown; the file beside the sweep where there is none."""
+    return "study.db" if url is None else sqlalchemy.make_url(url).render_as_string(hide_password=True)
 
 
 def _write_ahead(storage: RDBStorage) -> None:

@@ -22,7 +22,7 @@ from dalr.overrides import (
 )
 from dalr.recipes import RECIPES, load_recipe
 from sweeps.space import Dimension, draw
-from sweeps.spec import SweepSpec, differing_keys
+from sweeps.spec import SweepSpec
 
 BUNDLED = Path(__file__).parent / "spaces"
 SAMPLES = 32
@@ -115,18 +115,34 @@ def _messages(error: ValidationError) -> list[str]:
 
 
 def _with_absolute_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Paths among recipes and overrides, made absolute: a worker runs in another folder."""
+    """Paths among recipes, overrides, choices and start points, made absolute: a worker runs in another
+    folder."""
     values = dict(values)
     recipes = values.get("recipe")
     if isinstance(recipes, str | list):
         named = [recipes] if isinstance(recipes, str) else recipes
         values["recipe"] = [str(Path(r).absolute()) if r not in RECIPES and Path(str(r)).exists() else r for r in named]
     if isinstance(values.get("overrides"), dict):
-        values["overrides"] = {
-            key: str(Path(value).expanduser().absolute()) if key in PATH_KEYS and isinstance(value, str) else value
-            for key, value in values["overrides"].items()
-        }
+        values["overrides"] = _absolute_point(values["overrides"])
+    if isinstance(values.get("try_first"), list):
+        values["try_first"] = [_absolute_point(p) if isinstance(p, dict) else p for p in values["try_first"]]
+    if isinstance(values.get("space"), dict):
+        values["space"] = {path: _absolute_choices(path, form) for path, form in values["space"].items()}
     return values
+
+
+def _absolute(key: str, value: Any) -> Any:
+    return str(Path(value).expanduser().absolute()) if key in PATH_KEYS and isinstance(value, str) else value
+
+
+def _absolute_point(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _absolute(key, value) for key, value in point.items()}
+
+
+def _absolute_choices(path: str, form: Any) -> Any:
+    if not isinstance(form, dict) or not isinstance(form.get("choice"), list):
+        return form
+    return {**form, "choice": [_absolute(path, value) for value in form["choice"]]}
 
 
 def check_spec(spec: SweepSpec) -> None:
@@ -137,8 +153,7 @@ def check_spec(spec: SweepSpec) -> None:
     """
     for path, dimension in spec.space.items():
         check_dimension(path, dimension)
-    for name in spec.metric:
-        check_metric(name, allow_test=spec.allow_test)
+    check_judges(spec)
     for recipe, base in base_configs(spec).items():
         if base.evaluation.data is None:
             raise InputError(f"recipe {recipe}: evaluation.data is not set, so no trial would have a score")
@@ -150,11 +165,28 @@ def check_spec(spec: SweepSpec) -> None:
         check_points(spec, base)
 
 
+def check_judges(spec: SweepSpec) -> None:
+    """What trials are judged by is the specification's metric and constraints, for all trials alike."""
+    for name in spec.metric:
+        check_metric(name, allow_test=spec.allow_test)
+    if spec.metric[0] == "seconds":
+        raise InputError(
+            "metric: the first must be a score, which also chooses a run's best checkpoint; seconds may follow"
+        )
+    for name in spec.constraints:
+        check_metric(name, allow_test=spec.allow_test, what="constraints")
+    judge = spec.overrides.get("evaluation.metric", spec.metric[0])
+    if judge != spec.metric[0]:
+        raise InputError(f"overrides: evaluation.metric: a sweep's trials are judged by its metric, {spec.metric[0]}")
+
+
 def check_dimension(path: str, dimension: Dimension) -> None:
     """A searched path must be a config key whose own bounds hold the whole range."""
     field = field_at(path)
     if field is None:
         raise InputError(f"space: unknown key {path}{_hint(path, known_keys())}")
+    if path.startswith("evaluation."):
+        raise InputError(f"space: {path}: what trials are judged by must be the same for all of them")
     kind: TypeAdapter[Any] = TypeAdapter(
         field.annotation or Any
     )  # the constraints of a field lie in its annotation or its metadata
@@ -173,20 +205,20 @@ def _check_bound(bound: Any, value: Any) -> None:
         adapter.validate_python(value)
 
 
-def check_metric(name: str, *, allow_test: bool) -> None:
+def check_metric(name: str, *, allow_test: bool, what: str = "metric") -> None:
     """TASK.SPLIT that training can score; the test split only where it is asked for. `seconds` is a metric too."""
     if name == "seconds":
         return
     task, separator, split = name.rpartition(".")
     if not separator:
-        raise InputError(f"metric: {name!r}: expected TASK.SPLIT, for example STSBenchmark.dev, or seconds")
+        raise InputError(f"{what}: {name!r}: expected TASK.SPLIT, for example STSBenchmark.dev, or seconds")
     found = find_task(task)
     splits = tuple(found.splits) if isinstance(found, StsTask) else ("dev", "test")
     if split not in splits:
-        raise InputError(f"metric: {name!r}: {task} has no split {split!r}; it has: {', '.join(splits)}")
+        raise InputError(f"{what}: {name!r}: {task} has no split {split!r}; it has: {', '.join(splits)}")
     if split == "test" and not allow_test:
         raise InputError(
-            f"metric: {name} is a test split: a search on it would choose by the numbers that it is later judged by; "
+            f"{what}: {name} is a test split: a search on it would choose by the numbers that it is later judged by; "
             f"use {task}.dev, or write allow_test: true"
         )
 
@@ -235,37 +267,3 @@ def base_configs(spec: SweepSpec) -> dict[str, RunConfig]:
     for recipe in spec.recipe:
         configs[recipe] = with_absolute_paths(with_overrides(load_recipe(recipe), spec.overrides))
     return configs
-
-
-def save_spec(spec: SweepSpec, out: Path) -> None:
-    """Writes `sweep.yaml`, with the specification's hash and the code's version; refuses a folder that
-    holds another search."""
-    from dalr.files import write_text
-    from dalr.provenance import code_version
-
-    path = out / "sweep.yaml"
-    if path.is_file():
-        saved = saved_spec(out)
-        if saved.study_key() != spec.study_key():
-            keys = [k for k in differing_keys(saved.dump(), spec.dump()) if k not in ("budget", "resources")]
-            raise InputError(
-                f"{out}: this folder holds another sweep; they differ in {', '.join(keys)}; "
-                "choose another --out (only budget, resources and final reruns may change)"
-            )
-    header = f"# study_key: {spec.study_key()}\n# code_version: {code_version()}\n"
-    write_text(path, header + yaml.safe_dump(spec.dump(), sort_keys=False, allow_unicode=True))
-
-
-def saved_spec(out: Path) -> SweepSpec:
-    """The specification that a sweep's folder holds.
-
-    Raises:
-        InputError: the folder holds no sweep.
-    """
-    path = Path(out) / "sweep.yaml"
-    if not path.is_file():
-        raise InputError(f"{out}: not a sweep's folder (it has no sweep.yaml)")
-    try:
-        return SweepSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a valid sweep specification: {' '.join(str(error).split())[:300]}") from error

@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dalr.config import RunConfig
 from dalr.errors import InputError
 from dalr.files import writable_folder
 from sweeps.coordinator import Coordinator
 from sweeps.database import close_storage, database_url, open_storage, quiet_optuna
 from sweeps.disk import DiskKeeper
 from sweeps.display import live
-from sweeps.loading import base_configs, save_spec
+from sweeps.loading import base_configs
 from sweeps.outcome import SweepOutcome, write_outcome, write_progress
+from sweeps.saved import save_spec
 from sweeps.spec import ResourceSpec, SweepSpec
 from sweeps.state import state_of
 from sweeps.trial import Train, make_trainable
@@ -35,13 +37,15 @@ def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train |
     `train` trains one run (None: `dalr.training`, on Ray Train where a trial has several workers).
 
     Raises:
-        InputError: `out` holds another sweep, or another process works on it.
+        InputError: `out` holds another sweep, or another process works on it; a file or model that every
+            trial needs is missing; nothing would end the search.
         NotEnoughResources: the cluster cannot run a single trial.
     """
     out = writable_folder(Path(out).absolute(), "--out")
     quiet_optuna()
     with sole_driver(out):
         bases = base_configs(spec)
+        check_trials(spec, bases)
         save_spec(spec, out)
         storage = open_storage(database_url(spec, out))
         coordinator = Coordinator(spec, bases, storage, str(out))
@@ -105,13 +109,36 @@ def room_for(resources: ResourceSpec) -> Room:
     return Room(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else {})
 
 
+def check_trials(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
+    """What would fail every trial is refused before the first: a missing file, data that cannot be scored."""
+    from dalr.evaluation import MetricScorer
+    from dalr.inputs import check_inputs
+
+    for base in bases.values():
+        # A path that is searched has other values in every trial.
+        check_inputs(base)
+        if base.evaluation.data is not None:
+            for name in dict.fromkeys([*spec.metric, *spec.constraints]):
+                if name != "seconds":
+                    MetricScorer(base.evaluation.data, name)
+
+
+def check_end(spec: SweepSpec, gpus: float) -> None:
+    """A budget of GPU-hours alone never ends on a cluster without GPUs."""
+    budget = spec.budget
+    if budget.gpu_hours and not gpus and budget.trials is None and budget.hours is None and spec.design() is None:
+        raise InputError("budget: trials use no GPU here, so gpu_hours alone never end; give trials or hours besides")
+
+
 def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, *, quiet: bool) -> None:
     from cluster.session import ray_session
 
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a model's relative folder keeps its meaning
     with ray_session(quiet=quiet):
         room = room_for(coordinator.spec.resources)
+        check_end(coordinator.spec, room.gpus)
         coordinator.give_room(room.concurrent, room.gpus)
         scratch = out / ".tune" / uuid.uuid4().hex[:8]
         try:

@@ -28,7 +28,9 @@ class Section(BaseModel):
 class SamplerSpec(Section):
     """How points are drawn: `tpe`, `multivariate_tpe`, `cmaes`, `random`, `qmc` (Sobol), or a fixed
     design: `grid` (every point of a finite space) or `one_at_a_time` (first values, then each other
-    value in turn). `startup` trials are random before `tpe` and `cmaes` learn from results.
+    value in turn). `startup` trials are random before `tpe` and `cmaes` learn from results: while so many
+    run or have ended without a result yet, no other is drawn. Let it be at least the trials that run at
+    once, lest places stay empty at the start.
     """
 
     name: Sampler = "tpe"

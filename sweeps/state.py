@@ -12,8 +12,8 @@ from dalr.errors import InputError
 from sweeps.coordinator import Coordinator
 from sweeps.database import close_storage, database_url, open_storage, quiet_optuna
 from sweeps.finals import FinalRecord, final_record
-from sweeps.loading import saved_spec
 from sweeps.records import TrialRecord
+from sweeps.saved import saved_spec
 from sweeps.spec import SweepSpec
 from sweeps.study import best_points, study_name, trial_record
 

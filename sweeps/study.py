@@ -32,6 +32,13 @@ STATES: dict[TrialState, State] = {
     TrialState.FAIL: "failed",
 }
 
+TEACHING: dict[str, tuple[State, ...]] = {
+    "tpe": ("complete", "pruned"),
+    "multivariate_tpe": ("complete", "pruned"),
+    "cmaes": ("complete",),
+}
+"""The trials from which each sampler that learns does so; the others draw without results."""
+
 
 class RecipeStudy:
     """The trials of one recipe. `index` of `count` recipes decides the numbers: trial n of this study
@@ -85,6 +92,17 @@ class RecipeStudy:
     def has_next(self) -> bool:
         """Whether the design and the budget's trials allow one more."""
         return self._given_point(self.size()) is not None
+
+    def may_draw(self) -> bool:
+        """Whether the next point need not wait for the results of those that run: a sampler that learns
+        would draw at random until `startup` trials have taught it, however many were begun by then."""
+        taught = TEACHING.get(self.spec.sampler.name, ())
+        if not taught or self._given_point(self.size()):
+            return True
+        states = [record.state for record in self._records.values()]
+        ended = sum(state in taught for state in states)
+        startup = self.spec.sampler.startup
+        return ended >= startup or ended + states.count("running") < startup
 
     @property
     def study(self) -> optuna.Study:

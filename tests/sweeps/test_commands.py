@@ -13,8 +13,9 @@ from cluster.session import free_port
 from dalr.errors import InputError
 from sweeps import commands
 from sweeps.database import close_storage, database_url, open_storage
-from sweeps.loading import base_configs, save_spec
+from sweeps.loading import base_configs
 from sweeps.outcome import write_outcome
+from sweeps.saved import save_spec
 from sweeps.state import read_state, state_of
 from tests.sweeps import fakes
 from tests.sweeps.make import coordinator, spec

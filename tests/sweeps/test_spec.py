@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dalr.errors import InputError
-from sweeps.loading import bundled_specs, load_spec, parse_spec, save_spec
+from sweeps.loading import bundled_specs, load_spec, parse_spec
+from sweeps.saved import code_versions, save_spec, saved_spec
 from sweeps.space import Dimension, at_edge, draw, grid, one_at_a_time
 from tests.sweeps.make import spec
 
