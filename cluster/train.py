@@ -14,6 +14,7 @@ import ray
 import ray.train
 import ray.train.torch
 
+from cluster.stopping import StopWhenAsked, sigterm_asks
 from dalr.config import RunConfig
 from dalr.errors import InputError
 from dalr.overrides import validated
@@ -59,7 +60,8 @@ def train_on_ray(
     """Trains, or goes on training, the run in folder `out` on the connected Ray cluster.
 
     `out` must be a folder that every node sees. A lost worker or node is replaced and the run goes on
-    from its newest checkpoint. Worker 0 reports to the trackers `report_to` (`dalr.tracking`).
+    from its newest checkpoint. SIGTERM lets the workers save one and leave: the outcome is not finished.
+    Worker 0 reports to the trackers `report_to` (`dalr.tracking`).
 
     Raises:
         InputError: as `dalr.training.train`.
@@ -69,13 +71,15 @@ def train_on_ray(
     out = Path(out).absolute()
     folder = RunFolder(out)
     folder.check(config)
-    attempt = len(folder.notes().get("attempts", []))
+    attempt = _attempts(folder)
+    stop = f"stop {out}"
     trainer = ray.train.torch.TorchTrainer(
         _work,  # type: ignore[arg-type]  # its return value is documented, not typed
         train_loop_config={
             "config": config.dump(),
             "out": str(out),
             "recipe": recipe,
+            "stop": stop,
             "report_to": list(report_to),
             "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
         },
@@ -96,7 +100,7 @@ def train_on_ray(
         ),
     )
     try:
-        with _progress(folder, quiet=quiet):
+        with _progress(folder, quiet=quiet), sigterm_asks(stop, training=lambda: _attempts(folder) > attempt):
             answer = trainer.fit().return_value  # type: ignore[attr-defined]
     finally:
         shutil.rmtree(out / _SCRATCH, ignore_errors=True)
@@ -107,6 +111,11 @@ def train_on_ray(
     return Outcome(**answer)
 
 
+def _attempts(folder: RunFolder) -> int:
+    """How many attempts at the run have begun to train."""
+    return len(folder.notes().get("attempts", []))
+
+
 def _work(task: dict[str, Any]) -> dict[str, Any]:
     """What each worker does. Errors that a new attempt would meet again are returned, not raised, so
     that Ray does not try again."""
@@ -115,7 +124,9 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     config, folder = validated(task["config"]), RunFolder(Path(task["out"]))
     os.environ.update(task["environment"])
     first = ray.train.get_context().get_world_rank() == 0
-    reporters = [_RayReporter(), *(make_trackers(task["report_to"], folder, config) if first else ())]
+    reporters: list[Reporter] = [_RayReporter()]
+    if first:
+        reporters += [StopWhenAsked(task["stop"]), *make_trackers(task["report_to"], folder, config)]
     device = ray.train.torch.get_device()
     try:
         outcome = train(config, folder.path, reporters=reporters, recipe=task["recipe"], device=device, quiet=True)

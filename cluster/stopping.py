@@ -1,0 +1,82 @@
+"""An orderly stop over processes: the driver gets the signal, the workers save and leave.
+
+The request is an actor without work whose name is known to the driver and its workers: it is there or
+not, and costs nothing until it is needed.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+import ray
+
+from dalr.reporting import Reporter, StopTraining
+
+ASK_EVERY = 0.2
+"""Seconds between two questions of a worker whether it is to stop; each is one small message."""
+
+
+class _Request:
+    """Its name is all there is to it."""
+
+
+@contextmanager
+def sigterm_asks(name: str, *, training: Callable[[], bool]) -> Iterator[None]:
+    """Inside the block the first SIGTERM asks the workers that know `name` to save and leave, and the
+    block goes on until they have. Where none is `training` yet, and for a second SIGTERM, this process
+    does what it did before. In a thread other than the main one signals are the caller's business."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked, ended = threading.Event(), threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if not asked.is_set() and training():
+            asked.set()
+        elif callable(before):
+            before(number, frame)
+        else:
+            sys.exit(128 + number)
+
+    def ask() -> None:
+        asked.wait()
+        if ended.is_set():
+            return
+        request = ray.remote(_Request).options(name=name, num_cpus=0).remote()
+        print("SIGTERM: the workers save a checkpoint and leave", file=sys.stderr, flush=True)
+        ended.wait()
+        del request  # the request lasts as long as its handle
+
+    # Not in the handler, which may interrupt Ray anywhere.
+    asker = threading.Thread(target=ask, daemon=True)
+    asker.start()
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        ended.set()
+        asked.set()
+        asker.join(5)
+
+
+class StopWhenAsked(Reporter):
+    """Stops the run after the step at which it finds the request `name`. One worker of a run asks."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._next = 0.0
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + ASK_EVERY
+        try:
+            ray.get_actor(self._name)
+        except ValueError:
+            return
+        raise StopTraining("SIGTERM")
