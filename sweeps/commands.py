@@ -66,16 +66,14 @@ def _number(word: str) -> int:
 
 def search(source: str, words: Sequence[str], out: Path, *, quiet: bool) -> None:
     """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
-    from sweeps.display import best_lines, counts_line
+    from sweeps.display import best_lines, counts_line, plan_line
     from sweeps.loading import base_configs, load_spec
     from sweeps.run import run_sweep
 
     spec = load_spec(source, list(words))
     if not quiet:
         for recipe, base in base_configs(spec).items():
-            rungs = spec.scheduler.rungs(base.train.steps or 10**9)
-            if rungs and base.train.steps:
-                typer.echo(f"{recipe}: {base.train.steps} steps, stopped early at steps {', '.join(map(str, rungs))}")
+            typer.echo(f"{recipe}: {plan_line(spec, base.train.steps)}")
     outcome = run_sweep(spec, out, quiet=quiet)
     if not quiet:
         typer.echo("\n".join([counts_line(outcome.state), *best_lines(outcome)]))

@@ -3,7 +3,9 @@
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from dalr.errors import InputError
 from sweeps.records import TrialRecord
 from sweeps.state import SweepState
 from sweeps.trial import run_name
@@ -12,6 +14,22 @@ KEPT_MODELS = 3
 """So many best points keep their exported model (or `seeds.final_top`, if that is more)."""
 GRACE_SECONDS = 60.0
 """A stopped worker may still be writing its last checkpoint."""
+
+LEAST_FREE = 2**30
+"""Bytes: below this a sweep does not start. A BERT's checkpoint with its optimizer takes more."""
+
+
+def check_space(out: Path) -> None:
+    """Refuses a disk that is about to be full.
+
+    Raises:
+        InputError: less than `LEAST_FREE` is free.
+    """
+    free = shutil.disk_usage(out).free
+    if free < LEAST_FREE:
+        raise InputError(
+            f"--out: only {free / 1e9:.1f} GB are free in {out}; trials need at least {LEAST_FREE / 1e9:.1f}"
+        )
 
 
 class DiskKeeper:

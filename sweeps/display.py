@@ -10,6 +10,7 @@ from rich.table import Table
 
 from sweeps.outcome import SweepOutcome
 from sweeps.records import TrialRecord
+from sweeps.spec import SweepSpec
 from sweeps.state import SweepState
 
 SHOWN = 12
@@ -18,25 +19,90 @@ REFRESH_SECONDS = 2.0
 
 @contextmanager
 def live(state: Callable[[], SweepState], *, quiet: bool) -> Iterator[None]:
-    """Shows the state on a terminal while the block runs; nothing elsewhere."""
+    """While the block runs: the state's table on a terminal; elsewhere, as in the log of a job, a line for
+    each trial that ends."""
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet:
         yield
-        return
-    ended = threading.Event()
-    with Live(table(state()), console=console, transient=True, auto_refresh=False) as display:
-
-        def follow() -> None:
-            while not ended.wait(REFRESH_SECONDS):
-                display.update(table(state()), refresh=True)
-
-        thread = threading.Thread(target=follow, daemon=True)
-        thread.start()
-        try:
+    elif console.is_terminal:
+        with (
+            Live(table(state()), console=console, transient=True, auto_refresh=False) as display,
+            _followed(lambda: display.update(table(state()), refresh=True)),
+        ):
             yield
-        finally:
-            ended.set()
-            thread.join()
+    else:
+        with _followed(_Announcer(state, console).announce):
+            yield
+
+
+@contextmanager
+def _followed(look: Callable[[], object]) -> Iterator[None]:
+    """Calls `look` every few seconds while the block runs, and once when it ends."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(REFRESH_SECONDS):
+            look()
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        look()
+
+
+class _Announcer:
+    """Prints each trial and final run that has ended since it looked last."""
+
+    def __init__(self, state: Callable[[], SweepState], console: Console) -> None:
+        self._state, self._console = state, console
+        self._known = set(ended_lines(state()))
+
+    def announce(self) -> None:
+        """Looks, and prints what is new."""
+        state = self._state()
+        new = {key: line for key, line in ended_lines(state).items() if key not in self._known}
+        self._known |= set(new)
+        for line in new.values():
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if new:
+            self._console.print(f"  {budget_line(state)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def ended_lines(state: SweepState) -> dict[str, str]:
+    """A line for each ended trial and final run, by its name."""
+    lines = {}
+    for trial in state.trials:
+        if trial.state != "running":
+            _, _, value, steps, _, point = row(trial)
+            why = f" ({trial.reason})" if trial.reason else ""
+            lines[f"trial {trial.number}"] = f"trial {trial.number} {trial.state}, {steps} steps: {value}{why}; {point}"
+    for record in state.finals:
+        if record.run.state != "running":
+            value = "" if record.run.value is None else f": {record.run.value:.2f}"
+            name = f"{record.name}, seed {record.run.seed}"
+            lines[name] = f"{name} {record.run.state}{value}"
+    return lines
+
+
+def plan_line(spec: SweepSpec, steps: int | None) -> str:
+    """What a search will cost, before it starts: its trials, where they are stopped, and the steps."""
+    trials = spec.budget.trials or len(spec.design() or ())
+    words = [f"{trials} trials" if trials else "trials until the budget's time is used up"]
+    if steps:
+        words.append(f"of {steps} steps")
+        rungs = spec.scheduler.rungs(steps)
+        if rungs:
+            words.append(f"stopped early at steps {', '.join(map(str, rungs))}")
+        expected = trials * spec.scheduler.expected_steps(steps)
+        if trials:
+            words.append(
+                f"about {expected:.0f} of {trials * steps} steps in all" if rungs else f"{expected:.0f} in all"
+            )
+    return ", ".join(words).replace(", of", " of", 1)
 
 
 def table(state: SweepState) -> RenderableType:
@@ -115,8 +181,20 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
     lines += [contest.sentence() for contest in outcome.contests]
     if not outcome.contests:
         lines.append("not tested against the base recipe: its value is the best of many noisy ones (seeds.final: 3)")
-    lines += [
-        f"importance of {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in outcome.importances
-    ]
+    lines += comparison_lines(outcome)
+    if outcome.importances:
+        step = outcome.importances[0].step
+        lines.append("importance of each path" + (f" for the score after {step} steps:" if step else ":"))
+    lines += [f"  {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in outcome.importances]
     lines += [f"warning: {warning}" for warning in outcome.warnings]
     return [*lines, f"its config: {outcome.best_config}"]
+
+
+def comparison_lines(outcome: SweepOutcome) -> list[str]:
+    """Where several recipes were searched: what each is expected to reach with the budget of all."""
+    last = {row["recipe"]: row for row in outcome.comparison}
+    return [
+        f"{recipe}: expected best of {row['trials']} trials ({row['steps']:.0f} steps, {row['seconds']:.0f} s): "
+        f"{row['expected_best']:.2f}"
+        for recipe, row in last.items()
+    ]

@@ -1,6 +1,7 @@
 """One trial in full: what it was, how it went, and whether it goes the same way again."""
 
 import json
+import shutil
 from collections.abc import Mapping
 
 from dalr.config import RunConfig
@@ -93,6 +94,7 @@ def reproduce(state: SweepState, number: int, *, quiet: bool = False) -> tuple[l
         raise InputError(f"{original.path}/config.yaml is not the config of trial {number}: it was changed")
     lines = differing_versions(original.notes())
     again = RunFolder(state.out / "reproduced" / original.path.name)
+    shutil.rmtree(again.path, ignore_errors=True)  # what an earlier call left would only be read again
     try:
         train(config, again.path, reporters=[_StopAt(run.steps)], recipe=trial.recipe, quiet=quiet)
     except Diverged as error:

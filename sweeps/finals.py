@@ -17,7 +17,8 @@ from dalr.overrides import with_overrides
 from sweeps.records import Report, RunRecord, State, TrialRecord
 from sweeps.space import Point
 from sweeps.spec import SweepSpec
-from sweeps.study import name_metrics, run_config, study_name
+from sweeps.stored import name_metrics, study_name
+from sweeps.study import run_config
 
 BASE = -1
 """The candidate number of the base recipe."""

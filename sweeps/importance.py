@@ -1,5 +1,6 @@
 """How much each searched parameter matters, with an interval."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,32 +16,38 @@ from sweeps.spec import Direction, SweepSpec
 
 RESAMPLES = 30
 FEWEST = 8
-"""Below so many complete trials the answer would be noise."""
+"""Below so many trials the answer would be noise."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """A parameter's share (0 to 1, all sum to 1) and the middle 90 % of it over resampled trials."""
+    """A parameter's share (0 to 1, all sum to 1) and the middle 90 % of it over resampled trials; of the
+    score after `step` steps, or of the trials' values (None)."""
 
     path: str
     share: float
     low: float
     high: float
+    step: int | None = None
 
 
 def importances(spec: SweepSpec, trials: Sequence[TrialRecord], *, seed: int = 0) -> list[Importance]:
-    """PED-ANOVA (Watanabe et al. 2023, as Optuna has it) over the complete trials of one recipe, largest
-    first; the interval is a bootstrap over trials. Empty below `FEWEST` trials. Paths that only some
-    points have are left out.
+    """PED-ANOVA (Watanabe et al. 2023, as Optuna has it) over the trials of one recipe, largest first; the
+    interval is a bootstrap over trials. Empty below `FEWEST` trials. Paths that only some points have are
+    left out.
+
+    Where a scheduler stops trials, the complete ones are few and alike; all trials are then compared by
+    the score that they had when the first of them could be stopped.
     """
-    done = [trial for trial in trials if trial.state == "complete" and trial.values]
+    step, values = compared(spec, trials)
+    done = [trial for trial in trials if trial.number in values]
     paths = [path for path in spec.space if all(path in trial.point for trial in done)]
     if len(done) < FEWEST or not paths:
         return []
     kinds = {path: distribution(spec.space[path]) for path in paths}
     frozen = [
         optuna.trial.create_trial(
-            params={path: trial.point[path] for path in paths}, distributions=kinds, value=trial.values[0]
+            params={path: trial.point[path] for path in paths}, distributions=kinds, value=values[trial.number]
         )
         for trial in done
     ]
@@ -48,8 +55,20 @@ def importances(spec: SweepSpec, trials: Sequence[TrialRecord], *, seed: int = 0
     draws = [np.arange(len(frozen)), *(rng.integers(0, len(frozen), len(frozen)) for _ in range(RESAMPLES))]
     shares = np.array([_shares([frozen[i] for i in draw], spec.directions[0], paths) for draw in draws])
     low, high = np.quantile(shares[1:], [0.05, 0.95], axis=0)
-    found = [Importance(*row) for row in zip(paths, shares[0].tolist(), low.tolist(), high.tolist(), strict=True)]
-    return sorted(found, key=lambda one: -one.share)
+    rows = zip(paths, shares[0].tolist(), low.tolist(), high.tolist(), strict=True)
+    return sorted((Importance(*row, step) for row in rows), key=lambda one: -one.share)
+
+
+def compared(spec: SweepSpec, trials: Sequence[TrialRecord]) -> tuple[int | None, dict[int, float]]:
+    """By trial number what importance is judged by, and the step of that score (None: final values)."""
+    if spec.scheduler.name == "none":
+        return None, {trial.number: trial.values[0] for trial in trials if trial.state == "complete" and trial.values}
+    later = [step for trial in trials for step in trial.scores if step >= spec.scheduler.grace_steps]
+    if not later:
+        return None, {}
+    step = min(later)
+    scores = {trial.number: trial.scores[step] for trial in trials if step in trial.scores}
+    return step, {number: score for number, score in scores.items() if math.isfinite(score)}
 
 
 def _shares(trials: Sequence[FrozenTrial], direction: Direction, paths: Sequence[str]) -> list[float]:

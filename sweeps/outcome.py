@@ -13,6 +13,7 @@ from dalr.overrides import to_yaml
 from sweeps.finals import BASE
 from sweeps.importance import Importance, importances
 from sweeps.records import TrialRecord
+from sweeps.saved import code_versions
 from sweeps.space import at_edge
 from sweeps.spec import SweepSpec
 from sweeps.state import SweepState
@@ -52,7 +53,8 @@ COMPARISON = {
 @dataclass(frozen=True)
 class SweepOutcome:
     """`best` is the best point (None where no trial is complete), `best_config` its config file;
-    `contests` say what the final runs showed, `warnings` are sentences for the user."""
+    `contests` say what the final runs showed, `comparison` has the rows of comparison.parquet, `warnings`
+    are sentences for the user."""
 
     state: SweepState
     best: TrialRecord | None
@@ -60,6 +62,7 @@ class SweepOutcome:
     contests: tuple[Contest, ...] = ()
     importances: tuple[Importance, ...] = ()
     warnings: tuple[str, ...] = ()
+    comparison: tuple[dict[str, Any], ...] = ()
 
 
 def write_progress(state: SweepState, bases: Mapping[str, RunConfig]) -> None:
@@ -96,8 +99,17 @@ def outcome_of(state: SweepState) -> SweepOutcome:
         best_config=state.out / "best.yaml",
         contests=tuple(contests(state)),
         importances=tuple(importances(state.spec, rivals)),
-        warnings=tuple(at_edge(state.spec.space, winner.point)),
+        warnings=(*at_edge(state.spec.space, winner.point), *mixed_versions(state.out)),
+        comparison=tuple(comparison_rows(state)) if len(state.spec.recipe) > 1 else (),
     )
+
+
+def mixed_versions(out: Path) -> list[str]:
+    """A sentence where more than one version of the code has worked on the sweep."""
+    versions = code_versions(out)
+    if len(versions) < 2:
+        return []
+    return [f"the trials ran with {len(versions)} versions of the code ({', '.join(versions)}): are they comparable?"]
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

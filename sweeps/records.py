@@ -58,7 +58,8 @@ class RunRecord:
 @dataclass(frozen=True)
 class TrialRecord:
     """One point of one recipe's search; `number` is its number in the whole sweep. `point_id` is the
-    same for identical points. `violation` sums the constraints that its runs break (0: none)."""
+    same for identical points. `violation` sums the constraints that its runs break (0: none). `scores`
+    are the first seed's evaluations by step, of a search with one metric."""
 
     number: int
     recipe: str
@@ -68,6 +69,7 @@ class TrialRecord:
     runs: tuple[RunRecord, ...]
     reason: str | None = None
     violation: float = 0.0
+    scores: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def values(self) -> tuple[float, ...]:

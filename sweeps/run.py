@@ -15,7 +15,7 @@ from dalr.errors import InputError
 from dalr.files import writable_folder
 from sweeps.coordinator import Coordinator
 from sweeps.database import close_storage, database_url, open_storage, quiet_optuna
-from sweeps.disk import DiskKeeper
+from sweeps.disk import DiskKeeper, check_space
 from sweeps.display import live
 from sweeps.loading import base_configs
 from sweeps.outcome import SweepOutcome, write_outcome, write_progress
@@ -46,6 +46,7 @@ def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train |
     with sole_driver(out):
         bases = base_configs(spec)
         check_trials(spec, bases)
+        check_space(out)
         save_spec(spec, out)
         storage = open_storage(database_url(spec, out))
         coordinator = Coordinator(spec, bases, storage, str(out))

@@ -57,6 +57,12 @@ class SchedulerSpec(Section):
             step *= self.reduction
         return found
 
+    def expected_steps(self, steps: int) -> float:
+        """The mean steps of a trial of `steps`, where 1 in `reduction` passes each of ASHA's rungs."""
+        ends = [*self.rungs(steps), steps]
+        begins = [0, *ends]
+        return sum((end - begin) / self.reduction**k for k, (begin, end) in enumerate(zip(begins, ends, strict=False)))
+
 
 class BudgetSpec(Section):
     """Whichever ends first: `trials` a recipe, `hours` of wall clock over all starts of the sweep,

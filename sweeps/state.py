@@ -15,7 +15,8 @@ from sweeps.finals import FinalRecord, final_record
 from sweeps.records import TrialRecord
 from sweeps.saved import saved_spec
 from sweeps.spec import SweepSpec
-from sweeps.study import best_points, study_name, trial_record
+from sweeps.stored import study_name, trial_record
+from sweeps.study import best_points
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ goes on from here: finished trials are known, unfinished ones are handed out aga
 
 import itertools
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -14,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from dalr.config import RunConfig
 from dalr.errors import InputError
@@ -23,14 +22,7 @@ from sweeps.records import Report, RunRecord, State, TrialRecord
 from sweeps.samplers import make_pruner, make_sampler
 from sweeps.space import Point, draw
 from sweeps.spec import SweepSpec
-
-STATES: dict[TrialState, State] = {
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
+from sweeps.stored import name_metrics, study_name, trial_record
 
 TEACHING: dict[str, tuple[State, ...]] = {
     "tpe": ("complete", "pruned"),
@@ -66,7 +58,6 @@ class RecipeStudy:
         trials = [t for t in self._study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
         self._records = {t.number: trial_record(t, recipe, self._global(t.number)) for t in trials}
         self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
-        self._scored = {t.number: set(t.intermediate_values) for t in trials}
         self._live: dict[int, optuna.Trial] = {}
 
     def _check_base(self) -> None:
@@ -215,10 +206,10 @@ class RecipeStudy:
 
     def _note_score(self, local: int, report: Report) -> None:
         """A resumed run passes some steps twice; the first score of a step stands."""
-        seen = self._scored.setdefault(local, set())
-        if len(self.spec.metric) == 1 and report.score is not None and report.step not in seen:
+        record = self._records[local]
+        if len(self.spec.metric) == 1 and report.score is not None and report.step not in record.scores:
             self._live[local].report(report.score, report.step)
-            seen.add(report.step)
+            self._records[local] = replace(record, scores={**record.scores, report.step: report.score})
 
     def _note_constraints(self, local: int, report: Report) -> None:
         measured = {**report.metrics, "seconds": self._records[local].runs[0].seconds}
@@ -279,34 +270,6 @@ class RecipeStudy:
 def _first_values(record: TrialRecord) -> list[float]:
     """The first metric of each complete run, in the order of the seeds."""
     return [run.values[0] for run in record.runs if run.state == "complete" and run.values]
-
-
-def trial_record(trial: FrozenTrial, recipe: str, number: int) -> TrialRecord:
-    """A trial as the database has it, under its number in the sweep."""
-    attrs = trial.user_attrs
-    violations = trial.constraints.values()
-    return TrialRecord(
-        number=number,
-        recipe=recipe,
-        point=dict(attrs.get("values", trial.params)),
-        point_id=attrs.get("point_id", ""),
-        state=STATES[trial.state],
-        runs=tuple(RunRecord.load(run) for run in attrs.get("runs", [])),
-        reason=attrs.get("reason"),
-        violation=sum(max(0.0, value) for value in violations),
-    )
-
-
-def name_metrics(study: optuna.Study, names: list[str]) -> None:
-    """Shows the metrics' names on the dashboard. Optuna marks the method as experimental."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(names)
-
-
-def study_name(spec: SweepSpec, recipe: str) -> str:
-    """One study for each recipe and search: two different searches never share one."""
-    return f"{recipe.replace('/', '_')}-{spec.study_key()}"
 
 
 def run_config(base: Mapping[str, Any], point: Mapping[str, Any], seed: int | None) -> RunConfig:

@@ -5,21 +5,20 @@ final runs on fresh seeds tell what it is worth, and only a test tells whether t
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from dalr.results import read_details, read_result
-from dalr.statistics import holm, paired_permutation
+from dalr.results import read_result
+from dalr.statistics import holm
+from sweeps.examples import examples_p, final_folder, tasks_of
 from sweeps.finals import BASE, FinalRecord
 from sweeps.records import TrialRecord
 from sweeps.state import SweepState
-from sweeps.trial import run_name
 
 LEVEL = 0.05
 
@@ -28,10 +27,11 @@ LEVEL = 0.05
 class Contest:
     """A final candidate against its base recipe in one column, over the seeds that both have.
 
-    `column` is the search's metric (dev) or a test score. `difference` in points (mean over `seeds`).
-    `seed_p`: paired t-test over seeds, None below 2 seeds; `example_p`: permutation test over the test
-    pairs, None where none are stored. `adjusted_p` is Holm's over all contests of the sweep.
-    `seeds_needed` is how many seeds would make this difference significant at its present spread.
+    `column` is the search's metric (dev) or a test score; `primary` is the one that decides (`headline`).
+    `difference` in points (mean over `seeds`). `seed_p`: paired t-test over seeds, None below 2 seeds;
+    `example_p`: permutation test over the test pairs, None where none are stored. `adjusted_p` is Holm's
+    over the sweep's primary contests, or over all others. `seeds_needed` is how many seeds would make
+    this difference significant at its present spread.
     """
 
     recipe: str
@@ -45,6 +45,7 @@ class Contest:
     example_p: float | None = None
     adjusted_p: float | None = None
     seeds_needed: int | None = None
+    primary: bool = False
 
     @property
     def significant(self) -> bool:
@@ -59,7 +60,9 @@ class Contest:
         verdict = "better than" if self.significant else "not distinguishable from"
         if self.difference < 0 and self.adjusted_p is not None and self.adjusted_p < LEVEL:
             verdict = "worse than"
-        p = f"p = {self.adjusted_p:.3g} after Holm" if self.adjusted_p is not None else f"p = {self.seed_p:.3g}"
+        p = f"p = {self.seed_p if self.adjusted_p is None else self.adjusted_p:.3g} over seeds"
+        if self.example_p is not None:
+            p += f", {self.example_p:.3g} over the test pairs"
         more = (
             f"; about {self.seeds_needed} seeds would tell" if verdict.startswith("not") and self.seeds_needed else ""
         )
@@ -68,7 +71,8 @@ class Contest:
 
 def contests(state: SweepState) -> list[Contest]:
     """Every final candidate against its base, on the search's metric and on the test scores that the
-    final runs have; significance corrected over all of them."""
+    final runs have, the deciding score first. Significance is corrected over the candidates for that
+    score, and over everything else for the rest: nine more columns must not hide a clear answer."""
     found = []
     for recipe in dict.fromkeys(record.recipe for record in state.finals):
         records = [r for r in state.finals if r.recipe == recipe and r.run.state == "complete"]
@@ -76,8 +80,19 @@ def contests(state: SweepState) -> list[Contest]:
         for candidate in dict.fromkeys(r.candidate for r in records if r.candidate != BASE):
             ours = [record for record in records if record.candidate == candidate]
             found += _against(state, recipe, candidate, ours, base)
-    adjusted = holm({str(i): c.seed_p for i, c in enumerate(found) if c.seed_p is not None})
-    return [Contest(**{**asdict(c), "adjusted_p": adjusted.get(str(i))}) for i, c in enumerate(found)]
+    return [*_corrected([c for c in found if c.primary]), *_corrected([c for c in found if not c.primary])]
+
+
+def _corrected(family: Sequence[Contest]) -> list[Contest]:
+    adjusted = holm({str(i): c.seed_p for i, c in enumerate(family) if c.seed_p is not None})
+    return [replace(c, adjusted_p=adjusted.get(str(i))) for i, c in enumerate(family)]
+
+
+def headline(columns: Iterable[str], metric: str) -> str:
+    """The column that decides: the STS average of the test sets, else the metric's own test score, else
+    the metric."""
+    task = metric.rpartition(".")[0]
+    return next((column for column in ("sts_avg", f"{task}.test") if column in columns), metric)
 
 
 def _against(
@@ -92,10 +107,9 @@ def _against(
             continue
         a, b = [one[s][column] for s in seeds], [other[s][column] for s in seeds]
         differences = [x - y for x, y in zip(a, b, strict=True)]
-        example_p = None
-        if column == f"{state.spec.metric[0].split('.')[0]}.test":
-            pairs = [(_by_seed(ours, s), _by_seed(base, s)) for s in seeds]
-            example_p = examples_p(state, column.split(".")[0], pairs)
+        pairs = [(_by_seed(ours, s), _by_seed(base, s)) for s in seeds]
+        primary = column == headline(columns, state.spec.metric[0])
+        example_p = examples_p(state.out, tasks_of(column), pairs) if primary else None
         contest = Contest(
             recipe=recipe,
             candidate=candidate,
@@ -107,6 +121,7 @@ def _against(
             seed_p=paired_t(differences),
             example_p=example_p,
             seeds_needed=seeds_needed(differences),
+            primary=primary,
         )
         found.append(contest)
     return found
@@ -116,15 +131,10 @@ def _by_seed(records: Sequence[FinalRecord], seed: int) -> FinalRecord:
     return next(record for record in records if record.run.seed == seed)
 
 
-def final_folder(state: SweepState, record: FinalRecord) -> Path:
-    """Where a final run lies."""
-    return state.out / "runs" / run_name(record.name, record.run.seed)
-
-
 def final_scores(state: SweepState, record: FinalRecord) -> dict[str, float]:
     """A final run's scores: the search's metric, each task's test score, and the averages it has."""
     scores = {state.spec.metric[0]: record.run.value} if record.run.value is not None else {}
-    path = final_folder(state, record) / "results" / "test.json"
+    path = final_folder(state.out, record) / "results" / "test.json"
     if path.is_file():
         result = read_result(path)
         scores |= {f"{name}.test": task.score for name, task in result.tasks.items()}
@@ -151,25 +161,6 @@ def seeds_needed(differences: Sequence[float], *, power: float = 0.8) -> int | N
         if stats.nct.sf(critical, n - 1, effect * math.sqrt(n)) >= power:
             return n
     return None
-
-
-def examples_p(state: SweepState, task: str, pairs: Sequence[tuple[FinalRecord, FinalRecord]]) -> float | None:
-    """Whether other test pairs could turn the difference around: each pair's standardised ranks, meaned
-    over seeds, may be swapped between the two. None where similarities were not stored."""
-    contributions = []
-    for records in pairs:
-        details = [read_details(final_folder(state, r) / "results" / "test.json", task) for r in records]
-        if any(found is None or found.similarities is None or found.gold is None for found in details):
-            return None
-        gold = _standard_ranks(details[0].gold)  # type: ignore[union-attr]
-        contributions.append([gold * _standard_ranks(found.similarities) for found in details])  # type: ignore[union-attr]
-    ours, theirs = np.mean(contributions, axis=0)
-    return paired_permutation(ours, theirs)
-
-
-def _standard_ranks(values: Any) -> np.ndarray:
-    ranks = stats.rankdata(values)
-    return (ranks - ranks.mean()) / ranks.std()
 
 
 def expected_best(values: Sequence[float], *, maximize: bool = True) -> list[float]:

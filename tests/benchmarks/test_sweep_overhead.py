@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cluster.session import ray_session
-from dalr.config import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
+from dalr.config import RunConfig
 from dalr.data.store import Shard, StoredArray
 from dalr.overrides import to_yaml
 from dalr.reporting import Outcome
@@ -17,23 +17,9 @@ from sweeps.loading import parse_spec
 from sweeps.run import run_sweep
 from sweeps.trial import Train, train_here, train_nested
 from tests.sweeps import fakes
-from tests.sweeps.make import spec
+from tests.sweeps.make import small_recipe, spec
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.cluster, pytest.mark.timeout(3600)]
-
-
-def small_recipe(folder: Path, student: Path, data: Path) -> Path:
-    """SimCSE of a tiny BERT on a few sentences, scored on STS-B dev."""
-    (folder / "sentences.txt").write_text("\n".join(f"a man plays with {i} red balls" for i in range(200)) + "\n")
-    config = RunConfig(
-        model=ModelConfig(student=str(student), max_tokens=16, projection_dim=16),
-        data=DataConfig(text=str(folder / "sentences.txt"), pair_every=None),
-        evaluation=EvaluationConfig(data=str(data / "senteval"), metric="STSBenchmark.dev"),
-        optim=OptimConfig(learning_rate=1e-4),
-        train=TrainConfig(steps=20, batch_size=16, eval_every=20),
-    )
-    (folder / "recipe.yaml").write_text(to_yaml(config))
-    return folder / "recipe.yaml"
 
 
 def overhead(recipe: Path, out: Path, *, trials: int, train: Train) -> float:

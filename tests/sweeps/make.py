@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from dalr.config import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
+from dalr.overrides import to_yaml
 from sweeps.coordinator import Coordinator
-from sweeps.database import open_storage, quiet_optuna
+from sweeps.database import database_url, open_storage, quiet_optuna
 from sweeps.loading import base_configs, parse_spec
 from sweeps.outcome import write_progress
 from sweeps.spec import SweepSpec
@@ -35,7 +37,21 @@ def coordinator(specification: SweepSpec, out: Path, *, touch: bool = True, **op
     if touch:
         (out / "sweep.yaml").touch()
     quiet_optuna()
-    storage = open_storage(f"sqlite:///{out}/study.db")
+    storage = open_storage(database_url(specification, out))
     made = Coordinator(specification, base_configs(specification), storage, str(out), **options)
     made.changed = lambda: write_progress(state_of(made), base_configs(specification))
     return made
+
+
+def small_recipe(folder: Path, student: Path, data: Path, *, steps: int = 20, eval_every: int = 20) -> Path:
+    """SimCSE of a tiny BERT on a few sentences, scored on STS-B dev: the recipe's file."""
+    (folder / "sentences.txt").write_text("\n".join(f"a man plays with {i} red balls" for i in range(200)) + "\n")
+    config = RunConfig(
+        model=ModelConfig(student=str(student), max_tokens=16, projection_dim=16),
+        data=DataConfig(text=str(folder / "sentences.txt"), pair_every=None),
+        evaluation=EvaluationConfig(data=str(data / "senteval"), metric="STSBenchmark.dev"),
+        optim=OptimConfig(learning_rate=1e-4),
+        train=TrainConfig(steps=steps, batch_size=16, eval_every=eval_every),
+    )
+    (folder / "recipe.yaml").write_text(to_yaml(config))
+    return folder / "recipe.yaml"

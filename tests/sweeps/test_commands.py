@@ -107,7 +107,6 @@ def test_an_unreachable_database_is_refused() -> None:
         open_storage("postgresql://nobody@127.0.0.1:1/none")
 
 
-@pytest.mark.slow
 def test_optuna_dashboard_serves_the_study(finished: Path) -> None:
     close_storage(open_storage(database_url(read_state(finished).spec, finished)))
     port = free_port()

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from dalr.errors import InputError
+from sweeps.display import plan_line
 from sweeps.loading import bundled_specs, load_spec, parse_spec
+from sweeps.outcome import mixed_versions
 from sweeps.saved import code_versions, save_spec, saved_spec
 from sweeps.space import Dimension, at_edge, draw, grid, one_at_a_time
 from tests.sweeps.make import spec
@@ -45,6 +47,11 @@ def test_ablation_turns_each_term_off_in_turn() -> None:
         ({"metric": ["STSBenchmark.dev", "seconds"], "direction": ["maximize"] * 3}, "expected 1 or 2"),
         ({"metric": ["STSBenchmark.dev", "seconds"], "scheduler": {"name": "asha"}}, "no order to stop by"),
         ({"scheduler": {"name": "asha", "grace_steps": 2}}, "train.eval_every is 3"),
+        ({"metric": ["seconds", "STSBenchmark.dev"]}, "the first must be a score"),
+        ({"constraints": {"loss": {"max": 1}}}, "constraints: 'loss': expected TASK.SPLIT"),
+        ({"constraints": {"STSBenchmark.test": {"min": 60}}}, "constraints: STSBenchmark.test is a test split"),
+        ({"overrides": {"evaluation.metric": "STSBenchmark.test"}}, "judged by its metric, STSBenchmark.dev"),
+        ({"space": {"evaluation.metric": {"choice": ["STSBenchmark.dev"]}}}, "the same for all of them"),
         ({"sampler": {"name": "grid"}}, "needs finite dimensions"),
         ({"recipe": "quickstrt"}, "did you mean quickstart?"),
         ({"overrides": {"evaluation.data": None}}, "no trial would have a score"),
@@ -114,6 +121,44 @@ def test_a_folder_of_another_sweep_is_refused_and_a_larger_budget_is_not(tmp_pat
     save_spec(spec(budget={"trials": 60}), tmp_path)
     with pytest.raises(InputError, match="another sweep; they differ in sampler"):
         save_spec(spec(sampler={"name": "random"}), tmp_path)
+
+
+def test_a_sweep_stays_in_its_database(tmp_path: Path) -> None:
+    save_spec(spec(storage="postgresql://me:secret@db/sweeps"), tmp_path)
+    with pytest.raises(InputError, match="lie in another database") as caught:
+        save_spec(spec(), tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_every_version_of_the_code_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in ("0.1.0+ga", "0.1.0+ga", "0.1.0+gb"):
+        monkeypatch.setattr("sweeps.saved.code_version", lambda version=version: version)
+        save_spec(spec(), tmp_path)
+    assert code_versions(tmp_path) == ["0.1.0+ga", "0.1.0+gb"]
+    assert "2 versions of the code (0.1.0+ga, 0.1.0+gb)" in mixed_versions(tmp_path)[0]
+    assert f"# study_key: {spec().study_key()}" in (tmp_path / "sweep.yaml").read_text()
+    assert saved_spec(tmp_path) == spec()
+
+
+def test_relative_paths_are_those_of_the_specification(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = spec(space={"data.text": {"choice": ["a.txt", "b.txt"]}}, try_first=[{"data.text": "b.txt"}])
+    assert chosen.space["data.text"].choice == (str(tmp_path / "a.txt"), str(tmp_path / "b.txt"))
+    assert chosen.try_first == ({"data.text": str(tmp_path / "b.txt")},)
+
+
+def test_the_cost_is_told_beforehand() -> None:
+    asha = spec(
+        scheduler={"name": "asha", "grace_steps": 30}, overrides={"train.steps": 150, "train.eval_every": 30},
+        budget={"trials": 24},
+    )  # fmt: skip
+    # Of 24 trials, 8 pass step 30 and 2.7 pass step 90.
+    assert asha.scheduler.expected_steps(150) == pytest.approx(30 + 60 / 3 + 60 / 9)
+    assert plan_line(asha, 150) == (
+        "24 trials of 150 steps, stopped early at steps 30, 90, about 1360 of 3600 steps in all"
+    )
+    assert plan_line(spec(), 9) == "6 trials of 9 steps, 54 in all"
+    assert plan_line(spec(budget={"hours": 2}), None) == "trials until the budget's time is used up"
 
 
 class Low:
