@@ -7,14 +7,15 @@ from statistics import stdev
 from dalr.errors import InputError
 from reports.labels import differing_settings, plain
 from reports.load import Source
+from reports.significance import ExampleTest, compare, marked, note
 from reports.tables import Block, Cell, Row, Table
 
 MOST_CHANGES = 6
 
 
-def ablation(table: Table, reference: str, sources: Iterable[Source]) -> Table | None:
+def ablation(table: Table, reference: str, sources: Iterable[Source], examples: ExampleTest) -> Table | None:
     """Differences of the rows of `reference`'s block to it, in points, each row labelled by the
-    settings that it changes. None where the reference has no other run's row beside it.
+    settings that it changes and tested against it. None where the reference has no other run's row beside it.
 
     Only rows of the same kind of run count: those within `MOST_CHANGES` settings of the reference.
 
@@ -29,22 +30,24 @@ def ablation(table: Table, reference: str, sources: Iterable[Source]) -> Table |
     base = next(row for row in blocks[0].rows if row.label == reference)
     if base.identity not in settings:
         return None
-    rows = [base]
-    for row in blocks[0].rows:
-        changes = _changes(settings[base.identity], settings.get(row.identity))
-        if row is not base and changes and len(changes) <= MOST_CHANGES:
-            label = ", ".join(changes)
-            rows.append(replace(row, label=label, note=row.label, cells=_differences(row, base)))
-    if len(rows) == 1:
+    changes = {row.label: _changes(settings[base.identity], settings.get(row.identity)) for row in blocks[0].rows}
+    rows = [row for row in blocks[0].rows if row is not base and 0 < len(changes[row.label]) <= MOST_CHANGES]
+    if not rows:
         return None
+    found = compare(rows, base, list(table.columns), examples)
+    changed = tuple(
+        replace(row, label=", ".join(changes[row.label]), note=f"({row.label})", cells=_differences(row, base))
+        for row in marked(rows, found)
+    )
     return Table(
         name=f"ablation-{table.name}",
         title=f"Ablation of {reference}: {table.title}",
         columns=table.columns,
         blocks=(
             Block(title="Reference", kind="measured", rows=(_without_places(base),)),
-            Block(title="Changed, and the difference in points", kind="measured", rows=tuple(rows[1:])),
+            Block(title="Changed, and the difference in points", kind="measured", rows=changed),
         ),
+        key=(note(reference, found),),
         notes=(
             "Differences of means over seeds, unrounded before subtraction; ± is the deviation over the seeds "
             "that both have, of their paired differences where two or more are shared.",

@@ -1,20 +1,24 @@
 """From folders to a report: load, name, tabulate, compare, and work out the figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dalr.errors import InputError
 from reports.ablation import ablation
+from reports.budgets import Budget, budgets, unequal
 from reports.discover import Problem
 from reports.examples import Examples
-from reports.figures.collect import Figure, figures
+from reports.figures.collect import Figure, Wanted, figures
+from reports.figures.export import FORMATS
+from reports.finals import Finals, finals
 from reports.labels import labels, unsaid
-from reports.leaderboard import equal_budget, leaderboard, slug
+from reports.leaderboard import equal_budget, leaderboard
 from reports.load import Loaded, load
 from reports.names import without_paths
 from reports.significance import ExampleTest, with_marks
+from reports.slug import slug
 from reports.sweeps import Sweep, read_sweep, trials
 from reports.tables import AVERAGE, Averaging, Table, task_table
 from reports.verdict import Verdict, sweep_verdict, verdicts
@@ -22,16 +26,27 @@ from reports.verdict import Verdict, sweep_verdict, verdicts
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a report's reader may choose: names of rows, the row that others are tested against and
-    ablated from, how averages are made, and whether there are figures."""
+    """What a report's reader may choose: names of rows, the row that others are tested against, the rows
+    that others are ablations of (none: the baseline), how averages are made, whether there are
+    figures, and as which files."""
 
     names: dict[str, str] = field(default_factory=dict)
     baseline: str | None = None
+    ablate: Sequence[str] = ()
     average: Averaging = "unrounded"
     with_figures: bool = True
+    formats: Sequence[str] = FORMATS
 
     @staticmethod
-    def checked(*, names: Sequence[str], baseline: str | None, average: str, with_figures: bool) -> "Options":
+    def checked(
+        *,
+        names: Sequence[str],
+        baseline: str | None,
+        ablate: Sequence[str],
+        average: str,
+        with_figures: bool,
+        formats: str,
+    ) -> "Options":
         """Options from the command line's words.
 
         Raises:
@@ -46,7 +61,22 @@ class Options:
         if average not in ("unrounded", "mean-of-rounded"):
             raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
         kind: Averaging = "unrounded" if average == "unrounded" else "mean-of-rounded"
-        return Options(names=parsed, baseline=baseline, average=kind, with_figures=with_figures)
+        files = [part.strip() for part in formats.split(",")]
+        if not set(files) <= set(FORMATS):
+            raise InputError(f"--formats {formats}: expected some of {','.join(FORMATS)}")
+        return Options(
+            names=parsed,
+            baseline=baseline,
+            ablate=list(dict.fromkeys(ablate)),
+            average=kind,
+            with_figures=with_figures,
+            formats=[one for one in FORMATS if one in files],
+        )
+
+    @property
+    def references(self) -> list[str]:
+        """The rows that an ablation table is made for."""
+        return list(self.ablate) or ([self.baseline] if self.baseline else [])
 
     def dump(self) -> dict[str, Any]:
         """Plain values, from which `Options(**values)` makes the same options."""
@@ -88,18 +118,21 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     test = examples.p_value
     score_tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
     said = tuple(unsaid(loaded.sources.values()))
-    score_tables = [replace(table, key=said) for table in score_tables if table.measured]
-    answers = [verdict for table in score_tables for verdict in verdicts(table, test)]
-    tables = _compared(score_tables, options.baseline, loaded, test)
+    trained = budgets(loaded.sources.values())
+    score_tables = [replace(table, key=(*_unequal(table, trained), *said)) for table in score_tables if table.measured]
+    answers = [verdict for table in score_tables for verdict in verdicts(table, test, trained)]
+    tables = _compared(score_tables, options, loaded, test)
     comparison = equal_budget(sweeps)
     tables += [comparison] if comparison else []
-    boards = [leaderboard(sweep, trials(sweep)) for sweep in sweeps]
-    tables += boards
-    found = [sweep_verdict(sweep, board) for sweep, board in zip(sweeps, boards, strict=True)]
-    answers += [verdict for verdict in found if verdict is not None]
+    for sweep in sweeps:
+        board, final = leaderboard(sweep, trials(sweep)), _finals(sweep, damaged)
+        tables += [board, *([final.table] if final else [])]
+        verdict = sweep_verdict(sweep, board, final)
+        answers += [verdict] if verdict else []
     if not tables:
         raise InputError(_nothing(loaded, damaged))
-    drawn = figures(loaded, named, sweeps, _best_first(score_tables), examples) if options.with_figures else []
+    wanted = Wanted(best_first=_best_first(score_tables), always=_always(options))
+    drawn = figures(loaded, named, sweeps, wanted, examples, damaged) if options.with_figures else []
     return Report(
         options=options,
         loaded=loaded,
@@ -110,6 +143,25 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         figures=tuple(drawn),
         problems=tuple(_portable(one) for one in (*loaded.problems, *damaged, *examples.problems)),
     )
+
+
+def _unequal(table: Table, trained: Mapping[str, Budget]) -> list[str]:
+    rows = {row.label: trained[row.identity] for row in table.measured if row.identity in trained}
+    warning = unequal(rows)
+    return [warning] if warning else []
+
+
+def _always(options: Options) -> list[str]:
+    """Rows that a figure shows however they rank."""
+    return list(dict.fromkeys([*([options.baseline] if options.baseline else []), *options.references]))
+
+
+def _finals(sweep: Sweep, damaged: list[Problem]) -> Finals | None:
+    try:
+        return finals(sweep)
+    except InputError as error:
+        damaged.append(Problem(path=sweep.name, message=str(error)))
+        return None
 
 
 def _portable(problem: Problem) -> Problem:
@@ -137,22 +189,26 @@ def _sweeps(loaded: Loaded) -> tuple[list[Sweep], list[Problem]]:
     return _apart(read), damaged
 
 
-def _compared(tables: Sequence[Table], baseline: str | None, loaded: Loaded, test: ExampleTest) -> list[Table]:
-    """The tables with marks against `baseline` where they have that row, and its ablations."""
-    if baseline is None:
-        return list(tables)
-    if not any(row.label == baseline for table in tables for row in table.measured):
-        known = ", ".join(dict.fromkeys(row.label for table in tables for row in table.measured))
-        raise InputError(f"--baseline {baseline}: no measured row has that name (rows: {known})")
+def _compared(tables: Sequence[Table], options: Options, loaded: Loaded, test: ExampleTest) -> list[Table]:
+    """The tables with marks against the baseline where they have that row, each followed by its ablations."""
+    known = list(dict.fromkeys(row.label for table in tables for row in table.measured))
+    for option, label in [("--baseline", options.baseline), *(("--ablate", label) for label in options.ablate)]:
+        if label is not None and label not in known:
+            raise InputError(f"{option} {label}: no measured row has that name (rows: {', '.join(known)})")
     made = []
     for table in tables:
-        if all(row.label != baseline for row in table.measured):
-            made.append(replace(table, key=(f"{baseline} has no scores here; no marks.", *table.key)))
-            continue
-        marked, _ = with_marks(table, baseline, test)
-        made.append(marked)
-        differences = ablation(marked, baseline, loaded.sources.values())
-        made += [differences] if differences else []
+        measured = [row.label for row in table.measured]
+        if options.baseline in measured:
+            made.append(with_marks(table, options.baseline, test)[0])
+        elif options.baseline is not None:
+            made.append(replace(table, key=(f"{options.baseline} has no scores here; no marks.", *table.key)))
+        else:
+            made.append(table)
+        for label in options.references:
+            differences = ablation(table, label, loaded.sources.values(), test) if label in measured else None
+            if differences and len(options.references) > 1:
+                differences = replace(differences, name=f"{differences.name}-{slug(label)}")
+            made += [differences] if differences else []
     return made
 
 

@@ -22,7 +22,15 @@ def report(
     ] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Tables and page only.")] = False,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", metavar="ROW", help="Test and ablate the other rows against this one.")
+        str | None, typer.Option("--baseline", metavar="ROW", help="Test the other rows against this one.")
+    ] = None,
+    ablate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ablate",
+            metavar="ROW",
+            help="Show what the others change in this one, and what that brings; without, in the baseline.",
+        ),
     ] = None,
     name: Annotated[
         list[str] | None,
@@ -31,6 +39,7 @@ def report(
     average: Annotated[
         str, typer.Option("--average", help="unrounded, or mean-of-rounded as the field's scripts do.")
     ] = "unrounded",
+    formats: Annotated[str, typer.Option("--formats", help="As which files figures are written.")] = "svg,pdf,png",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Make tables, figures and one page of all runs, sweeps and results under DIR….
@@ -38,7 +47,7 @@ def report(
     A row is called by its recipe and the settings in which that recipe's rows differ; the seeds of
     one setting are one row, mean ± deviation.
 
-    Example: dalr report runs/ sweeps/ --out report --baseline simcse
+    Example: dalr report runs/ sweeps/ --out report --baseline simcse --ablate dalr
     """
     from dalr.errors import InputError
 
@@ -49,7 +58,18 @@ def report(
     from reports.build import Options, build
     from reports.write import write
 
-    options = Options.checked(names=name or [], baseline=baseline, average=average, with_figures=not no_figures)
+    if out.resolve() in [place.resolve() for place in dirs]:
+        raise InputError(
+            f"report: --out {out} is a folder to report on; a report lies beside it or in it: {out}/report"
+        )
+    options = Options.checked(
+        names=name or [],
+        baseline=baseline,
+        ablate=ablate or [],
+        average=average,
+        with_figures=not no_figures,
+        formats=formats,
+    )
     made = build(dirs, options, quiet=quiet)
     write(made, out, quiet=quiet)
     for problem in made.problems:

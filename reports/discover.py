@@ -9,7 +9,7 @@ from dalr.errors import InputError
 
 # Never looked into: weights, data in SentEval's layout, the image files beside it.
 CLOSED = {"model", "checkpoints", "downstream", "images", "features", "tensorboard", "__pycache__"}
-OWN_REPORT = "report.json"
+OWN_REPORT = {"report.json", "index.html"}
 OF_A_RUN = {"provenance.json"}
 MANIFEST = "manifest.json"  # of features and of data: known, and no result
 
@@ -29,6 +29,7 @@ class Found:
     results: list[Path] = field(default_factory=list)
     runs: list[Path] = field(default_factory=list)
     sweeps: list[Path] = field(default_factory=list)
+    closed: list[tuple[Path, str]] = field(default_factory=list)  # could not be looked into, and why
 
     @property
     def empty(self) -> bool:
@@ -41,16 +42,19 @@ def discover(places: Sequence[Path]) -> Found:
 
     A folder with config.yaml and provenance.json or metrics.jsonl is a run; one with sweep.yaml or
     trials.parquet is a sweep; every other JSON file is a candidate result, and is reported when it
-    turns out to be none. Hidden folders, model weights, data and earlier reports are passed over.
+    turns out to be none. Hidden folders, model weights, data and earlier reports are passed over;
+    links to folders are followed, each folder once.
 
     Raises:
-        InputError: a place does not exist.
+        InputError: a place does not exist, or is itself a report.
     """
     found = Found()
     seen: set[str] = set()
     for place in places:
         if place.is_file():
             found.results.append(place)
+        elif all((place / name).is_file() for name in OWN_REPORT):
+            raise InputError(f"report: {place} is itself a report; name the folders that it was made from")
         elif place.is_dir():
             _walk(place, found, seen)
         else:
@@ -60,10 +64,13 @@ def discover(places: Sequence[Path]) -> Found:
 
 
 def _walk(place: Path, found: Found, seen: set[str]) -> None:
-    for folder, folders, files in os.walk(place):
+    def closed(error: OSError) -> None:
+        found.closed.append((Path(error.filename), error.strerror or "cannot be read"))
+
+    for folder, folders, files in os.walk(place, onerror=closed, followlinks=True):
         folders[:] = sorted(name for name in folders if name not in CLOSED and not name.startswith("."))
         real = os.path.realpath(folder)
-        if real in seen or OWN_REPORT in files:
+        if real in seen or set(files) >= OWN_REPORT:
             folders.clear()
             continue
         seen.add(real)

@@ -3,22 +3,28 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
+from reports.budgets import apart
 from reports.figures.search import expected_best
+from reports.slug import slug
 from reports.sweeps import Sweep, trials
 from reports.tables import Block, Cell, Row, Table, with_places
 
 TOP = 20
-UNEQUAL = 0.05  # budgets further apart than this share are called unequal
 
 
 def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
     """The best `top` trials of a sweep: value ± deviation over seeds, cost, and the point."""
     ranked = done.filter(pl.col("value").is_not_null(), pl.col("state") == "complete")
     ranked = ranked.sort("value", descending=sweep.highest).head(top)
-    columns = {"value": sweep.metrics[0], "seeds": "Seeds", "steps": "Steps", "seconds": "Seconds"}
+    columns = {
+        "value": sweep.metrics[0],
+        **{metric: metric for metric in sweep.further_metrics},
+        "seeds": "Seeds",
+        "steps": "Steps",
+        "seconds": "Seconds",
+    }
     columns |= {path: _short(path, sweep.searched) for path in sweep.searched}
     rows = []
     for trial in ranked.iter_rows(named=True):
@@ -29,6 +35,7 @@ def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
                 count=trial["seeds"],
                 sources=(f"{sweep.place}/trials.parquet",),
             ),
+            **{metric: Cell(value=trial[metric], count=trial["seeds"]) for metric in sweep.further_metrics},
             "seeds": _number(trial["seeds"]),
             "steps": _number(trial["steps"]),
             "seconds": _number(trial["seconds"]),
@@ -55,7 +62,7 @@ def _fates(sweep: Sweep, done: pl.DataFrame, shown: int) -> list[str]:
     notes = [f"{done.height} trials: {', '.join(parts)}; the best {shown} complete ones are shown."]
     notes.append(f"Value: {sweep.metrics[0]} ({sweep.directions[0]}), the metric searched on, not a test score.")
     reasons = done.filter(pl.col("state") == "failed", pl.col("reason").is_not_null())["reason"].value_counts(sort=True)
-    notes += [f"Failed {count} times: {reason}" for reason, count in reasons.head(5).iter_rows()]
+    notes += [f"Failed ({count}): {reason}" for reason, count in reasons.head(5).iter_rows()]
     return notes
 
 
@@ -75,7 +82,7 @@ def equal_budget(sweeps: Sequence[Sweep]) -> Table | None:
         return None
     common = min(part.height for _, _, part in frames)
     rows = [_budget_row(sweep, recipe, part, common, several=len(alike) > 1) for sweep, recipe, part in frames]
-    unequal = [name for name in ("trials", "steps", "seconds") if _apart([row.cells[name].value for row in rows])]
+    unequal = [name for name in ("trials", "steps", "seconds") if apart(row.cells[name].value for row in rows)]
     notes = [f"Expected best of {common} trials: the mean of the best of {common} drawn from all (Dodge et al. 2019)."]
     left = [one.name for one in sweeps if one not in alike]
     if left:
@@ -128,11 +135,6 @@ def _budget_row(sweep: Sweep, recipe: str, done: pl.DataFrame, common: int, *, s
     return Row(label=label, identity=f"{sweep.name}#{recipe}", cells=cells)
 
 
-def _apart(values: Sequence[float | None]) -> bool:
-    numbers = np.array([value or 0.0 for value in values])
-    return bool(numbers.max() > 0 and (numbers.max() - numbers.min()) / numbers.max() > UNEQUAL)
-
-
 def _number(value: float | None) -> Cell:
     return Cell() if value is None else Cell(value=float(value), printed=f"{value:,.0f}")
 
@@ -148,8 +150,3 @@ def _setting(value: object) -> Cell:
 def _short(path: str, paths: Sequence[str]) -> str:
     last = path.rsplit(".", 1)[-1]
     return last if sum(other.rsplit(".", 1)[-1] == last for other in paths) == 1 else path
-
-
-def slug(name: str) -> str:
-    """The name in letters, digits and hyphens, fit for a file name."""
-    return "".join(character if character.isalnum() else "-" for character in name).strip("-").lower()

@@ -13,7 +13,7 @@ import polars as pl
 from dalr.errors import InputError
 from dalr.progress import track
 from dalr.results import STS, TRANSFER, Result, read_result
-from reports.discover import Problem, discover
+from reports.discover import Found, Problem, discover
 from reports.link import RunFinder
 from reports.names import Names, shortened
 from reports.runs import Run, told_apart
@@ -59,12 +59,14 @@ class Source:
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
     """All that a report is made of. `scores` has the columns of `SCHEMA`; `sources` maps the names in
-    its `source` column to files; `sweeps` and `runs` are folders."""
+    its `source` column to files; `sweeps` and `runs` are folders, `unscored` the
+    names of those runs, of no sweep, that no result belongs to."""
 
     scores: pl.LazyFrame
     sources: dict[str, Source]
     runs: tuple[Path, ...]
     sweeps: tuple[Path, ...]
+    unscored: tuple[str, ...]
     problems: tuple[Problem, ...]
     names: Names
 
@@ -90,6 +92,9 @@ def load(places: Sequence[Path], *, called: Sequence[str] | None = None, quiet: 
             continue
         read.append((path, result, finder.run_of(path, result)))
     problems += finder.problems
+    problems += [
+        Problem(path=names.of(folder), message=f"cannot be looked into: {why}") for folder, why in found.closed
+    ]
     if not read and not problems and found.empty:
         listed = ", ".join(str(place) for place in places)
         raise InputError(f"report: nothing to report in {listed}: expected runs, sweeps or result files (*.json)")
@@ -103,9 +108,16 @@ def load(places: Sequence[Path], *, called: Sequence[str] | None = None, quiet: 
         sources={source.name: source for source in kept},
         runs=tuple(found.runs),
         sweeps=tuple(found.sweeps),
+        unscored=tuple(_unscored(found, {run.folder for _, _, run in read if run}, names)),
         problems=tuple(problems),
         names=names,
     )
+
+
+def _unscored(found: Found, scored: set[Path], names: Names) -> Iterator[str]:
+    for run in found.runs:
+        if run not in scored and not any(run.is_relative_to(sweep) for sweep in found.sweeps):
+            yield names.of(run)
 
 
 def _without_path(error: InputError, path: Path) -> str:

@@ -30,6 +30,8 @@ class PageData:
     figures: Sequence[Figure]
     provenance: Sequence[RowFacts]
     problems: Sequence[Problem]
+    remarks: Sequence[str]
+    formats: Sequence[str]
 
 
 def page(data: PageData, *, with_library: bool = True) -> str:

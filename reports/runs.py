@@ -64,6 +64,14 @@ class Run:
         return {str(key): str(value) for key, value in data.items()} if isinstance(data, dict) else {}
 
     @property
+    def trained_on(self) -> tuple[int, int] | None:
+        """Optimizer steps done and the batch size; None where the run does not say."""
+        train = self.config.get("train", {})
+        attempts = self.provenance.get("attempts") or [{}]
+        steps, batch = attempts[-1].get("end_step") or train.get("steps"), train.get("batch_size")
+        return (steps, batch) if isinstance(steps, int) and isinstance(batch, int) else None
+
+    @property
     def untrained(self) -> bool:
         """Whether its only step was a warm-up's first, which has rate 0: it is the student as it was."""
         steps, warmup = self.config.get("train", {}).get("steps"), self.config.get("optim", {}).get("warmup_steps")

@@ -115,14 +115,15 @@ def with_marks(table: Table, baseline: str, examples: ExampleTest) -> tuple[Tabl
             continue
         others = [row for row in block.rows if row is not base]
         found = compare(others, base, list(table.columns), examples)
-        marked = Block(title=block.title, kind=block.kind, rows=_marked(block.rows, found))
-        blocks = (*table.blocks[:index], marked, *table.blocks[index + 1 :])
-        return replace(table, blocks=blocks, key=(_note(baseline, found), *table.key)), found
+        tested = Block(title=block.title, kind=block.kind, rows=marked(block.rows, found))
+        blocks = (*table.blocks[:index], tested, *table.blocks[index + 1 :])
+        return replace(table, blocks=blocks, key=(note(baseline, found), *table.key)), found
     known = ", ".join(row.label for row in table.measured)
     raise InputError(f"--baseline {baseline}: no measured row has that name (rows: {known})")
 
 
-def _marked(rows: Sequence[Row], found: Sequence[Comparison]) -> tuple[Row, ...]:
+def marked(rows: Sequence[Row], found: Sequence[Comparison]) -> tuple[Row, ...]:
+    """The rows with the marks of the comparisons, and no others."""
     marks = {(one.row, one.column): one.marks for one in found}
     return tuple(
         replace(
@@ -135,7 +136,8 @@ def _marked(rows: Sequence[Row], found: Sequence[Comparison]) -> tuple[Row, ...]
     )
 
 
-def _note(baseline: str, found: Sequence[Comparison]) -> str:
+def note(baseline: str, found: Sequence[Comparison]) -> str:
+    """What the marks of a table mean, and how many comparisons could be tested."""
     over_seeds = sum(one.seed_p is not None for one in found)
     over_examples = sum(one.example_p is not None for one in found)
     return (

@@ -9,7 +9,7 @@ from typing import Any
 from dalr.files import sha256_of, writable_folder, write_text, written_aside
 from dalr.progress import track
 from reports.build import Report
-from reports.figures.export import export
+from reports.figures.export import FORMATS, export
 from reports.names import addresses, relative_place
 from reports.page import PageData, page
 from reports.provenance import provenance
@@ -21,11 +21,14 @@ from reports.writers.markdown import markdown
 
 RECORD = "report.json"
 RECORD_SCHEMA = 2
+TABLE_FORMATS = ("md", "tex", "csv", "html", "parquet")
+MOST_NAMED = 12  # runs without a result that are named one by one
 
 
 def write(report: Report, out: Path, *, quiet: bool = True) -> None:
     """Writes the whole report under `out`, each file aside and renamed; the record comes last."""
     writable_folder(out, "report")
+    before = _earlier(out)
     places = addresses(report.loaded.names, out)
     for name, text in texts(report, places).items():
         write_text(out / name, text)
@@ -35,8 +38,31 @@ def write(report: Report, out: Path, *, quiet: bool = True) -> None:
     with written_aside(out / "scores.parquet") as aside:
         report.loaded.scores.collect().write_parquet(aside)
     for figure in track(report.figures, "Drawing figures", quiet=quiet):
-        export(figure, out / "figures")
-    write_text(out / RECORD, json.dumps(record(report, out), indent=1, ensure_ascii=False) + "\n")
+        export(figure, out / "figures", report.options.formats)
+    made = record(report, out)
+    _remove_left(out, before, made)
+    write_text(out / RECORD, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+
+
+def _earlier(out: Path) -> dict[str, Any]:
+    """The record of the report that lay here before; nothing where it cannot be read."""
+    try:
+        before = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return before if isinstance(before, dict) else {}
+
+
+def _remove_left(out: Path, before: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Removes the tables and figures of the earlier report that this one does not have: beside the others
+    they would pass for its own."""
+    for folder, endings in (("tables", TABLE_FORMATS), ("figures", ("json", *FORMATS))):
+        for name in set(before.get(folder, ())) - set(made[folder]):
+            for ending in endings:
+                (out / folder / f"{Path(name).name}.{ending}").unlink(missing_ok=True)
+    for name in made["figures"]:
+        for ending in set(FORMATS) - set(made["options"]["formats"]):
+            (out / "figures" / f"{name}.{ending}").unlink(missing_ok=True)
 
 
 def texts(report: Report, places: Mapping[str, str | None], *, with_library: bool = True) -> dict[str, str]:
@@ -62,7 +88,26 @@ def _summary(report: Report) -> str:
         f"- {verdict.where}: {verdict.headline} **{verdict.badge}** {verdict.reason}" for verdict in report.verdicts
     ]
     lines += [f"- Not used as it is: `{problem.path}`: {problem.message}" for problem in report.problems]
-    return "\n".join(lines) + "\n\n" + "\n".join(markdown(table) for table in report.tables)
+    lines += [f"- {line}" for line in _unscored(report)]
+    parts = ["\n".join(lines) + "\n", *(markdown(table) for table in report.tables), *_drawn(report)]
+    return "\n".join(parts)
+
+
+def _drawn(report: Report) -> Iterator[str]:
+    """The figures in Markdown, in the first format that such a page can show."""
+    shown = next((one for one in ("svg", "png") if one in report.options.formats), None)
+    for figure in report.figures if shown else ():
+        yield f"### {figure.title}\n\n{figure.caption}\n\n![{figure.title}](figures/{figure.name}.{shown})\n"
+
+
+def _unscored(report: Report) -> list[str]:
+    """A line on the runs that have no result, so that none is missing without a word."""
+    names = report.loaded.unscored
+    if not names:
+        return []
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    count = f"{len(names)} runs have" if len(names) > 1 else "1 run has"
+    return [f"{count} no result yet: {', '.join(names[:MOST_NAMED])}{more}."]
 
 
 def _about(report: Report) -> str:
@@ -88,6 +133,8 @@ def _page_data(report: Report, places: Mapping[str, str | None]) -> PageData:
         figures=report.figures,
         provenance=provenance(report.loaded, report.labels, rows, places),
         problems=report.problems,
+        remarks=_unscored(report),
+        formats=report.options.formats,
     )
 
 
@@ -107,6 +154,7 @@ def record(report: Report, out: Path) -> dict[str, Any]:
         "options": report.options.dump() | {"names": named},
         "sources": {name: sha256_of(source.path) for name, source in report.loaded.sources.items()},
         "tables": {table.name: list(cells(table)) for table in report.tables},
+        "figures": [figure.name for figure in report.figures],
     }
 
 

@@ -1,16 +1,19 @@
 """All figures that the loaded data allow, each with a title and a caption that says what it shows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from dalr.results import GROUPS
+from reports.discover import Problem
 from reports.examples import Examples
 from reports.figures import draw, draw_models
 from reports.figures.curves import (
+    METRICS,
     best_trials_metrics,
+    damaged_lines,
     evaluation_keys,
     learning_curves,
     read_metrics,
@@ -18,15 +21,24 @@ from reports.figures.curves import (
     term_factors,
 )
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
-from reports.figures.search import expected_best_by_recipe, parallel_coordinates, pareto_cost, pareto_front, slices
+from reports.figures.search import (
+    axis_ends,
+    expected_best_by_recipe,
+    parallel_coordinates,
+    pareto_cost,
+    pareto_front,
+    slices,
+)
 from reports.importance import importance
-from reports.leaderboard import slug
 from reports.load import Loaded, Source
+from reports.slug import slug
 from reports.sweeps import Sweep, trials
+from reports.tables import SHORT
 
 MOST_CURVES = len(draw.COLOURS)
 MOST_SLICES = 8
 MOST_DENSITIES = 4
+MOST_NAMES = 14  # points of a plane that are told apart by colour and shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +51,32 @@ class Figure:
     spec: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which models a figure shows where it has room for fewer than there are: those that it always shows,
+    and the first of the others. Both are row labels; `best_first` has all."""
+
+    best_first: Sequence[str]
+    always: Sequence[str] = ()
+
+    def first(self, count: int, among: Container[str]) -> list[str]:
+        """At most `count` of the labels in `among`, best first."""
+        present = [label for label in dict.fromkeys(self.best_first) if label in among]
+        kept = sorted(present, key=lambda label: label not in self.always)[:count]
+        return [label for label in present if label in kept]
+
+
 def figures(
     loaded: Loaded,
     labels: Mapping[str, str],
     sweeps: Sequence[Sweep],
-    best_first: Sequence[str],
+    wanted: Wanted,
     examples: Examples,
+    problems: list[Problem],
 ) -> list[Figure]:
-    """The figures of a report. `best_first` are row labels, best first: where a figure has room for
-    fewer models than there are, it shows the first of them and says so."""
-    made = [*_curve_figures(loaded, labels, best_first), *_model_figures(loaded, labels)]
-    made += _similarity_figure(loaded, labels, best_first, examples)
+    """The figures of a report. What cannot be drawn, for its file is damaged, is added to `problems`."""
+    made = [*_curve_figures(loaded, labels, wanted, problems), *_model_figures(loaded, labels, wanted)]
+    made += _similarity_figure(loaded, labels, wanted, examples)
     for sweep in sweeps:
         made += _sweep_figures(sweep)
     return made
@@ -59,66 +86,85 @@ def _figure(name: str, title: str, caption: str, chart: draw.Spec) -> Figure:
     return Figure(name=name, title=title, caption=caption, spec=chart)
 
 
-def _curve_figures(loaded: Loaded, labels: Mapping[str, str], best_first: Sequence[str]) -> Iterator[Figure]:
-    chosen = list(dict.fromkeys(best_first))
-    trained = [
-        label for label in chosen if any(one.run and labels[one.row] == label for one in loaded.sources.values())
-    ]
-    metrics = _metrics(loaded.sources.values(), labels, trained[:MOST_CURVES])
+def _curve_figures(
+    loaded: Loaded, labels: Mapping[str, str], wanted: Wanted, problems: list[Problem]
+) -> Iterator[Figure]:
+    trained = {labels[one.row] for one in loaded.sources.values() if one.run and not one.run.untrained}
+    chosen = wanted.first(MOST_CURVES, trained)
+    metrics = _metrics(loaded, labels, chosen, problems)
     if metrics.is_empty():
         return
-    left = f" The best {MOST_CURVES} of {len(trained)} models." if len(trained) > MOST_CURVES else ""
+    left = _left(len(chosen), len(trained))
     for key in evaluation_keys(metrics)[:2]:
         caption = f"{key} while training: mean over seeds; the band spans the seeds.{left}"
         yield _figure(
             f"curves-{slug(key)}",
             f"Learning curves: {key}",
             caption,
-            draw.curves(learning_curves(metrics, key), value=key),
+            draw.curves(learning_curves(metrics, key), value=key, order=chosen),
         )
     for key, what in (("loss", "paired batches"), ("loss/text", "text batches")):
         losses = learning_curves(metrics, key)
         if not losses.is_empty():
-            caption = f"The whole objective of {what}, mean over seeds; the band spans the seeds.{left}"
-            chart = draw.curves(losses, value="loss")
+            caption = (
+                f"The whole objective of {what}, mean over seeds; the band spans the seeds. Objectives with other "
+                f"terms or weights do not compare.{left}"
+            )
+            chart = draw.curves(losses, value="loss", order=chosen)
             yield _figure(f"curves-{slug(key)}", f"Learning curves: loss of {what}", caption, chart)
     shares = term_contributions(metrics)
     if not shares.is_empty():
-        caption = f"Each term times its weights, over the steps that have it: what it adds to the loss.{left}"
-        yield _figure("terms", "Contribution of each term", caption, draw.contributions(shares))
+        caption = (
+            "Each term times its weights, over the steps that have it: what it adds to the loss, on a logarithmic "
+            f"scale.{left}"
+        )
+        yield _figure("terms", "Contribution of each term", caption, draw.contributions(shares, order=chosen))
 
 
-def _metrics(sources: Iterator[Source] | Any, labels: Mapping[str, str], chosen: Sequence[str]) -> pl.DataFrame:
-    folders = {}
-    for source in sources:
-        if source.run is not None and labels[source.row] in chosen:
-            folders[source.run.folder] = (labels[source.row], source.run)
-    parts = [
-        read_metrics(folder / "metrics.jsonl", label=label, seed=run.seed, factors=term_factors(run.config))
-        for folder, (label, run) in folders.items()
-    ]
+def _left(shown: int, total: int) -> str:
+    return f" {shown} of {total} models, the best ones and those compared with." if shown < total else ""
+
+
+def _metrics(loaded: Loaded, labels: Mapping[str, str], chosen: Sequence[str], problems: list[Problem]) -> pl.DataFrame:
+    runs = {
+        one.run.folder: (labels[one.row], one.run)
+        for one in loaded.sources.values()
+        if one.run is not None and labels[one.row] in chosen
+    }
+    parts = []
+    for folder, (label, run) in runs.items():
+        path = folder / METRICS
+        parts.append(read_metrics(path, label=label, seed=run.seed, factors=term_factors(run.config)))
+        if damaged := damaged_lines(path):
+            message = f"{damaged} of its lines cannot be read; its curves are drawn without them"
+            problems.append(Problem(path=loaded.names.of(path), message=message))
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
-def _model_figures(loaded: Loaded, labels: Mapping[str, str]) -> Iterator[Figure]:
+def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: Wanted) -> Iterator[Figure]:
     geometry = alignment_uniformity(loaded.scores, dict(labels))
     for variant in geometry["variant"].unique().sort():
         mine = geometry.filter(pl.col("variant") == variant)
         if mine.height < 2:
             continue
-        chart = draw_models.plane(mine)
-        caption = f"Alignment and uniformity as {variant} defines them; lower is better on both axes."
+        named = wanted.first(MOST_NAMES, set(mine["label"]))
+        chart = draw_models.plane(mine, order=named)
+        caption = f"Alignment and uniformity as {variant} defines them; lower is better on both axes." + (
+            f" The {mine.height - len(named)} grey points are the other models." if len(named) < mine.height else ""
+        )
         yield _figure(f"plane-{slug(variant)}", f"Alignment and uniformity ({variant})", caption, chart)
     tasks = GROUPS["all"]
     correlation = task_correlation(loaded.scores, tasks)
     if not correlation.is_empty():
         caption = "Spearman's rank correlation of the models' scores between two tasks, over the models that have both."
-        chart = draw_models.correlation(correlation, order=list(tasks))
+        short = {task: SHORT.get(task, task) for task in tasks}
+        renamed = correlation.with_columns(pl.col("a", "b").replace(short))
+        chart = draw_models.correlation(renamed, order=list(short.values()))
         yield _figure("task-correlation", "How tasks go together", caption, chart)
 
 
 def _similarity_figure(
-    loaded: Loaded, labels: Mapping[str, str], best_first: Sequence[str], examples: Examples
+    loaded: Loaded, labels: Mapping[str, str], wanted: Wanted, examples: Examples
 ) -> Iterator[Figure]:
     """The first STS-B result of each of the best models that kept its similarities."""
     task = "STSBenchmark"
@@ -127,14 +173,16 @@ def _similarity_figure(
         if task in source.result.tasks:
             firsts.setdefault(labels[source.row], source)
     parts = []
-    for label in [label for label in best_first if label in firsts][:MOST_DENSITIES]:
+    chosen = wanted.first(MOST_DENSITIES, firsts)
+    for label in chosen:
         details = examples.details(firsts[label], task)
         if details is not None and details.similarities is not None and details.gold is not None:
             data = similarity_by_gold(details.similarities, details.gold)
             parts.append(data.with_columns(pl.lit(label).alias("label")))
     if sum(part.height for part in parts):
         caption = f"Cosine similarity of the pairs of {task}, by their gold score; ranges that lie apart rank well."
-        chart = draw_models.similarities(pl.concat(parts))
+        caption += _left(len(chosen), len(firsts))
+        chart = draw_models.similarities(pl.concat(parts), order=chosen)
         yield _figure("similarities", "Similarity by gold score", caption, chart)
 
 
@@ -146,7 +194,9 @@ def _sweep_figures(sweep: Sweep) -> Iterator[Figure]:
     metrics = best_trials_metrics(sweep, done, MOST_CURVES)
     if not metrics.is_empty() and value in evaluation_keys(metrics):
         caption = f"{value} of the best {MOST_CURVES} trials, pruned ones among them; the band spans a trial's seeds."
-        chart = draw.curves(learning_curves(metrics, value), value=value)
+        best = done.sort("value", descending=sweep.highest, nulls_last=True)["trial"]
+        order = [f"trial {trial}" for trial in best.head(MOST_CURVES)]
+        chart = draw.curves(learning_curves(metrics, value), value=value, order=order, title="Trial")
         yield _figure(f"curves-{name}", f"Sweep {sweep.name}: learning curves", caption, chart)
     yield _figure(
         f"expected-{name}",
@@ -169,11 +219,16 @@ def _sweep_figures(sweep: Sweep) -> Iterator[Figure]:
     if sweep.searched:
         paths = shares["path"].to_list() if not shares.is_empty() else list(sweep.searched)
         parts = {path: slices(sweep, done, path) for path in paths[:MOST_SLICES]}
-        caption = "Every trial with a value; of very many, cells of trials, larger where there are more."
+        caption = (
+            "Every trial with a value, a pruned one with what it had reached; of very many, cells of trials, larger "
+            "where there are more."
+        )
         chart = draw.slice_plots(parts, value=value, logarithmic=sweep.logarithmic)
         yield _figure(f"slices-{name}", f"Sweep {sweep.name}: each parameter", caption, chart)
         caption = (
-            "A line a trial, from parameter to parameter; each axis runs from the least to the greatest value tried."
+            "A line a trial, from parameter to parameter; each axis runs from the least to the greatest value tried. "
+            "The best tenth is drawn thick."
         )
-        chart = draw.parallel(parallel_coordinates(sweep, done), value=value)
+        lines = parallel_coordinates(sweep, done)
+        chart = draw.parallel(lines, axis_ends(lines), value=value)
         yield _figure(f"parallel-{name}", f"Sweep {sweep.name}: parallel coordinates", caption, chart)

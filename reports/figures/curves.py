@@ -17,6 +17,7 @@ CURVE_SCHEMA: dict[str, Any] = {
     "value": pl.Float64,
 }
 MOST_POINTS = 100
+METRICS = "metrics.jsonl"
 PAIRED = ("grounding_image", "grounding_text", "consistency", "cross_alignment")
 
 
@@ -40,6 +41,20 @@ def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[s
             if isinstance(value, int | float) and _wanted(key):
                 rows.append((label, seed, step, *_keyed(key, value, factors, paired=bool(values.get("paired", 1)))))
     return pl.DataFrame(rows, schema=CURVE_SCHEMA, orient="row")
+
+
+def damaged_lines(path: Path) -> int:
+    """How many lines of a metrics.jsonl are no JSON objects, the last one apart: a killed process leaves
+    that half-written."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return sum(not _is_object(line) for line in lines[:-1])
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
 
 
 def _keyed(key: str, value: float, factors: Mapping[str, float], *, paired: bool) -> tuple[str, float]:
@@ -134,7 +149,7 @@ def best_trials_metrics(sweep: Sweep, trials: pl.DataFrame, count: int) -> pl.Da
     for folder in sorted((sweep.folder / "runs").iterdir()):
         trial, seed = wanted.get(_config_fingerprint(folder), (None, None))
         if trial is not None:
-            parts.append(read_metrics(folder / "metrics.jsonl", label=f"trial {trial}", seed=seed, factors={}))
+            parts.append(read_metrics(folder / METRICS, label=f"trial {trial}", seed=seed, factors={}))
     return pl.concat(parts)
 
 

@@ -18,6 +18,8 @@ WIDTH, HEIGHT = 560, 300
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 MOST_POINTS_MARKED = 25
 NO_ZERO: Spec = {"zero": False}
+STATES = ["complete", "pruned"]
+STATE_LEGEND: Spec = {"orient": "bottom", "title": "Trial"}
 
 
 def whole(data: pl.DataFrame, body: Spec) -> Spec:
@@ -89,11 +91,12 @@ def line_with_band(data: pl.DataFrame, *, group: Spec, x: Spec, mean: Spec, low:
     )
 
 
-def curves(data: pl.DataFrame, *, value: str) -> Spec:
-    """Mean over seeds with the seeds' range behind it, over optimizer steps."""
+def curves(data: pl.DataFrame, *, value: str, order: Sequence[str], title: str = "Model") -> Spec:
+    """Mean over seeds with the seeds' range behind it, over optimizer steps; names in the order given."""
+    present = set(data["label"])
     return line_with_band(
         data,
-        group=series("label", "Model", data["label"].unique(maintain_order=True).to_list()),
+        group=series("label", title, [label for label in order if label in present]),
         x=number("step", "optimizer steps"),
         mean=number("mean", value, scale=NO_ZERO),
         low="low",
@@ -102,38 +105,60 @@ def curves(data: pl.DataFrame, *, value: str) -> Spec:
     )
 
 
-def contributions(data: pl.DataFrame) -> Spec:
-    """Each term's weighted value over steps, a panel for each model."""
+def contributions(data: pl.DataFrame, *, order: Sequence[str]) -> Spec:
+    """Each term's weighted value over steps, a panel for each model, on a logarithmic scale: terms differ
+    by orders of magnitude. A term without weight contributes nothing and is left out."""
+    data = data.filter(pl.col("value") > 0)
+    ticks = {"labelExpr": "format(datum.value, '~g')", "tickCount": 5, "labelOverlap": "greedy", "labelSeparation": 4}
     encoding = {
-        "x": number("step", "optimizer steps"),
-        "y": number("value", "contribution to the loss"),
+        "x": number("step", "optimizer steps", axis={"tickCount": 5}),
+        "y": number("value", "contribution to the loss", scale={"type": "log"}, axis=ticks),
         "tooltip": tips(["term"], step=",", value=".4g"),
         **series("term", "Term", data["term"].unique(maintain_order=True).to_list()),
     }
-    return panels(data, "label", {"mark": {"type": "line", "strokeWidth": 2}, "encoding": encoding})
+    return panels(data, "label", {"mark": {"type": "line", "strokeWidth": 2}, "encoding": encoding}, order=order)
 
 
-def panels(data: pl.DataFrame, by: str, inner: Spec) -> Spec:
-    """`inner` for each value of `by`, two in a line."""
+def panels(data: pl.DataFrame, by: str, inner: Spec, *, order: Sequence[str]) -> Spec:
+    """`inner` for each value of `by`, in the order given, two in a line."""
     if data[by].n_unique() == 1:
         return whole(data, {**inner, "width": WIDTH, "height": HEIGHT, "title": data[by][0]})
     size = {"width": WIDTH // 2 - 20, "height": HEIGHT // 2 + 20}
-    return whole(data, {"facet": name(by, header={"title": None}), "columns": 2, "spec": {**size, **inner}})
+    return whole(
+        data, {"facet": name(by, header={"title": None}, sort=list(order)), "columns": 2, "spec": {**size, **inner}}
+    )
 
 
-def parallel(data: pl.DataFrame, *, value: str) -> Spec:
-    """One line a trial over the searched paths; better values brighter."""
+def parallel(data: pl.DataFrame, ends: pl.DataFrame, *, value: str) -> Spec:
+    """One line a trial over the searched paths, better values brighter, the `best` ones thick and on top;
+    `ends` say what the least and the greatest value on each axis are."""
     paths = data["path"].unique(maintain_order=True).to_list()
-    axis = {"labelAngle": -20, "labelLimit": 260}
+    x = name("path", None, sort=paths, axis={"labelAngle": -20, "labelLimit": 260, "grid": True})
+    quiet = {"labels": False, "ticks": False, "grid": False}
+    y = number("position", "least … greatest tried", axis=quiet, scale={"domain": [0, 1], "padding": 16})
     encoding = {
-        "x": name("path", None, sort=paths, axis=axis),
-        "y": number("position", "least … greatest tried", axis={"labels": False, "ticks": False}),
+        "x": x,
+        "y": y,
         "detail": name("trial"),
         "color": number("value", value, scale={"scheme": {"name": "viridis", "extent": [0, 0.88]}}),
         "tooltip": tips(["trial", "path", "text"], value=".2f"),
     }
-    mark = {"type": "line", "strokeOpacity": 0.55, "strokeWidth": 1.2}
-    return whole(data, {"width": WIDTH, "height": HEIGHT, "mark": mark, "encoding": encoding})
+    thin = {"type": "line", "strokeOpacity": 0.45, "strokeWidth": 1}
+    thick = {"type": "line", "strokeOpacity": 1, "strokeWidth": 3}
+    words = {"x": x, "y": y, "text": {"field": "text", "type": "nominal"}}
+    layers = [
+        {"transform": [{"filter": "!datum.best"}], "mark": thin, "encoding": encoding},
+        {"transform": [{"filter": "datum.best"}], "mark": thick, "encoding": encoding},
+        *(
+            {
+                "data": {"values": rows_of(ends.filter(pl.col("position") == place))},
+                "mark": {"type": "text", "fontSize": 11, "dy": offset},
+                "encoding": words,
+            }
+            for place, offset in ((0, 9), (1, -9))
+        ),
+    ]
+    return whole(data, {"width": WIDTH, "height": HEIGHT, "layer": layers})
 
 
 def importances(data: pl.DataFrame) -> Spec:
@@ -163,14 +188,21 @@ def slice_plots(parts: dict[str, pl.DataFrame], *, value: str, logarithmic: set[
         numeric = data["x"].dtype.is_numeric()
         scale = {"type": "log"} if path in logarithmic else {"type": "linear", **NO_ZERO}
         scale |= {"nice": False, "padding": 8}
-        x = number("x", path, scale=scale) if numeric else name("x", path)
+        axis: Spec = {"tickCount": 5, "labelOverlap": "greedy", "labelSeparation": 8}
+        if data["x"].dtype.is_integer():
+            axis |= {"tickMinStep": 1, "format": "d"}
+        elif path in logarithmic:
+            axis |= {"labelExpr": "format(datum.value, '~g')"}
+        x = number("x", path, scale=scale, axis=axis) if numeric else name("x", path)
         encoding = {
             "x": x,
+            "color": name("state", scale={"domain": STATES, "range": [COLOURS[0], COLOURS[1]]}, legend=STATE_LEGEND),
+            "shape": name("state", scale={"domain": STATES, "range": ["circle", "cross"]}, legend=STATE_LEGEND),
             "y": number("value", value, scale=NO_ZERO),
             **({"size": number("count", scale={"range": [18, 160]}, legend=None)} if data["count"].max() != 1 else {}),
-            "tooltip": [*tips(["trial"]), x, *tips([], value=".2f", count="")],
+            "tooltip": [*tips(["trial", "state"]), number("x", path), *tips([], value=".2f", count="")],
         }
-        mark = {"type": "circle", "fillOpacity": 0.65, "color": COLOURS[0]}
+        mark = {"type": "point", "filled": True, "opacity": 0.7}
         size = {"width": WIDTH // 2 - 50, "height": HEIGHT // 2}
         plots.append({"data": {"values": rows_of(data)}, "mark": mark, "encoding": encoding, **size})
     return {"$schema": SCHEMA, "concat": plots, "columns": 2}

@@ -1,5 +1,7 @@
 """Drawing of the figures over models; the rules are those of `reports.figures.draw`."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from reports.figures.draw import COLOURS, HEIGHT, WIDTH, Spec, name, number, panels, picked, tips, whole
@@ -7,9 +9,11 @@ from reports.figures.draw import COLOURS, HEIGHT, WIDTH, Spec, name, number, pan
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")
 
 
-def plane(data: pl.DataFrame) -> Spec:
-    """Alignment against uniformity; the lower left is better on both."""
-    names = data["label"].unique(maintain_order=True).to_list()
+def plane(data: pl.DataFrame, *, order: Sequence[str]) -> Spec:
+    """Alignment against uniformity; the lower left is better on both. Models in `order` have a colour and
+    a shape of their own, the others are grey."""
+    names = list(order)
+    data = data.with_columns(pl.col("label").is_in(names).alias("named"))
     colours = [COLOURS[index % len(COLOURS)] for index in range(len(names))]
     # Names beyond the colours take them again, with another shape.
     shapes = [SHAPES[(index + index // len(COLOURS)) % len(SHAPES)] for index in range(len(names))]
@@ -27,8 +31,21 @@ def plane(data: pl.DataFrame) -> Spec:
         "tooltip": tips(["label"], alignment=".3f", uniformity=".3f", score=".2f"),
     }
     point = {"type": "point", "size": 110, "filled": True}
-    body = {"width": WIDTH, "height": HEIGHT, "params": params, "mark": point, "encoding": {**place, **marks}}
-    return whole(data, body)
+    grey = {"type": "circle", "size": 60, "color": COLOURS[6], "opacity": 0.45}
+    layers: list[Spec] = [
+        {
+            "transform": [{"filter": "!datum.named"}],
+            "mark": grey,
+            "encoding": {**place, "tooltip": marks["tooltip"]},
+        },
+        {
+            "transform": [{"filter": "datum.named"}],
+            "params": params,
+            "mark": point,
+            "encoding": {**place, **marks},
+        },
+    ]
+    return whole(data, {"width": WIDTH, "height": HEIGHT, "layer": layers})
 
 
 def correlation(data: pl.DataFrame, *, order: list[str]) -> Spec:
@@ -50,7 +67,7 @@ def correlation(data: pl.DataFrame, *, order: list[str]) -> Spec:
     return whole(data, {"width": size, "height": size, "layer": layers})
 
 
-def similarities(data: pl.DataFrame) -> Spec:
+def similarities(data: pl.DataFrame, *, order: Sequence[str]) -> Spec:
     """Distribution of cosine similarity in each range of gold scores, a panel for each `label`."""
     ranges = data["gold"].unique().sort().to_list()
     encoding = {
@@ -67,4 +84,4 @@ def similarities(data: pl.DataFrame) -> Spec:
         "tooltip": tips(["gold"], similarity=".2f", density=".2f", pairs=""),
     }
     mark = {"type": "area", "opacity": 0.3, "line": True, "interpolate": "monotone"}
-    return panels(data, "label", {"mark": mark, "encoding": encoding})
+    return panels(data, "label", {"mark": mark, "encoding": encoding}, order=order)

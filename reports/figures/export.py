@@ -1,11 +1,13 @@
 """Figures as files for papers: SVG, PDF and PNG, on white, in print sizes."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from dalr.files import written_aside
 from reports.figures.collect import Figure
 
+FORMATS = ("svg", "pdf", "png")
 PNG_SCALE = 2.0
 PRINT: dict[str, Any] = {
     "background": "white",
@@ -17,17 +19,18 @@ PRINT: dict[str, Any] = {
 }
 
 
-def export(figure: Figure, folder: Path) -> None:
-    """Writes `folder`/NAME.svg, .pdf and .png, each aside and renamed."""
+def export(figure: Figure, folder: Path, formats: Sequence[str] = FORMATS) -> None:
+    """Writes the figure into `folder` in each of the `formats`, aside and renamed."""
     import vl_convert
 
     spec = {**figure.spec, "config": {**figure.spec.get("config", {}), **PRINT}}
     svg = vl_convert.vegalite_to_svg(spec)
-    files = {
-        "svg": svg.encode(),
-        "pdf": vl_convert.svg_to_pdf(svg),
-        "png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
+    makers: dict[str, Callable[[], bytes]] = {
+        "svg": svg.encode,
+        "pdf": lambda: vl_convert.svg_to_pdf(svg),
+        "png": lambda: vl_convert.svg_to_png(svg, scale=PNG_SCALE),
     }
-    for ending, content in files.items():
+    for ending in formats:
+        content = makers[ending]()
         with written_aside(folder / f"{figure.name}.{ending}") as aside:
             aside.write_bytes(content)

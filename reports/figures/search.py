@@ -13,9 +13,10 @@ MOST_POINTS = 1500
 
 def parallel_coordinates(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
     """`trial`, `path`, `position` (0-1 along the path's axis, its logarithm where it was searched so),
-    `text`, `value`. Of more than `MOST_LINES` trials: the best half of that number, and of the others
-    every k-th, so that both the winners and the searched space are seen."""
+    `text`, `value`, `best` (of the best tenth). Of more than `MOST_LINES` trials: the best half of that
+    number, and of the others every k-th, so that both the winners and the searched space are seen."""
     done = trials.filter(pl.col("value").is_not_null()).sort("value", descending=sweep.highest)
+    done = done.with_columns((pl.int_range(pl.len()) < max(1, done.height // 10)).alias("best"))
     if done.height > MOST_LINES:
         best, others = done.head(MOST_LINES // 2), done.slice(MOST_LINES // 2)
         done = pl.concat([best, others.gather_every(math.ceil(others.height / (MOST_LINES // 2)))])
@@ -24,12 +25,32 @@ def parallel_coordinates(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
         position = pl.Series("position", _positions(done[path], logarithmic=path in sweep.logarithmic))
         parts.append(
             done.select(
-                "trial", "recipe", "value", pl.lit(path).alias("path"), pl.col(path).cast(pl.String).alias("text")
+                "trial",
+                "recipe",
+                "value",
+                "best",
+                pl.lit(path).alias("path"),
+                pl.col(path).cast(pl.String).alias("text"),
             )
             .with_columns(position)
             .filter(pl.col("text").is_not_null())
         )
     return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def axis_ends(data: pl.DataFrame) -> pl.DataFrame:
+    """`path`, `position`, `text`: the least (0) and the greatest (1) value on each axis of
+    `parallel_coordinates`, in three digits."""
+    ends = data.filter(pl.col("position").is_in([0.0, 1.0])).unique(["path", "position"], maintain_order=True)
+    short = pl.col("text").map_elements(_short, return_dtype=pl.String)
+    return ends.select("path", "position", short)
+
+
+def _short(text: str) -> str:
+    try:
+        return f"{float(text):.3g}"
+    except ValueError:
+        return text
 
 
 def _positions(values: pl.Series, *, logarithmic: bool) -> np.ndarray:

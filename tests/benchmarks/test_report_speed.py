@@ -10,7 +10,7 @@ import pytest
 from dalr.results import STS
 from reports.build import Options, build
 from reports.examples import Examples
-from reports.figures.collect import figures
+from reports.figures.collect import Wanted, figures
 from reports.labels import labels
 from reports.load import load
 from reports.names import addresses
@@ -43,7 +43,7 @@ def test_ten_thousand_trials(tmp_path: Path) -> None:
     assert sum(times.values()) < MOST_SECONDS
     with timed("figures, binned", times):
         sweep = read_sweep(tmp_path / "sweep", "sweep")
-        drawn = figures(report.loaded, report.labels, [sweep], [], Examples(report.loaded))
+        drawn = figures(report.loaded, report.labels, [sweep], Wanted(best_first=[]), Examples(report.loaded), [])
     assert all(len(str(figure.spec)) < 1_500_000 for figure in drawn)
 
 

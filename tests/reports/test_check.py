@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,9 @@ def test_numbers_changed_in_parquet_files_are_named(made: Path) -> None:
 def test_another_version_of_the_drawing_library_is_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drawn(figure: Figure, folder: Path) -> None:
+    def drawn(figure: Figure, folder: Path, formats: Sequence[str]) -> None:
         folder.mkdir(exist_ok=True)
-        for ending in ("svg", "pdf", "png"):
+        for ending in formats:
             (folder / f"{figure.name}.{ending}").write_text("drawn")
 
     monkeypatch.setattr("reports.write.export", drawn)
@@ -93,6 +94,19 @@ def test_another_version_of_the_drawing_library_is_no_difference(
     specification = next((tmp_path / "out" / "figures").glob("expected-*.json"))
     specification.write_text(specification.read_text().replace("expected", "hoped"))
     assert check(tmp_path / "out") == [f"figures/{specification.name}: does not hold what its sources give"]
+
+
+def test_numbers_that_differ_in_their_last_digit_are_the_same(made: Path) -> None:
+    path = made / "out" / "scores.parquet"
+    pl.read_parquet(path).with_columns(pl.col("value") * (1 + 1e-15)).write_parquet(path)
+    assert check(made / "out") == []
+
+
+def test_a_report_made_again_leaves_nothing_of_the_earlier_one(made: Path) -> None:
+    assert (made / "out" / "tables" / "ablation-sts.tex").is_file()
+    write(build([made / "runs"], Options(with_figures=False)), made / "out")
+    assert {path.name.split(".")[0] for path in (made / "out" / "tables").iterdir()} == {"sts"}
+    assert check(made / "out") == []
 
 
 def test_gone_new_and_damaged_sources_are_named(made: Path) -> None:
@@ -137,6 +151,9 @@ def test_the_command_writes_and_checks(made: Path, monkeypatch: pytest.MonkeyPat
         ({"check": True, "out": Path("empty")}, "report --check: no report in empty: it has no report.json"),
         ({"dirs": [Path("runs")], "name": ["x"]}, "--name x: expected KEY=LABEL"),
         ({"dirs": [Path("runs")], "average": "median"}, "--average median: expected unrounded or mean-of-rounded"),
+        ({"dirs": [Path("runs")], "ablate": ["x"]}, "--ablate x: no measured row has that name (rows: dalr, simcse)"),
+        ({"dirs": [Path("runs")], "formats": "jpg"}, "--formats jpg: expected some of svg,pdf,png"),
+        ({"dirs": [Path("runs")], "out": Path("runs")}, "report: --out runs is a folder to report on; a report lies"),
         ({"dirs": [Path("runs")], "out": Path("file"), "no_figures": True}, "report: cannot write to file"),
     ],
 )

@@ -11,9 +11,18 @@ import yaml
 from scipy import stats
 
 from dalr.results import STS
-from reports.figures.curves import best_trials_metrics, learning_curves, read_metrics, term_contributions, term_factors
+from reports.build import Options, build
+from reports.figures.collect import Wanted
+from reports.figures.curves import (
+    best_trials_metrics,
+    damaged_lines,
+    learning_curves,
+    read_metrics,
+    term_contributions,
+    term_factors,
+)
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
-from reports.figures.search import MOST_LINES, expected_best, parallel_coordinates, pareto_front, slices
+from reports.figures.search import MOST_LINES, axis_ends, expected_best, parallel_coordinates, pareto_front, slices
 from reports.importance import importance
 from reports.labels import labels
 from reports.load import load
@@ -36,6 +45,24 @@ def _metrics(tmp_path: Path, seeds: tuple[int, ...], lines: int = 20) -> pl.Data
 def test_learning_curves_are_means_over_seeds_with_their_range(tmp_path: Path) -> None:
     curve = learning_curves(_metrics(tmp_path, (1, 3)), "loss")
     assert curve.row(4, named=True) == {"label": "a", "step": 5, "mean": 12.0, "low": 11.0, "high": 13.0, "seeds": 2}
+
+
+def test_lines_that_cannot_be_read_are_counted_but_for_a_last_one_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"ste\n[1]\n{"step": 2}\n{"st')
+    assert damaged_lines(path) == 2
+    run = make.run(tmp_path / "runs" / "a", results={"a.json": make.result()})
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"half\n{"step": 105, "loss": 1.0}\n')
+    (problem,) = build([tmp_path / "runs"], Options()).problems
+    assert problem.path == "runs/a/metrics.jsonl"
+    assert problem.message == "1 of its lines cannot be read; its curves are drawn without them"
+
+
+def test_figures_show_the_best_and_those_compared_with() -> None:
+    wanted = Wanted(best_first=["a", "b", "c", "d", "e"], always=["e"])
+    assert wanted.first(3, {"a", "b", "c", "e"}) == ["a", "b", "e"]
+    assert wanted.first(9, {"c", "a"}) == ["a", "c"]
 
 
 def test_the_loss_of_text_batches_is_kept_apart(tmp_path: Path) -> None:
@@ -114,6 +141,10 @@ def test_parallel_coordinates_use_the_logarithm_and_keep_the_best(tmp_path: Path
     rates = data.filter(pl.col("path") == "optim.learning_rate").with_columns(pl.col("text").cast(pl.Float64).log())
     assert abs(np.corrcoef(rates["text"], rates["position"])[0, 1]) == pytest.approx(1.0)
     assert data["position"].is_between(0, 1).all()
+    ends = {(path, place): text for path, place, text in axis_ends(data).iter_rows()}
+    assert ends["data.pair_every", 1.0] == "4"
+    assert float(ends["optim.learning_rate", 0.0]) == pytest.approx(rates["text"].exp().min(), rel=0.01)
+    assert data.filter("best")["value"].min() >= data.filter(~pl.col("best"))["value"].max()
 
 
 @pytest.mark.parametrize("count", [50, 4000])

@@ -1,6 +1,7 @@
 """Loading: every kind of file is either read or named."""
 
 import json
+import os
 from pathlib import Path
 
 import polars as pl
@@ -106,11 +107,14 @@ def test_transfer_details_and_geometry_are_rows_too(tmp_path: Path) -> None:
         ("[1]", "not a result"),
         ('{"schema": 99, "tasks": {}}', "schema 99 is newer than this version reads (1); update dalr"),
         ('{"schema": 1, "tasks": {"MR": {"score": NaN, "n": 1}}}', "not a valid result"),
+        (b"\xff\xfe{", "not a readable JSON file"),
     ],
 )
-def test_a_damaged_or_foreign_file_is_named_and_the_rest_is_read(tmp_path: Path, content: str, expected: str) -> None:
+def test_a_damaged_or_foreign_file_is_named_and_the_rest_is_read(
+    tmp_path: Path, content: str | bytes, expected: str
+) -> None:
     make.result().write(tmp_path / "good.json")
-    (tmp_path / "bad.json").write_text(content)
+    (tmp_path / "bad.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     loaded = load([tmp_path])
     assert list(loaded.sources) == [f"{tmp_path.name}/good.json"]
     (problem,) = loaded.problems
@@ -151,6 +155,46 @@ def test_an_empty_folder_and_a_missing_one_are_errors(tmp_path: Path) -> None:
         load([tmp_path / "empty"])
     with pytest.raises(InputError, match=r"no such file or folder: .*absent"):
         load([tmp_path / "absent"])
+
+
+def test_a_report_is_not_reported_on_and_its_name_alone_hides_nothing(tmp_path: Path) -> None:
+    make.result().write(tmp_path / "results" / "report.json")
+    assert list(load([tmp_path]).sources) == [f"{tmp_path.name}/results/report.json"]
+    (tmp_path / "results" / "index.html").write_text("")
+    with pytest.raises(InputError, match="is itself a report; name the folders that it was made from"):
+        load([tmp_path / "results"])
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    make.result().write(tmp_path / "elsewhere" / "a.json")
+    (tmp_path / "runs").mkdir()
+    for name in ("link", "again", "circle"):
+        (tmp_path / "runs" / name).symlink_to(tmp_path / ("runs" if name == "circle" else "elsewhere"))
+    loaded = load([tmp_path / "runs"])
+    assert (len(loaded.sources), loaded.problems) == (1, ())
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make.result().write(tmp_path / "good" / "a.json")
+    (tmp_path / "shut").mkdir()
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refused)
+    (problem,) = load([tmp_path]).problems
+    assert problem.path == f"{tmp_path.name}/shut"
+    assert problem.message == "cannot be looked into: Permission denied"
+
+
+def test_runs_without_a_result_are_named_but_not_a_sweep_s_trials(tmp_path: Path) -> None:
+    make.run(tmp_path / "all" / "scored", results={"a.json": make.result()})
+    make.run(tmp_path / "all" / "training", seed=2)
+    make.run(make.sweep(tmp_path / "all" / "s", count=4) / "runs" / "trial-0001-seed-1")
+    assert load([tmp_path / "all"]).unscored == ("all/training",)
 
 
 def test_weights_data_and_hidden_files_are_passed_over(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Leaderboard, equal budgets, ablation; damaged sweeps."""
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from dalr.errors import InputError
 from reports.ablation import ablation
@@ -23,7 +25,7 @@ def test_the_leaderboard_is_sorted_and_says_what_became_of_all_trials(tmp_path: 
     assert values[0] == pytest.approx(best)
     assert table.columns["optim.learning_rate"] == "learning_rate"
     assert table.notes[0] == "40 trials: 32 complete, 7 pruned, 1 failed; the best 5 complete ones are shown."
-    assert "Failed 1 times: NaN loss at step 3" in table.notes
+    assert "Failed (1): NaN loss at step 3" in table.notes
 
 
 def test_equal_budgets_are_compared_and_unequal_ones_say_so(tmp_path: Path) -> None:
@@ -55,13 +57,105 @@ def test_ablation_names_the_changed_setting_and_its_difference(tmp_path: Path) -
     assert changed.cells["STS12"].deviation_text == "0.00"
 
 
+def test_an_ablation_is_tested_against_its_own_reference(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        for name, cross, base in (("full", 0.1, 72.0), ("without", 0.0, 70.5)):
+            made = make.result(base=base + seed + (0.1 * seed if cross else 0.0))
+            make.run(tmp_path / f"{name}-{seed}", seed=seed, results={"sts.json": made}, objective__cross_modal=cross)
+        made = make.result(base=60.0 + seed)
+        make.run(tmp_path / f"s-{seed}", recipe="simcse", seed=seed, results={"a.json": made}, train__batch_size=64)
+    labels = ["dalr, cross_modal=0.1", "dalr, cross_modal=0"]
+    tables = build([tmp_path], Options(baseline="simcse", ablate=labels, with_figures=False)).tables
+    named = {table.name: table for table in tables}
+    assert list(named) == ["sts", "ablation-sts-dalr--cross-modal-0-1", "ablation-sts-dalr--cross-modal-0"]
+    table = named["ablation-sts-dalr--cross-modal-0-1"]
+    assert table.key[0].startswith("Differs from dalr, cross_modal=0.1 at 5%")
+    assert {cell.marks for row in table.measured[1:] if "cross" in row.label for cell in row.cells.values()} == {"†"}
+    assert table.measured[1].note == "(dalr, cross_modal=0)"
+
+
+def test_a_table_over_unequal_budgets_says_so_on_its_face(tmp_path: Path) -> None:
+    for name, steps, base in (("long", 400, 75.0), ("usual", 150, 72.0), ("also", 150, 71.0), ("untrained", 1, 50.0)):
+        results = {"a.json": make.result(base=base)}
+        warmup = {"optim__warmup_steps": 1} if steps == 1 else {}
+        notes = {"attempts": [{"start_step": 0, "end_step": steps}]}
+        settings = {"train__steps": steps, "objective__cross_modal": base / 100, **warmup}
+        folder = make.run(tmp_path / name, recipe=name, results=results, **settings)
+        about = json.loads((folder / "provenance.json").read_text()) | notes
+        (folder / "provenance.json").write_text(json.dumps(about))
+    report = build([tmp_path], Options(with_figures=False))
+    said = "UNEQUAL BUDGETS: trained for 150 steps of 32, but long: 400 steps of 32. Differences may be due to that."
+    assert report.tables[0].key[0] == said
+    words = "Budgets are UNEQUAL: long was trained for 400 steps of 32, usual for 150 steps of 32."
+    assert report.verdicts[0].reason.endswith(words)
+
+
+def test_equal_budgets_need_no_words(tmp_path: Path) -> None:
+    assert build([make.two_models(tmp_path)], Options(with_figures=False)).tables[0].key == ()
+
+
+def _finals(folder: Path, lead: float, *, seeds: int = 3) -> Path:
+    rows = []
+    for seed in range(seeds):
+        for candidate, shift in ((7, lead), (None, 0.0)):
+            score = 70 + shift + 0.1 * seed * (candidate is not None) + 0.3 * seed
+            rows.append({"recipe": "dalr", "candidate": candidate, "seed": 1000 + seed, "state": "complete"})
+            rows[-1] |= {"reason": None, "STSBenchmark.dev": score, "STS12.test": score - 20, "sts_avg": score - 10}
+    failed = {"recipe": "dalr", "candidate": 7, "seed": 1009, "state": "failed", "reason": "NaN loss at step 3"}
+    pl.DataFrame([*rows, failed], infer_schema_length=None).write_parquet(folder / "finals.parquet")
+    return folder
+
+
+def test_final_runs_tell_whether_the_search_has_paid(tmp_path: Path) -> None:
+    folder = _finals(make.sweep(tmp_path / "s", count=20), lead=1.5)
+    report = build([folder], Options(with_figures=False))
+    table = next(table for table in report.tables if table.name == "finals-s")
+    ours, base = table.measured
+    assert (ours.label, base.label, list(table.columns)[-1]) == ("trial 7", "the recipe itself", "sts_avg")
+    assert (ours.cells["sts_avg"].text, ours.cells["sts_avg"].deviation_text) == ("61.90", "0.40")
+    assert ours.cells["STS12.test"].marks == "†"
+    assert table.notes[1] == "1 final runs failed: NaN loss at step 3"
+    (verdict,) = report.verdicts
+    assert verdict.certainty == "yes"
+    assert "On 3 fresh seeds trial 7 is +1.60 points on STS Avg. against the recipe itself: beyond" in verdict.reason
+
+
+@pytest.mark.parametrize(("lead", "seeds", "said"), [(-0.1, 3, "within chance"), (1.5, 1, "too few for a test")])
+def test_final_runs_that_show_nothing_say_so(tmp_path: Path, lead: float, seeds: int, said: str) -> None:
+    folder = _finals(make.sweep(tmp_path / "s", count=20), lead=lead, seeds=seeds)
+    (verdict,) = build([folder], Options(with_figures=False)).verdicts
+    assert verdict.certainty == "no"
+    assert said in verdict.reason
+
+
+def test_damaged_final_runs_are_named_and_the_sweep_is_reported(tmp_path: Path) -> None:
+    folder = make.sweep(tmp_path / "s", count=20)
+    (folder / "finals.parquet").write_bytes(b"no parquet")
+    report = build([folder], Options(with_figures=False))
+    assert "finals.parquet: not a readable Parquet file" in report.problems[0].message
+    assert [table.name for table in report.tables] == ["leaderboard-s"]
+
+
+def test_a_search_for_two_metrics_shows_both(tmp_path: Path) -> None:
+    folder = make.sweep(tmp_path / "s", count=20)
+    spec = yaml.safe_load((folder / "sweep.yaml").read_text())
+    spec |= {"metric": ["STSBenchmark.dev", "STS12.dev"], "direction": ["maximize", "maximize"]}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(spec))
+    frame = pl.read_parquet(folder / "trials.parquet").with_columns((pl.col("value") - 20).alias("STS12.dev"))
+    frame.write_parquet(folder / "trials.parquet")
+    sweep = read_sweep(folder, "s")
+    first = leaderboard(sweep, trials(sweep)).measured[0]
+    assert first.cells["STS12.dev"].value == pytest.approx((first.cells["value"].value or 0) - 20)
+
+
 def test_ablation_needs_a_run_to_differ_from(tmp_path: Path) -> None:
     make.result(model="a").write(tmp_path / "a.json")
     make.result(model="b").write(tmp_path / "b.json")
     report = build([tmp_path], Options(with_figures=False))
-    assert ablation(report.tables[0], "a", report.loaded.sources.values()) is None
+    sources, untested = report.loaded.sources.values(), lambda *_: None
+    assert ablation(report.tables[0], "a", sources, untested) is None
     with pytest.raises(InputError, match="no measured row is called 'c'; there are: a, b"):
-        ablation(report.tables[0], "c", report.loaded.sources.values())
+        ablation(report.tables[0], "c", sources, untested)
 
 
 @pytest.mark.parametrize(
