@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dalr.errors import InputError
+from dalr.files import uri_of
 
 QUESTIONS = ("status", "best", "why", "reproduce")
 
@@ -38,6 +39,11 @@ def sweep(
         return
     if out is None:
         raise InputError("where to? Give the sweep's folder: dalr sweep SPEC --out DIR")
+    if uri := uri_of(out):
+        raise InputError(
+            f"--out {uri}: a sweep's database needs a file system with locks; give a folder "
+            "that every node sees, such as /nfs/sweeps/core"
+        )
     if watch:
         raise InputError("--watch belongs to dalr sweep status DIR; a running sweep shows its own table")
     search(spec, words or [], out, quiet=quiet)

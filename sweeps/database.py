@@ -26,7 +26,7 @@ def open_storage(url: str) -> RDBStorage:
     try:
         storage = RDBStorage(url)
     except ImportError as error:
-        raise InputError(f"storage: {url.split(':')[0]} needs a database driver: {error}") from error
+        raise InputError(f"storage: {url.split(':')[0]} needs a database driver: {error.__cause__ or error}") from error
     except Exception as error:  # SQLAlchemy's many: unreachable host, wrong password, not a database
         raise InputError(
             f"storage: cannot open {without_password(url)}: {' '.join(str(error).split())[:200]}"

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import RDBStorage
+
 from dalr.config import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
 from dalr.overrides import to_yaml
 from sweeps.coordinator import Coordinator
@@ -30,14 +32,16 @@ def spec(**changes: Any) -> SweepSpec:
     return parse_spec({**values, **changes})
 
 
-def coordinator(specification: SweepSpec, out: Path, *, touch: bool = True, **options: Any) -> Coordinator:
+def coordinator(
+    specification: SweepSpec, out: Path, *, touch: bool = True, storage: RDBStorage | None = None, **options: Any
+) -> Coordinator:
     """As `run_sweep` makes one: files are rewritten after every trial. `touch` stands in for the written
     specification, which workers look for."""
     out.mkdir(parents=True, exist_ok=True)
     if touch:
         (out / "sweep.yaml").touch()
     quiet_optuna()
-    storage = open_storage(database_url(specification, out))
+    storage = storage or open_storage(database_url(specification, out))
     made = Coordinator(specification, base_configs(specification), storage, str(out), **options)
     made.changed = lambda: write_progress(state_of(made), base_configs(specification))
     return made

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from cluster.session import free_port
-from sweeps.database import close_storage, open_storage
+from sweeps.database import close_storage, database_url, open_storage
 from sweeps.saved import save_spec
+from sweeps.spec import SweepSpec
 from sweeps.state import read_state
 from tests.sweeps import fakes
 from tests.sweeps.make import coordinator, spec
@@ -21,8 +22,8 @@ from tests.sweeps.make import coordinator, spec
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty database of a server of our own."""
     initdb, postgres = shutil.which("initdb"), shutil.which("postgres")
-    if initdb is None or postgres is None or importlib.util.find_spec("psycopg2") is None:
-        pytest.skip("needs PostgreSQL's initdb and postgres, and psycopg2")
+    if initdb is None or postgres is None or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("needs PostgreSQL's initdb and postgres, and psycopg")
     folder, port = Path("/tmp") / f"dalr-postgres-{free_port()}", free_port()
     # PostgreSQL refuses to run as root.
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} if Path("/root").owner() == _me() else {}
@@ -59,18 +60,25 @@ def _wait_for(port: int) -> None:
     raise RuntimeError("PostgreSQL does not come up")
 
 
+def work(chosen: SweepSpec, out: Path, *, reports: int | None = None) -> None:
+    """A driver's life, to its end or until it is killed."""
+    storage = open_storage(database_url(chosen, out))
+    try:
+        fakes.work(coordinator(chosen, out, touch=False, storage=storage), reports=reports)
+    finally:
+        close_storage(storage)
+
+
 def test_a_killed_sweep_goes_on_and_is_read_meanwhile(tmp_path: Path, database: str) -> None:
     chosen = spec(storage=database, try_first=[{"optim.learning_rate": 2e-3}], seeds={"final": 1})
     save_spec(chosen, tmp_path)
-    fakes.work(coordinator(chosen, tmp_path, touch=False), reports=11)
+    work(chosen, tmp_path, reports=11)
     seen = read_state(tmp_path)
     assert seen.counts == {"complete": 2, "running": 1}
-    ended = coordinator(chosen, tmp_path, touch=False)
-    fakes.work(ended)
+    work(chosen, tmp_path)
     assert pl.read_parquet(tmp_path / "trials.parquet")["trial"].to_list() == list(range(6))
     read = read_state(tmp_path)
     assert read.counts == {"complete": 6}
     assert [trial.point for trial in read.trials[:2]] == [trial.point for trial in seen.trials[:2]]
     assert len(read.finals) == 2
     assert not (tmp_path / "study.db").exists()
-    close_storage(open_storage(database))

@@ -1,7 +1,9 @@
 """Whole sweeps on a real Ray: killed drivers, failing trials, the dashboard of what remains."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,9 +12,16 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
+import ray
 import yaml
 
+from cluster.session import free_port
+from dalr.config import RunConfig
+from dalr.errors import NotEnoughResources
+from dalr.reporting import Outcome, Reporter
+from sweeps.records import Task
 from sweeps.run import run_sweep
 from tests.sweeps import fakes
 from tests.sweeps.make import spec
@@ -41,22 +50,34 @@ def steps_written(out: Path) -> int:
     return sum(len(path.read_text().splitlines()) for path in out.glob("runs/*/steps.jsonl"))
 
 
-def test_driver_killed_three_times(tmp_path: Path) -> None:
-    """Killed whenever some more steps are done: in the end every trial is there once, under its number,
-    and no step that a checkpoint held was done again."""
+def kill_with_all_it_started(driver: subprocess.Popen[bytes]) -> None:
+    """The driver, its Ray and its workers, at once: as when the machine loses power."""
+    for process in [*psutil.Process(driver.pid).children(recursive=True), psutil.Process(driver.pid)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def test_driver_killed_at_three_random_moments(tmp_path: Path) -> None:
+    """Twice the driver alone, once everything: in the end every trial is there once, under its number, and
+    no step that a checkpoint held was done again."""
+    moments = sorted(random.sample(range(5, 200), 3))
+    print(f"killed after {moments} steps of 240")
     chosen = spec(
         budget={"trials": 8}, overrides={"train.steps": 30, "train.eval_every": 3}, resources={"concurrent": 2}
     )
     file, out = tmp_path / "sweep.yaml", tmp_path / "out"
     file.write_text(yaml.safe_dump(chosen.dump()))
     numbers: dict[int, float] = {}
-    for goal in (25, 90, 150):
+    for goal in moments:
         driver = start_driver(file, out)
         while steps_written(out) < goal:
             if driver.poll() is not None:  # on a busy machine Ray gives up starting after 30 s
                 driver = start_driver(file, out)
             time.sleep(0.05)
-        driver.send_signal(signal.SIGKILL)
+        if goal == moments[1]:
+            kill_with_all_it_started(driver)
+        else:
+            driver.send_signal(signal.SIGKILL)
         driver.wait()
         if (out / "trials.parquet").is_file():
             seen = dict(pl.read_parquet(out / "trials.parquet").select("trial", "optim.learning_rate").rows())
@@ -92,6 +113,46 @@ def test_each_kind_of_failure_is_listed_and_the_sweep_ends(tmp_path: Path) -> No
     assert reasons["limit"].startswith("out of memory")
     assert reasons["hangs"].startswith("hung: no sign of life for 0.2 minutes")
     assert reasons["dies"].startswith("its worker died")
+
+
+def test_a_trial_whose_worker_dies_once_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    space = {"optim.weight_decay": {"choice": [fakes.ONCE, 0.0]}}
+    run_sweep(spec(space=space, sampler={"name": "grid"}, budget={}), tmp_path, quiet=True, train=fakes.train)
+    frame = pl.read_parquet(tmp_path / "trials.parquet")
+    assert frame["state"].to_list() == ["complete", "complete"]
+    lines = (tmp_path / "runs" / "trial-0000-seed-1" / "steps.jsonl").read_text().splitlines()
+    assert [json.loads(line)[0] for line in lines] == [1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9]
+    assert len({json.loads(line)[1] for line in lines}) == 2
+
+
+def seen_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+    """As `fakes.slow_train`, noting from when to when it ran and on which GPU."""
+    began = time.time()
+    outcome = fakes.slow_train(config, folder, listener, task)
+    seen = [began, time.time(), os.environ.get("CUDA_VISIBLE_DEVICES"), task.gpus]
+    (folder / "seen.json").write_text(json.dumps(seen))
+    return outcome
+
+
+def test_two_trials_share_one_gpu(tmp_path: Path) -> None:
+    """Ray counts the GPU; none need be there."""
+    chosen = spec(resources={"gpus": 0.5, "cpus": 0.25}, sampler={"name": "random"})
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    ray.init(num_cpus=2, num_gpus=1, dashboard_host="127.0.0.1", dashboard_port=free_port(), log_to_driver=False)
+    try:
+        outcome = run_sweep(chosen, tmp_path, quiet=True, train=seen_train)
+        with pytest.raises(NotEnoughResources, match="not enough GPU: 1 worker of 2 GPU"):
+            run_sweep(spec(resources={"gpus": 2}), tmp_path / "more", quiet=True, train=fakes.train)
+    finally:
+        ray.shutdown()
+    assert not list((tmp_path / "more").glob("runs/*")), "nothing was started"
+    seen = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/seen.json")]
+    assert {(one[2], one[3]) for one in seen} == {("0", 0.5)}
+    together = [sum(begin <= one[0] < end for begin, end, *_ in seen) for one in seen]
+    assert max(together) == 2
+    assert outcome.state.gpu_hours("quickstart") == pytest.approx(
+        sum(trial.seconds for trial in outcome.state.trials) / 2 / 3600
+    )
 
 
 def test_processes_serve_several_trials(tmp_path: Path) -> None:

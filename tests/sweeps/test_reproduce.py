@@ -26,7 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, real_data
     chosen = parse_spec(
         {
             "recipe": str(recipe),
-            "space": {"optim.learning_rate": {"choice": [1e-3, 1e-4, 1e-5]}},
+            "space": {"optim.learning_rate": {"choice": [1e-5, 1e-4, 1e-3]}},
             "sampler": {"name": "grid"},
             "scheduler": {"name": "asha", "grace_steps": 4},
         }

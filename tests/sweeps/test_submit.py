@@ -1,0 +1,56 @@
+"""A sweep as a Ray job: sent by `dalr submit` to a real job server."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from tests.cluster.ray_node import Node, start_head
+from tests.sweeps.make import small_recipe
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def head() -> Iterator[Node]:
+    """A head node of two CPUs."""
+    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
+    node = start_head(folder)
+    yield node
+    node.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_sweep_runs_as_a_job_and_tells_what_ended(
+    head: Node, tmp_path: Path, tiny_bert: Path, real_data: Path
+) -> None:
+    recipe = small_recipe(tmp_path, tiny_bert, real_data, steps=4, eval_every=4)
+    work, out = tmp_path / "work", tmp_path / "out"
+    work.mkdir()
+    values = {
+        "recipe": str(recipe),
+        "space": {"optim.learning_rate": {"log": [1e-5, 1e-3]}},
+        "sampler": {"name": "random"},
+        "budget": {"trials": 3},
+    }
+    (work / "sweep.yaml").write_text(yaml.safe_dump(values))
+    words = ["submit", "--address", head.dashboard, "--", "sweep", "sweep.yaml", "--out", str(out)]
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dalr", *words], cwd=work, env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    frame = pl.read_parquet(out / "trials.parquet")
+    assert frame["trial"].to_list() == [0, 1, 2]
+    assert set(frame["state"]) == {"complete"}
+    said = done.stdout + done.stderr
+    assert "3 trials of 4 steps, 12 in all" in said
+    assert "trial 1 complete, 4 steps: " in said
+    assert "best: trial " in said
