@@ -1,6 +1,9 @@
 """Real Ray nodes on the loopback interface, beside whatever else runs on this machine."""
 
+import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +32,14 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Node:
-    """A `ray start --block` process; `address` is the cluster's, `dashboard` the head's URL."""
+    """A `ray start --block` process; `address` is the cluster's, `dashboard` the head's URL, `name` the
+    node's own."""
 
     process: subprocess.Popen[bytes]
     address: str
     dashboard: str
     log: Path
+    name: str
 
     def stop(self) -> None:
         """Ends this node's processes and no others."""
@@ -42,8 +47,26 @@ class Node:
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=10)
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILLs the node with every process on it at once, as a power cut would."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
+
+    def processes(self) -> list[int]:
+        """The ids of its processes: the raylet, its agents, its workers."""
+        children: dict[int, list[int]] = {}
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):  # a process that has ended meanwhile
+                parent = re.search(r"^PPid:\s+(\d+)", status.read_text(), re.MULTILINE)
+                children.setdefault(int(parent[1]) if parent else 0, []).append(int(status.parent.name))
+        found = [self.process.pid]
+        for pid in found:
+            found += children.get(pid, [])
+        return found
 
 
 def start_head(folder: Path, *, cpus: int = 2, env: Mapping[str, str] | None = None) -> Node:
@@ -53,8 +76,24 @@ def start_head(folder: Path, *, cpus: int = 2, env: Mapping[str, str] | None = N
     words = ["--head", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
     words += ["--include-dashboard=true", f"--ray-client-server-port={client}", f"--temp-dir={folder}"]
     node = _start(words, folder, cpus, env, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
-    _wait_for(node)
+    _wait_for(node, lambda: _answers(node))
     return node
+
+
+def start_worker(head: Node, folder: Path, *, cpus: int = 1, env: Mapping[str, str] | None = None) -> Node:
+    """Starts one more node of the head's cluster; returns when the cluster counts it as alive."""
+    # Ray would set a third of the machine's memory aside for the objects of each node.
+    words = [f"--address={head.address}", f"--object-store-memory={100 * 2**20}"]
+    node = _start(words, folder, cpus, env, head.address, head.dashboard)
+    _wait_for(node, lambda: node.name in alive(head))
+    return node
+
+
+def alive(head: Node) -> list[str]:
+    """The names of the nodes that the cluster holds for alive."""
+    with urllib.request.urlopen(f"{head.dashboard}/api/v0/nodes", timeout=5) as answer:
+        nodes = json.load(answer)["data"]["result"]["result"]
+    return [node["node_name"] for node in nodes if node["state"] == "ALIVE"]
 
 
 def _start(
@@ -65,29 +104,34 @@ def _start(
     words = [str(RAY), "start", *words, f"--num-cpus={cpus}"]
     words += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
     words += [f"--runtime-env-agent-port={runtime_env}", f"--metrics-export-port={metrics}"]
-    words += ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--block"]
+    name = f"node-{agent}"
+    words += [f"--node-name={name}", "--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--block"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_ADDRESS")}
     environment |= {"PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}", "RAY_AUTH_MODE": "disabled", **(env or {})}
-    log = folder / f"node-{agent}.log"
+    log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(words, stdout=output, stderr=output, env=environment, start_new_session=True)
-    return Node(process, address, dashboard, log)
+    return Node(process, address, dashboard, log, name)
 
 
-def _wait_for(node: Node, seconds: float = 90.0) -> None:
+def _answers(node: Node) -> bool:
+    """Whether the job server of a head node is there."""
+    try:
+        with urllib.request.urlopen(f"{node.dashboard}/api/jobs/", timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code in (401, 403)  # it answers, and wants a token
+
+
+def _wait_for(node: Node, ready: Callable[[], bool], seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if node.process.poll() is not None:
-            break
+    while time.monotonic() < deadline and node.process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{node.dashboard}/api/jobs/", timeout=5):
+            if ready():
                 return
-        except urllib.error.HTTPError as error:
-            if error.code in (401, 403):
-                return  # it answers, and wants a token
-            time.sleep(0.5)
         except OSError:
-            time.sleep(0.5)
+            pass
+        time.sleep(0.5)
     output = node.log.read_text(errors="replace")
     node.stop()
-    raise RuntimeError(f"the head node did not come up:\n{output[-2000:]}")
+    raise RuntimeError(f"the node did not come up:\n{output[-2000:]}")

@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,7 +26,7 @@ import dalr.run
 from dalr.__main__ import main
 from dalr.evaluation import SentenceEncoder
 
-Action = Literal["kill", "terminate", "fill", "poison"]
+Action = Literal["kill", "terminate", "call", "fill", "poison"]
 Moment = Literal["start-up", "step", "checkpoint", "evaluation", "export"]
 
 
@@ -34,35 +34,58 @@ Moment = Literal["start-up", "step", "checkpoint", "evaluation", "export"]
 class Fault:
     """What strikes, when and whom.
 
-    `kill` and `terminate` send SIGKILL and SIGTERM to `pid` (None: the process itself), `fill` writes
-    `disk` full, `poison` makes the student's weights NaN (during a checkpoint's step: its gradient).
+    `kill` and `terminate` send SIGKILL and SIGTERM to the process itself, `call` leaves the strike to the
+    test and waits for it (`called_by`, `release`), `fill` writes `disk` full, `poison`
+    makes the student's weights NaN (during a checkpoint's step: its gradient).
     `moment`: while features are being written, inside optimizer step `step`, in the middle of writing its
     checkpoint, inside its evaluation, in the middle of the export. `struck` is a file that the first
-    strike makes; a process that finds it is spared.
+    strike makes, with the process's id in it; a process that finds it is spared.
     """
 
     action: Action
     moment: Moment
     struck: Path
     step: int = 5
-    pid: int | None = None
     disk: Path | None = None
 
     def strike(self) -> None:
-        """Sends the signal or fills the disk. Where the signal kills another process, this one waits at
-        this very moment to be taken down with it."""
+        """Sends the signal, fills the disk, or calls the test and waits at this very moment."""
         try:
-            self.struck.touch(exist_ok=False)
+            with self.struck.open("x") as file:
+                file.write(f"{os.getpid()}\n")
         except FileExistsError:
             return
         if self.action == "fill":
             assert self.disk is not None
             fill(self.disk)
             return
-        number = signal.SIGKILL if self.action == "kill" else signal.SIGTERM
-        os.kill(os.getpid() if self.pid is None else self.pid, number)
-        if self.action == "kill":
-            time.sleep(120)
+        if self.action == "call":
+            waited_for(self._released.exists)
+            return
+        os.kill(os.getpid(), signal.SIGKILL if self.action == "kill" else signal.SIGTERM)
+
+    @property
+    def _released(self) -> Path:
+        return self.struck.with_name(f"{self.struck.name}.released")
+
+    def called_by(self) -> int:
+        """Waits for the call; the id of the process that waits now."""
+        waited_for(lambda: self.struck.is_file() and self.struck.read_text().endswith("\n"))
+        return int(self.struck.read_text())
+
+    def release(self) -> None:
+        """Lets the process that called go on."""
+        self._released.touch()
+
+
+def waited_for(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
+    """What the condition returns, once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:.0f} s")
+        time.sleep(0.05)
+    return answer
 
 
 def fill(disk: Path) -> None:
@@ -233,8 +256,12 @@ def _child(words: list[str], notes: Path, fault: Fault | None, file_limit: int |
 
 def dalr_apart(words: Sequence[str], notes: Path, fault: Fault | None = None, file_limit: int | None = None) -> Said:
     """Runs `dalr WORDS` in a process of its own, to its end."""
-    process = start(words, notes, fault, file_limit)
-    process.join(100)
+    return ended(start(words, notes, fault, file_limit), notes)
+
+
+def ended(process: BaseProcess, notes: Path, seconds: float = 100.0) -> Said:
+    """Waits for the end of what `start` started."""
+    process.join(seconds)
     if process.exitcode is None:
         process.kill()
         process.join()
