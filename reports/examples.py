@@ -73,9 +73,9 @@ class Examples:
         return permuted_spearman(first, second, golds[0], seed=seed)
 
     def _paired(self, row: Row, against: Row, task: str) -> list[tuple[TaskDetails, TaskDetails]]:
-        """Details of both rows at their paired seeds; where they have none, at each row's first seed."""
-        ours, theirs = (list(each.cells[task].by_seed) for each in (row, against))
-        seeds = seed_pairs(ours, theirs) or list(zip(ours[:1], theirs[:1], strict=False))
+        """Details of both rows at their paired seeds; where they share none, at their seeds in order."""
+        ours, theirs = (sorted(each.cells[task].by_seed, key=str) for each in (row, against))
+        seeds = seed_pairs(ours, theirs) or list(zip(ours, theirs, strict=False))
         pairs = []
         for mine, other in seeds:
             both = (self._of(row, mine, task), self._of(against, other, task))

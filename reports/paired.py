@@ -9,6 +9,7 @@ moment of the swapped ranks linear in the swaps and thousands of permutations ch
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -99,13 +100,19 @@ def _from_moments(product: np.ndarray, sums: np.ndarray, squares: np.ndarray, n:
 
 def _swapped(columns: np.ndarray, seed: int, count: int) -> np.ndarray:
     """Sums of the columns [n, k] under `count` draws of n random signs, [count, k]."""
-    n = len(columns)
-    generator = np.random.default_rng(seed)
     columns = columns.astype(np.float32)
-    parts = []
+    return np.concatenate([signs @ columns for signs in _signs(len(columns), seed, count)]).astype(np.float64)
+
+
+# Drawing costs more than multiplying, and all rows of a table are tested with the same swaps, column by
+# column. One task's are kept: 60 to 200 MB.
+@lru_cache(maxsize=1)
+def _signs(n: int, seed: int, count: int) -> tuple[np.ndarray, ...]:
+    """`count` draws of n signs in blocks of rows, each float32 [rows, n]."""
+    generator = np.random.default_rng(seed)
+    blocks = []
     for start in range(0, count, step := max(1, BLOCK // n)):
         rows = min(step, count - start)
         bits = np.unpackbits(np.frombuffer(generator.bytes(-(-rows * n // 8)), dtype=np.uint8), count=rows * n)
-        signs = bits.reshape(rows, n).astype(np.float32) * 2 - 1
-        parts.append(signs @ columns)
-    return np.concatenate(parts).astype(np.float64)
+        blocks.append(bits.reshape(rows, n).astype(np.float32) * 2 - 1)
+    return tuple(blocks)

@@ -1,7 +1,8 @@
 """Is one row better than another? Paired over seeds, paired over examples, corrected for many tests.
 
-Over seeds: the t-test over the differences of the seeds that both rows have. It asks whether another seed could
-turn the difference around (a permutation test could not say so below six seeds). Over examples: the
+Over seeds: the t-test over the differences of the seeds that both rows have, or Welch's where they share none. It
+asks whether another seed could turn the difference around (a permutation test could not say so below
+six seeds). Over examples: the
 permutation test of `reports.paired` on stored similarities and correctness. It asks whether other
 test sentences could. Both are corrected by Holm
 over all comparisons of one table (the average being one of them), each kind for itself.
@@ -35,6 +36,7 @@ class Comparison:
     column: str
     difference: float
     seeds: int
+    paired: bool
     seed_p: float | None
     example_p: float | None
     seed_holm: float | None = None
@@ -56,18 +58,35 @@ class Comparison:
         return (OVER_SEEDS if self.over_seeds else "") + (OVER_EXAMPLES if self.over_examples else "")
 
 
-def paired_over_seeds(ours: Mapping[int | None, float], theirs: Mapping[int | None, float]) -> tuple[int, float | None]:
-    """The number of paired seeds and the two-sided p-value of the t-test over their differences, None
-    below two or where all differences are the same, so that nothing is known of their spread.
+@dataclass(frozen=True)
+class SeedTest:
+    """`seeds` of each model (the fewer of both) that took part, whether they were `paired`, and the
+    two-sided p-value; None where nothing can be said."""
+
+    seeds: int
+    paired: bool
+    p_value: float | None
+
+
+def over_seeds(ours: Mapping[int | None, float], theirs: Mapping[int | None, float]) -> SeedTest:
+    """The t-test over the differences at the seeds that both models have; where they share none, Welch's
+    t-test of the two means. Without a p-value below two seeds, or where nothing varies, so that
+    nothing is known of the spread.
 
     A model without a seed, such as an untrained one, is the same whatever the seed: it stands against
     every seed of the other.
     """
     pairs = [pair for pair in seed_pairs(ours, theirs) if pair != (None, None)]
-    differences = np.array([ours[mine] - theirs[other] for mine, other in pairs])
-    if len(differences) < 2 or np.ptp(differences) < 1e-9:
-        return len(differences), None
-    return len(differences), float(stats.ttest_1samp(differences, 0.0).pvalue)
+    if pairs or None in ours or None in theirs:
+        differences = np.array([ours[mine] - theirs[other] for mine, other in pairs])
+        if len(differences) < 2 or np.ptp(differences) < 1e-9:
+            return SeedTest(len(differences), True, None)
+        return SeedTest(len(differences), True, float(stats.ttest_1samp(differences, 0.0).pvalue))
+    one, other = np.array(list(ours.values())), np.array(list(theirs.values()))
+    fewer = min(len(one), len(other))
+    if fewer < 2 or (np.ptp(one) < 1e-9 and np.ptp(other) < 1e-9):
+        return SeedTest(fewer, False, None)
+    return SeedTest(fewer, False, float(stats.ttest_ind(one, other, equal_var=False).pvalue))
 
 
 def _corrected(p_values: Sequence[float | None]) -> list[float | None]:
@@ -79,20 +98,21 @@ def _corrected(p_values: Sequence[float | None]) -> list[float | None]:
 def compare(rows: Sequence[Row], against: Row, columns: Sequence[str], examples: ExampleTest) -> list[Comparison]:
     """Every row of `rows` against one, in every column that both have, corrected as one family."""
     found = []
-    for row in rows:
-        for column in columns:
+    for column in columns:  # so that the tests of one task follow each other and share their draws
+        for row in rows:
             ours, theirs = row.cells.get(column), against.cells.get(column)
             if ours is None or theirs is None or ours.value is None or theirs.value is None:
                 continue
-            seeds, seed_p = paired_over_seeds(ours.by_seed, theirs.by_seed)
+            tested = over_seeds(ours.by_seed, theirs.by_seed)
             found.append(
                 Comparison(
                     row=row.label,
                     against=against.label,
                     column=column,
                     difference=ours.value - theirs.value,
-                    seeds=seeds,
-                    seed_p=seed_p,
+                    seeds=tested.seeds,
+                    paired=tested.paired,
+                    seed_p=tested.p_value,
                     example_p=examples(row, against, column),
                 )
             )
@@ -138,10 +158,12 @@ def marked(rows: Sequence[Row], found: Sequence[Comparison]) -> tuple[Row, ...]:
 
 def note(baseline: str, found: Sequence[Comparison]) -> str:
     """What the marks of a table mean, and how many comparisons could be tested."""
-    over_seeds = sum(one.seed_p is not None for one in found)
-    over_examples = sum(one.example_p is not None for one in found)
+    seeds_tested = sum(one.seed_p is not None for one in found)
+    examples_tested = sum(one.example_p is not None for one in found)
+    unpaired = any(not one.paired and one.seed_p is not None for one in found)
+    welch = ", Welch's where none is shared" if unpaired else ""
     return (
         f"Differs from {baseline} at {LEVEL:.0%} after Holm's correction: {OVER_SEEDS} over seeds (t-test of paired "
-        f"seeds, {over_seeds} of {len(found)} comparisons could be tested), {OVER_EXAMPLES} over examples (paired "
-        f"permutation, {over_examples} of {len(found)}). No mark: not shown to differ, or not tested."
+        f"seeds{welch}; {seeds_tested} of {len(found)} comparisons could be tested), {OVER_EXAMPLES} over examples "
+        f"(paired permutation, {examples_tested} of {len(found)}). No mark: not shown to differ, or not tested."
     )

@@ -123,14 +123,14 @@ def _unequal(best: Row, second: Row, trained: Mapping[str, Budget]) -> str:
 def _reason(one: Comparison) -> tuple[bool, str]:
     """Certain is what holds over seeds and, where examples were stored, over examples too."""
     if one.seed_holm is None:
-        why = f"{one.seeds} paired seed" if one.seeds == 1 else f"{one.seeds} paired seeds"
+        why = f"{one.seeds} {'paired ' * one.paired}seed{'s' * (one.seeds != 1)}"
         if one.seeds >= 2:
             why += " with equal differences, which say nothing of their spread"
         over_seeds = f"Over seeds nothing can be said ({why}; two or more differing ones are needed)"
     elif one.over_seeds:
-        over_seeds = f"The lead holds over {one.seeds} seeds ({_p(one.seed_holm)}, t-test)"
+        over_seeds = f"The lead holds over {one.seeds} seeds ({_p(one.seed_holm)}, {_test(one)})"
     else:
-        over_seeds = f"Over {one.seeds} seeds the lead is within chance ({_p(one.seed_holm)}, t-test)"
+        over_seeds = f"Over {one.seeds} seeds the lead is within chance ({_p(one.seed_holm)}, {_test(one)})"
     if one.example_holm is None:
         over_examples = "over test examples it was not tested (none stored)"
     elif one.over_examples:
@@ -142,6 +142,10 @@ def _reason(one: Comparison) -> tuple[bool, str]:
 
 def _certain(one: Comparison) -> bool:
     return one.over_seeds and (one.over_examples or one.example_holm is None)
+
+
+def _test(one: Comparison) -> str:
+    return "t-test" if one.paired else "Welch's t-test, for they share no seed"
 
 
 def _p(value: float) -> str:

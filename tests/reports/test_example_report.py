@@ -1,0 +1,60 @@
+"""The report that is kept in docs/: it follows from the files beside it, and says nothing of a machine."""
+
+import re
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dalr.results import read_result
+from reports.check import check
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "example-report"
+# An absolute path; what stands before it tells it from the inside of an address or of a shortened path.
+ABSOLUTE = re.compile(rb"(?<![\w.:/\xa6-])/(?:root|home|Users|work|tmp|mnt|data|scratch)/[\w.]")
+
+pytestmark = pytest.mark.skipif(
+    not (EXAMPLE / "report.json").is_file(), reason="no report there: bash docs/example-report.sh RUNS"
+)
+
+
+def test_every_number_follows_from_the_files_beside_it() -> None:
+    assert check(EXAMPLE) == []
+
+
+def test_a_score_changed_by_hand_is_named(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("*.npz"))
+    path = next((copy / "runs").glob("dalr-*/results/test.json"))
+    made = read_result(path)
+    changed = made.tasks["STS13"].model_copy(update={"score": 99.0})
+    made.model_copy(update={"tasks": {**made.tasks, "STS13": changed}}).write(path)
+    found = check(copy)
+    name = path.relative_to(copy).as_posix()
+    assert f"{name}: changed since the report was made" in found
+    assert any("STS13: the report says" in line and name in line for line in found)
+
+
+def test_nothing_in_it_names_a_machine() -> None:
+    for path in sorted(EXAMPLE.rglob("*")):
+        if path.is_file() and path.suffix not in (".npz", ".parquet"):
+            found = ABSOLUTE.search(path.read_bytes())
+            assert found is None, f"{path}: {found and found[0]!r}"
+    for path in EXAMPLE.rglob("*.parquet"):
+        frame = pl.read_parquet(path)
+        for name in (name for name, kind in frame.schema.items() if kind == pl.String):
+            assert not any(ABSOLUTE.search(text.encode()) for text in frame[name].drop_nulls()), f"{path}: {name}"
+
+
+def test_every_result_and_config_that_the_page_links_to_is_there() -> None:
+    page = (EXAMPLE / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="((?!#)[^"]+\.(?:json|yaml))"', page)
+    assert len(links) > 10
+    assert [link for link in links if not (EXAMPLE / link).is_file()] == []
+
+
+def test_it_holds_no_weights_and_stays_small() -> None:
+    files = [path for path in EXAMPLE.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= set(".md .html .json .jsonl .yaml .npz .parquet .svg .tex .csv".split())
+    assert sum(path.stat().st_size for path in files) < 20_000_000
