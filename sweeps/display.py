@@ -1,7 +1,7 @@
 """A sweep on the terminal."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -155,8 +155,16 @@ def row(trial: TrialRecord) -> list[str]:
 
 
 def point_text(trial: TrialRecord) -> str:
-    """`learning_rate=0.0003 pair_every=1`: the last part of each path and its value."""
-    return " ".join(f"{path.split('.')[-1]}={short(value)}" for path, value in trial.point.items())
+    """`learning_rate=0.0003 pair_every=1`: of each path as much of its end as tells it apart, and its value."""
+    return " ".join(f"{ending(path, trial.point)}={short(value)}" for path, value in trial.point.items())
+
+
+def ending(path: str, paths: Collection[str]) -> str:
+    """The shortest end of a path, in whole parts, that no other one of `paths` has."""
+    parts = path.split(".")
+    ends = (".".join(parts[-count:]) for count in range(1, len(parts)))
+    others = [f".{other}" for other in paths if other != path]
+    return next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), path)
 
 
 def short(value: object) -> str:
@@ -180,7 +188,7 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
         lines.append(f"Pareto front: trials {', '.join(str(trial.number) for trial in outcome.state.front())}")
     lines += [contest.sentence() for contest in outcome.contests]
     if not outcome.contests:
-        lines.append("not tested against the base recipe: its value is the best of many noisy ones (seeds.final: 3)")
+        lines.append(f"not tested against the base recipe{_why_untested(outcome.state)}")
     lines += comparison_lines(outcome)
     if outcome.importances:
         step = outcome.importances[0].step
@@ -188,6 +196,13 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
     lines += [f"  {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in outcome.importances]
     lines += [f"warning: {warning}" for warning in outcome.warnings]
     return [*lines, f"its config: {outcome.best_config}"]
+
+
+def _why_untested(state: SweepState) -> str:
+    if not state.spec.seeds.final:
+        return ": its value is the best of many noisy ones; seeds.final=3 adds the test to this sweep"
+    failed = sum(record.run.state == "failed" for record in state.finals)
+    return f": {failed} final runs failed" if failed else " yet: that is done when the search has ended"
 
 
 def comparison_lines(outcome: SweepOutcome) -> list[str]:

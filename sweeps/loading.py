@@ -187,22 +187,25 @@ def check_dimension(path: str, dimension: Dimension) -> None:
         raise InputError(f"space: unknown key {path}{_hint(path, known_keys())}")
     if path.startswith("evaluation."):
         raise InputError(f"space: {path}: what trials are judged by must be the same for all of them")
-    kind: TypeAdapter[Any] = TypeAdapter(
-        field.annotation or Any
-    )  # the constraints of a field lie in its annotation or its metadata
     for value in dimension.probes():
-        try:
-            kind.validate_python(value)
-            for bound in field.metadata:
-                _check_bound(bound, value)
-        except (ValidationError, ValueError) as error:
-            raise InputError(f"space: {path}: {value!r} is not allowed; {describe(path)}") from error
+        if not allowed(path, value):
+            raise InputError(f"space: {path}: {value!r} is not allowed; {describe(path)}")
 
 
-def _check_bound(bound: Any, value: Any) -> None:
+def allowed(path: str, value: Any) -> bool:
+    """Whether a config field takes this value. Its bounds lie in its annotation or in its metadata."""
+    field = field_at(path)
+    if field is None:
+        return False
+    kinds: list[TypeAdapter[Any]] = [TypeAdapter(field.annotation or Any)]
     if value is not None:
-        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[Any, bound])
-        adapter.validate_python(value)
+        kinds += [TypeAdapter(Annotated[Any, bound]) for bound in field.metadata]
+    try:
+        for kind in kinds:
+            kind.validate_python(value)
+    except (ValidationError, ValueError):
+        return False
+    return True
 
 
 def check_metric(name: str, *, allow_test: bool, what: str = "metric") -> None:

@@ -12,6 +12,7 @@ from dalr.files import write_text, written_aside
 from dalr.overrides import to_yaml
 from sweeps.finals import BASE
 from sweeps.importance import Importance, importances
+from sweeps.loading import allowed
 from sweeps.records import TrialRecord
 from sweeps.saved import code_versions
 from sweeps.space import at_edge
@@ -99,7 +100,7 @@ def outcome_of(state: SweepState) -> SweepOutcome:
         best_config=state.out / "best.yaml",
         contests=tuple(contests(state)),
         importances=tuple(importances(state.spec, rivals)),
-        warnings=(*at_edge(state.spec.space, winner.point), *mixed_versions(state.out)),
+        warnings=(*at_edge(state.spec.space, winner.point, allowed), *mixed_versions(state.out)),
         comparison=tuple(comparison_rows(state)) if len(state.spec.recipe) > 1 else (),
     )
 

@@ -5,7 +5,7 @@ it names have one of the values it lists, so points of one space may have differ
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -170,9 +170,12 @@ EDGE = 0.02
 """A best value within this share of its range's end counts as lying on the edge."""
 
 
-def at_edge(space: Space, point: Mapping[str, Any]) -> list[str]:
+def at_edge(
+    space: Space, point: Mapping[str, Any], allowed: Callable[[str, float], bool] = lambda path, value: True
+) -> list[str]:
     """One sentence for each path whose value lies at an end of its range (for `log`, of the range of
-    logarithms), where a wider range could hold a better one. An `int` of two values has no inside."""
+    logarithms), where a wider range could hold a better one: values beyond that end must be `allowed`.
+    An `int` of two values has no inside."""
     import math
 
     warnings = []
@@ -185,6 +188,18 @@ def at_edge(space: Space, point: Mapping[str, Any]) -> list[str]:
         position = (scale(value) - low) / (high - low)
         if min(position, 1 - position) <= EDGE:
             end = "low" if position < 0.5 else "high"
+            if not allowed(path, _beyond(dimension, end)):
+                continue
             shown = f"{value:.4g}" if isinstance(value, float) else value
             warnings.append(f"{path} = {shown} lies at the {end} end of its range {list(dimension.ends)}: widen it")
     return warnings
+
+
+def _beyond(dimension: Dimension, end: str) -> float:
+    """A value a little outside of a range."""
+    low, high = dimension.ends
+    if dimension.integer is not None:
+        return low - 1 if end == "low" else high + 1
+    if dimension.log is not None:
+        return low / 1.1 if end == "low" else high * 1.1
+    return low - (high - low) / 10 if end == "low" else high + (high - low) / 10

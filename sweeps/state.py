@@ -63,22 +63,29 @@ class SweepState:
     def used(self) -> float | None:
         """The share (0 to 1) of the budget that is used up, by whichever part is furthest; None where
         the budget has no end."""
+        shares = self._shares()
+        return min(1.0, max(shares)) if shares else None
+
+    def _shares(self) -> list[float]:
         budget = self.spec.budget
-        ended = sum(trial.state != "running" for trial in self.trials)
         shares = []
         wanted = budget.trials or len(self.spec.design() or ())
         if wanted:
-            shares.append(ended / (wanted * len(self.spec.recipe)))
+            shares.append(self._ended() / (wanted * len(self.spec.recipe)))
         if budget.hours:
             shares.append(self.hours / budget.hours)
         if budget.gpu_hours:
             shares += [self.gpu_hours(recipe) / budget.gpu_hours for recipe in self.spec.recipe]
-        return min(1.0, max(shares)) if shares else None
+        return shares
+
+    def _ended(self) -> int:
+        return sum(trial.state != "running" for trial in self.trials)
 
     def hours_left(self) -> float | None:
-        """The wall-clock hours that the search still takes at its pace so far; None while unknown."""
+        """The wall-clock hours that the search still takes at its pace so far; None before a trial has
+        ended, when only the budget's own hours are known."""
         used = self.used()
-        return self.hours * (1 - used) / used if used else None
+        return self.hours * (1 - used) / used if used and self._ended() else None
 
     def trial(self, number: int) -> TrialRecord:
         """One trial.

@@ -13,6 +13,7 @@ from cluster.session import free_port
 from dalr.errors import InputError
 from sweeps import commands
 from sweeps.database import close_storage, database_url, open_storage
+from sweeps.display import budget_line, ending, live
 from sweeps.loading import base_configs
 from sweeps.outcome import write_outcome
 from sweeps.saved import save_spec
@@ -45,6 +46,33 @@ def test_status_counts_and_lists_failures(finished: Path, capsys: pytest.Capture
     assert "100% of the budget used" in text
     assert "trial 3 failed: RuntimeError: the disk is on fire" in text
     assert "4 of 4 final runs done" in text
+
+
+def test_paths_are_shortened_as_far_as_they_stay_apart() -> None:
+    paths = [
+        "optim.learning_rate",
+        "objective.soft.rank.temperature",
+        "objective.soft.cross.temperature",
+        "objective.eta",
+    ]
+    assert [ending(path, paths) for path in paths] == ["learning_rate", "rank.temperature", "cross.temperature", "eta"]
+
+
+def test_the_time_left_is_unknown_before_a_trial_has_ended(tmp_path: Path) -> None:
+    search = coordinator(spec(budget={"trials": 4, "hours": 12}), tmp_path)
+    search.next_task("a")
+    assert state_of(search).hours_left() is None
+    assert "left" not in budget_line(state_of(search))
+
+
+def test_a_jobs_log_has_a_line_for_each_trial_that_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search = coordinator(spec(budget={"trials": 2}, seeds={"final": 1}), tmp_path)
+    with live(lambda: state_of(search), quiet=False):
+        fakes.work(search)
+    text = capsys.readouterr().err
+    assert text.count("trial 0 complete, 9 steps: ") == text.count("trial 1 complete, 9 steps: ") == 1
+    assert "final-quickstart-base, seed 1001 complete: " in text
+    assert "100% of the budget used" in text
 
 
 def test_best_names_the_winner_and_its_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

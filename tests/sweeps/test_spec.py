@@ -6,7 +6,7 @@ import pytest
 
 from dalr.errors import InputError
 from sweeps.display import plan_line
-from sweeps.loading import bundled_specs, load_spec, parse_spec
+from sweeps.loading import allowed, bundled_specs, load_spec, parse_spec
 from sweeps.outcome import mixed_versions
 from sweeps.saved import code_versions, save_spec, saved_spec
 from sweeps.space import Dimension, at_edge, draw, grid, one_at_a_time
@@ -195,3 +195,10 @@ def test_values_at_the_ends_of_their_ranges_are_reported() -> None:
     warned = at_edge(space, {"a": 1.1e-5, "b": 0.999, "c": 4, "d": 2})
     assert [line.split(" ")[0] for line in warned] == ["a", "b", "c"]
     assert "low end" in warned[0]
+
+
+def test_an_end_that_no_value_lies_beyond_is_no_edge() -> None:
+    space = dimensions(**{"data.pair_every": {"int": [1, 4]}, "objective.softening": {"uniform": [0.2, 1.0]}})
+    assert at_edge(space, {"data.pair_every": 1, "objective.softening": 1.0}, allowed) == []
+    warned = at_edge(space, {"data.pair_every": 4, "objective.softening": 0.2}, allowed)
+    assert [line.split(" ")[0] for line in warned] == ["data.pair_every", "objective.softening"]

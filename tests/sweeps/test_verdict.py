@@ -1,16 +1,19 @@
 """What a sweep claims about its winner, against hand-made scores."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from dalr.results import TaskDetails, TaskRecord, TaskScore, write_details
+from sweeps.examples import examples_p, final_folder, flipped_signs
 from sweeps.finals import BASE, FinalRecord
-from sweeps.importance import importances
+from sweeps.importance import compared, importances
 from sweeps.records import RunRecord, TrialRecord
 from sweeps.state import SweepState
-from sweeps.verdict import comparison_rows, contests, expected_best, paired_t, seeds_needed
+from sweeps.verdict import comparison_rows, contests, expected_best, headline, paired_t, seeds_needed
 from tests.sweeps.make import spec
 
 
@@ -116,3 +119,62 @@ def test_the_front_holds_what_nothing_beats() -> None:
     ]
     front = SweepState(Path("/x"), pareto, tuple(trials), (), 1.0, 0.0).front()
     assert sorted(one.number for one in front) == [0, 1, 3]
+
+
+def test_importance_under_a_scheduler_is_that_of_a_score_all_trials_have() -> None:
+    """The complete ones are too few and, having survived, alike."""
+    rng = np.random.default_rng(2)
+    trials = []
+    for number in range(30):
+        rate, weight = 10 ** rng.uniform(-5, -2), rng.uniform(0.05, 1)
+        early = 70 - 10 * abs(np.log10(rate) + 3)
+        point = {"optim.learning_rate": float(rate), "objective.intra_modal": float(weight)}
+        state = "complete" if number < 5 else "pruned"
+        runs = (RunRecord(1, str(number), state, None, early, (early + 5,) if number < 5 else ()),)
+        scores = {3: early, **({9: early + 5} if number < 5 else {})}
+        trials.append(TrialRecord(number, "quickstart", point, str(number), state, runs, scores=scores))
+    chosen = spec(scheduler={"name": "asha", "grace_steps": 3}, overrides={"train.steps": 27, "train.eval_every": 3})
+    found = importances(chosen, trials)
+    assert found[0].path == "optim.learning_rate"
+    assert {one.step for one in found} == {3}
+    assert compared(chosen, trials)[1] == {trial.number: trial.scores[3] for trial in trials}
+    assert importances(spec(), trials) == [], "without a scheduler only complete trials count"
+
+
+def test_one_score_decides_and_the_others_do_not_blur_it() -> None:
+    """Holm over nine columns would ask three seeds for p < 0.006 in the one that matters."""
+    assert headline(["STSBenchmark.dev", "STS12.test", "sts_avg"], "STSBenchmark.dev") == "sts_avg"
+    assert headline(["STSBenchmark.dev", "STSBenchmark.test"], "STSBenchmark.dev") == "STSBenchmark.test"
+    assert headline(["STSBenchmark.dev"], "STSBenchmark.dev") == "STSBenchmark.dev"
+    rows = finals([75.0, 75.4, 75.1], [74.0, 74.3, 74.2])
+    others = [replace(row, candidate=9, run=replace(row.run, value=74.0 + row.run.seed)) for row in rows[:3]]
+    first, second = contests(state(finals=[*rows, *others]))
+    assert (first.primary, second.primary) == (True, True), "one for each candidate"
+    assert first.adjusted_p == pytest.approx(2 * first.seed_p), "Holm over the candidates"
+
+
+def test_flipped_signs_agree_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    for shift in (0.0, 0.2):
+        x = rng.normal(shift, 1.0, 200)
+        known = stats.permutation_test((x,), lambda y, axis: y.sum(axis), permutation_type="samples", vectorized=True)
+        assert flipped_signs(x) == pytest.approx(known.pvalue, abs=0.02)
+    assert flipped_signs(np.zeros(10)) == 1.0
+    assert flipped_signs(np.full(20_000, 1e-5)) == 1e-4
+
+
+def test_test_pairs_tell_models_apart_task_by_task(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    gold = {task: rng.uniform(0, 5, 300) for task in ("STS12", "STS13")}
+    rows = finals([75.0, 75.4], [70.0, 70.3])
+    for row in rows:
+        noise = 0.5 if row.candidate != BASE else 2.5
+        place = final_folder(tmp_path, row) / "results" / "test.json"
+        place.parent.mkdir(parents=True)
+        for task, values in gold.items():
+            record = TaskRecord(task=task, protocol="test", score=TaskScore(score=50.0, n=300))
+            write_details(place, TaskDetails(record, values + rng.normal(0, noise, 300), values))
+    pairs = [(rows[0], rows[2]), (rows[1], rows[3])]
+    assert examples_p(tmp_path, ("STS12", "STS13"), pairs) == 1e-4
+    assert examples_p(tmp_path, ("STS12", "STS13"), [(rows[0], rows[0])]) == 1.0
+    assert examples_p(tmp_path, ("STS14",), pairs) is None, "no similarities were stored"
