@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Makes docs/example-report again: copies of the small files of finished runs, and the report over them.
 #
-#   bash docs/example-report.sh RUNS
+#   bash docs/example-report.sh RUNS [options of dalr report]
 #
 # RUNS is what docs/real-run.sh and docs/real-sweep.sh have made (the sweep in RUNS/sweep). What the copies
-# leave out and change is said in docs/example-report/README.md; nothing under RUNS is changed.
+# leave out and change is said in docs/example-report/README.md; nothing under RUNS is changed. Before all
+# runs are there, rows have other names: `--baseline ROW` says which one is SimCSE's.
 set -euo pipefail
 runs=$(realpath "$1")
+shift
 out=$(dirname "$(realpath "$0")")/example-report
 export OMP_NUM_THREADS=1
 
@@ -72,6 +74,6 @@ name() { [ ! -d "$out/runs/$1" ] || names+=(--name "runs/$1=$2"); }
 name longer-seed1 "dalr, 400 steps, sharper targets"
 name longer-no-intra-modal-seed1 "dalr, 400 steps, no intra-modal group"
 
-dalr report "$out/runs" --out "$out" --baseline simcse --ablate dalr --formats svg "${names[@]}"
+dalr report "$out/runs" --out "$out" --baseline simcse --ablate dalr --formats svg "${names[@]}" "$@"
 dalr report --out "$out" --check
 du -sh --apparent-size "$out"

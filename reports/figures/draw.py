@@ -18,6 +18,11 @@ WIDTH, HEIGHT = 560, 300
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 MOST_POINTS_MARKED = 25
 NO_ZERO: Spec = {"zero": False}
+DECADES = 1.5
+LOGARITHMIC: Spec = {
+    "scale": {"type": "log"},
+    "axis": {"labelExpr": "format(datum.value, '~g')", "tickCount": 5, "labelOverlap": "greedy", "labelSeparation": 4},
+}
 STATES = ["complete", "pruned"]
 STATE_LEGEND: Spec = {"orient": "bottom", "title": "Trial"}
 
@@ -92,13 +97,16 @@ def line_with_band(data: pl.DataFrame, *, group: Spec, x: Spec, mean: Spec, low:
 
 
 def curves(data: pl.DataFrame, *, value: str, order: Sequence[str], title: str = "Model") -> Spec:
-    """Mean over seeds with the seeds' range behind it, over optimizer steps; names in the order given."""
+    """Mean over seeds with the seeds' range behind it, over optimizer steps; names in the order given. The
+    scale is logarithmic where values above 0 span more than `DECADES`."""
     present = set(data["label"])
+    least, greatest = (getattr(data[column], which)() or 0.0 for column, which in (("low", "min"), ("high", "max")))
+    wide = least > 0 and greatest > 10**DECADES * least
     return line_with_band(
         data,
         group=series("label", title, [label for label in order if label in present]),
         x=number("step", "optimizer steps"),
-        mean=number("mean", value, scale=NO_ZERO),
+        mean=number("mean", value, **(LOGARITHMIC if wide else {"scale": NO_ZERO})),
         low="low",
         high="high",
         tooltip=tips(["label"], step=",", mean=".3f", low=".3f", high=".3f", seeds=""),
@@ -109,10 +117,9 @@ def contributions(data: pl.DataFrame, *, order: Sequence[str]) -> Spec:
     """Each term's weighted value over steps, a panel for each model, on a logarithmic scale: terms differ
     by orders of magnitude. A term without weight contributes nothing and is left out."""
     data = data.filter(pl.col("value") > 0)
-    ticks = {"labelExpr": "format(datum.value, '~g')", "tickCount": 5, "labelOverlap": "greedy", "labelSeparation": 4}
     encoding = {
         "x": number("step", "optimizer steps", axis={"tickCount": 5}),
-        "y": number("value", "contribution to the loss", scale={"type": "log"}, axis=ticks),
+        "y": number("value", "contribution to the loss", **LOGARITHMIC),
         "tooltip": tips(["term"], step=",", value=".4g"),
         **series("term", "Term", data["term"].unique(maintain_order=True).to_list()),
     }

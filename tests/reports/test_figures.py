@@ -21,6 +21,7 @@ from reports.figures.curves import (
     term_contributions,
     term_factors,
 )
+from reports.figures.draw import curves
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
 from reports.figures.search import MOST_LINES, axis_ends, expected_best, parallel_coordinates, pareto_front, slices
 from reports.importance import importance
@@ -63,6 +64,13 @@ def test_figures_show_the_best_and_those_compared_with() -> None:
     wanted = Wanted(best_first=["a", "b", "c", "d", "e"], always=["e"])
     assert wanted.first(3, {"a", "b", "c", "e"}) == ["a", "b", "e"]
     assert wanted.first(9, {"c", "a"}) == ["a", "c"]
+
+
+def test_losses_of_other_sizes_share_a_logarithmic_scale() -> None:
+    schema = {"label": ["a", "b"], "step": [1, 1], "mean": [50.0, 0.1], "low": [50.0, 0.1], "high": [50.0, 0.1]}
+    data = pl.DataFrame({**schema, "seeds": [1, 1]})
+    for frame, scale in ((data, {"type": "log"}), (data.head(1), {"zero": False})):
+        assert curves(frame, value="loss", order=["a", "b"])["layer"][1]["encoding"]["y"]["scale"] == scale
 
 
 def test_the_loss_of_text_batches_is_kept_apart(tmp_path: Path) -> None:
