@@ -4,8 +4,7 @@
 #   bash docs/example-report.sh RUNS [options of dalr report]
 #
 # RUNS is what docs/real-run.sh and docs/real-sweep.sh have made (the sweep in RUNS/sweep). What the copies
-# leave out and change is said in docs/example-report/README.md; nothing under RUNS is changed. Before all
-# runs are there, rows have other names: `--baseline ROW` says which one is SimCSE's.
+# leave out and change is said in docs/example-report/README.md; nothing under RUNS is changed.
 set -euo pipefail
 runs=$(realpath "$1")
 shift
@@ -69,11 +68,17 @@ for result in sorted(source.glob("*/results/test.json")):  # a run is done when 
     copy_run(result.parent.parent)
 PYTHON
 
-names=() # the long runs change six settings, more than a row's name holds
+names=() # as in docs/real-run.md; other rows are called by the settings in which they differ
 name() { [ ! -d "$out/runs/$1" ] || names+=(--name "runs/$1=$2"); }
-name longer-seed1 "dalr, 400 steps, sharper targets"
-name longer-no-intra-modal-seed1 "dalr, 400 steps, no intra-modal group"
+name dalr-pairs1-lr3e-4-seed1 DALR
+name simcse-pairs1-lr3e-4-seed1 SimCSE
+name mcse-pairs1-lr3e-4-seed1 MCSE
+name kdmcse-pairs1-lr3e-4-seed1 KDMCSE
+name rankcse-pairs1-lr3e-4-seed1 RankCSE
+name dalr_paper-pairs1-lr3e-4-seed1 "DALR, the paper's formula"
+name longer-seed1 "DALR, 400 steps, sharper targets"
+name longer-no-intra-modal-seed1 "DALR, 400 steps, no intra-modal group"
 
-dalr report "$out/runs" --out "$out" --baseline simcse --ablate dalr --formats svg "${names[@]}" "$@"
+dalr report "$out/runs" --out "$out" --baseline SimCSE --ablate DALR --formats svg "${names[@]}" "$@"
 dalr report --out "$out" --check
 du -sh --apparent-size "$out"

@@ -2,13 +2,14 @@
 
 The rule: a run is called by its recipe, followed by the settings in which it differs from the recipe
 and by which the rows of that recipe differ from each other (`dalr, pair_every=1`). Where no row has
-the recipe's own value of a setting, the value of most results goes without saying (`unsaid`). A run of a sweep is
-called by its trial (`dalr, trial-0007`, from its folder `trial-0007-seed-1`), another one with more
-than `MOST_SETTINGS` such settings by its folder without the seed. A run whose only step had rate 0 is
-`untrained`. A model that no run made is called by its name, a folder by its last parts. Protocol and
-pooler are added where two rows would otherwise have one name. `--name KEY=LABEL` overrides it, where
-KEY is a fingerprint (or its first digits), a model, a run's folder as the report names it
-(`runs/dalr-1`), or the name that this rule gives.
+the recipe's own value of a setting, the value of most results goes without saying (`unsaid`), first of
+those of the settings with the most seeds. A run of a sweep is called by its trial (`dalr, trial-0007`,
+from its folder `trial-0007-seed-1`), another one with more than `MOST_SETTINGS` such settings by its
+folder without the seed. A run whose only step had rate 0 is `untrained`. A model that no run made is
+called by its name, a folder by its last parts. Protocol and pooler are added where two rows would
+otherwise have one name. `--name KEY=LABEL` overrides it, where KEY is a fingerprint (or its first
+digits), a model, a run's folder as the report names it (`runs/dalr-1`), or the name that this rule
+gives.
 """
 
 import re
@@ -92,15 +93,23 @@ def _told_by(members: Mapping[str, Sequence[Source]]) -> dict[str, tuple[Any] | 
 
 
 def _usual(key: str, sources: Sequence[Source]) -> tuple[Any] | None:
-    """The recipe's own value where a run has it, else that of most results; None where no value is either."""
-    values = [(one.run.settings.get(key), one.run.overrides) for one in sources if one.run]
-    own = [value for value, overrides in values if overrides is not None and key not in overrides]
+    """The recipe's own value where a run has it, else that of most results of the settings with the most
+    seeds, else of all; None where no value is either."""
+    runs = [one.run for one in sources if one.run]
+    own = [run.settings.get(key) for run in runs if run.overrides is not None and key not in run.overrides]
     if own:
         return (own[0],)
-    counts = Counter(repr(value) for value, _ in values).most_common(2)
+    counts = Counter(one.setting for one in sources)
+    leading = [one for one in sources if counts[one.setting] == max(counts.values())]
+    return _most_common(key, leading) or _most_common(key, sources)
+
+
+def _most_common(key: str, sources: Sequence[Source]) -> tuple[Any] | None:
+    values = [one.run.settings.get(key) for one in sources if one.run]
+    counts = Counter(map(repr, values)).most_common(2)
     if not counts or (len(counts) == 2 and counts[0][1] == counts[1][1]):
         return None
-    return next(((value,) for value, _ in values if repr(value) == counts[0][0]), None)
+    return next(((value,) for value in values if repr(value) == counts[0][0]), None)
 
 
 def _base_name(source: Source) -> str:

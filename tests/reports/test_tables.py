@@ -116,6 +116,14 @@ def test_labels_name_the_settings_in_which_a_recipe_s_rows_differ(tmp_path: Path
     ]
 
 
+def test_the_setting_with_the_most_seeds_is_the_one_that_others_differ_from(tmp_path: Path) -> None:
+    rows = [(1, {}), (2, {})] + [(1, {"data__pair_every": 2, "objective__cross_modal": x}) for x in (0.0, 0.1, 0.2)]
+    for index, (seed, settings) in enumerate(rows):
+        make.run(tmp_path / str(index), seed=seed, results={"a.json": make.result(base=70 + index)}, **settings)
+    named = set(labels(load([tmp_path]).sources.values()).values())
+    assert named == {"dalr", *(f"dalr, pair_every=2{x}" for x in ("", ", cross_modal=0", ", cross_modal=0.2"))}
+
+
 def test_labels_go_by_the_recipe_where_a_run_says_how_it_differs(tmp_path: Path) -> None:
     for index, rate in enumerate([3e-4, 5e-5, 5e-5]):
         notes = {"overrides": {"optim.learning_rate": rate} if rate != 3e-4 else {}}
