@@ -1,14 +1,18 @@
 """The command `dalr train`."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cluster.options import Address, Gpus
+
+if TYPE_CHECKING:
+    from cluster.storage import Storage
+    from dalr.config import RunConfig
+    from dalr.reporting import Outcome
 
 
 def train(
@@ -16,7 +20,14 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config values to set.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The run's folder; the same folder resumes the run.")] = ...,  # type: ignore[assignment]
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER",
+            help="The run's folder: a path that every node sees, or a URI such as s3://bucket/runs/a or gs://bucket/a. "
+            "The same folder resumes the run.",
+        ),
+    ] = ...,  # type: ignore[assignment]
     workers: Annotated[int, typer.Option(min=1, help="Training processes.")] = 1,
     cpus: Annotated[float, typer.Option(min=0.1, help="CPUs of each worker.")] = 1.0,
     gpus: Gpus = None,
@@ -32,26 +43,21 @@ def train(
 
     Example: dalr train dalr data.root=data train.batch_size=256 --workers 4 --out runs/dalr-1
     """
-    from dalr.files import writable_folder
+    from cluster.storage import storage_at
     from dalr.inputs import check_inputs
     from dalr.overrides import parse_override, with_absolute_paths, with_overrides
     from dalr.recipes import load_recipe
-    from dalr.run_folder import RunFolder
-    from dalr.tracking import make_trackers, parse_names
+    from dalr.tracking import parse_names
 
     trackers = parse_names(report_to)
     changes = dict(parse_override(text) for text in overrides or [])
     config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
     check_inputs(config)
-    RunFolder(out).check(config)
-    writable_folder(out, "--out")
+    storage = storage_at(out)
+    storage.check(config)
     with resumable():
         if local:
-            from dalr.progress import ProgressReporter
-            from dalr.training import train as train_here
-
-            reporters = [ProgressReporter(quiet=quiet), *make_trackers(trackers, RunFolder(out.absolute()), config)]
-            outcome = train_here(config, out, reporters=reporters, recipe=recipe, quiet=quiet)
+            outcome = train_here(config, storage, recipe=recipe, trackers=trackers, quiet=quiet)
         else:
             from cluster.resources import preflight
             from cluster.session import ray_session
@@ -60,7 +66,7 @@ def train(
             with ray_session(address, quiet=quiet):
                 asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
                 preflight(config, asked.resources, asked.count)
-                outcome = train_on_ray(config, out, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
+                outcome = train_on_ray(config, storage, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
     if not outcome.finished:
         typer.echo(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues", err=True)
         raise typer.Exit(1)
@@ -70,7 +76,26 @@ def train(
             if outcome.best_score is None
             else f"; best {config.evaluation.metric} {outcome.best_score:.2f} at step {outcome.best_step}"
         )
-        typer.echo(f"{outcome.steps} steps{best}; model in {out / 'model'}")
+        typer.echo(f"{outcome.steps} steps{best}; model in {storage.name}/model")
+
+
+def train_here(
+    config: "RunConfig", storage: "Storage", *, recipe: str, trackers: Sequence[str], quiet: bool
+) -> "Outcome":
+    """Trains in this process."""
+    from dalr.progress import ProgressReporter
+    from dalr.tracking import make_trackers
+    from dalr.training import train
+
+    storage.make_up(config)
+    storage.fetch()
+    folder = storage.folder
+    watching = [ProgressReporter(quiet=quiet), *make_trackers(trackers, folder, config)]
+    reporters = [*watching, *storage.reporters(config)]
+    outcome = train(config, folder.path, reporters=reporters, recipe=recipe, quiet=quiet, called=folder.called)
+    if outcome.finished:
+        storage.leave(writer=True)
+    return outcome
 
 
 @contextmanager

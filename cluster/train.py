@@ -1,8 +1,6 @@
 """One training run on Ray Train: the loop of `dalr.training`, a worker a process."""
 
-import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,17 +12,16 @@ import ray
 import ray.train
 import ray.train.torch
 
+from cluster.filesystems import StorageFailed
 from cluster.stopping import StopWhenAsked, sigterm_asks
+from cluster.storage import Storage, storage_at
 from dalr.config import RunConfig
-from dalr.errors import InputError
+from dalr.distributed import agreed
+from dalr.errors import Failed, InputError
 from dalr.overrides import validated
 from dalr.progress import bar, describe
 from dalr.reporting import Diverged, Outcome, Reporter
-from dalr.run_folder import RunFolder
 from dalr.tracking import SETTINGS, make_trackers
-
-_SCRATCH = ".ray"
-"""Ray's own notes about an attempt, inside the run's folder; of no use once it has ended."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def default_gpus(count: int) -> float:
 
 def train_on_ray(
     config: RunConfig,
-    out: Path,
+    out: Path | Storage,
     *,
     workers: Workers,
     recipe: str | None = None,
@@ -59,25 +56,25 @@ def train_on_ray(
 ) -> Outcome:
     """Trains, or goes on training, the run in folder `out` on the connected Ray cluster.
 
-    `out` must be a folder that every node sees. A lost worker or node is replaced and the run goes on
-    from its newest checkpoint. SIGTERM lets the workers save one and leave: the outcome is not finished.
-    Worker 0 reports to the trackers `report_to` (`dalr.tracking`).
+    `out` is a folder that every node sees, or a storage that every node reaches. A lost worker or node is
+    replaced and the run goes on from its newest checkpoint. SIGTERM lets the workers save one and leave: the
+    outcome is not finished. Worker 0 reports to the trackers `report_to` (`dalr.tracking`).
 
     Raises:
         InputError: as `dalr.training.train`.
         Diverged: the loss is not finite.
+        StorageFailed: a node cannot read what is stored, or the end of the run could not be stored.
         ray.train.TrainingFailedError: more than `max_failures` failures.
     """
-    out = Path(out).absolute()
-    folder = RunFolder(out)
-    folder.check(config)
-    attempt = _attempts(folder)
-    stop = f"stop {out}"
+    storage = storage_at(out) if isinstance(out, Path) else out
+    storage.folder.check(config)
+    attempt = storage.attempts()
+    stop = f"stop {storage.name}"
     trainer = ray.train.torch.TorchTrainer(
         _work,  # type: ignore[arg-type]  # its return value is documented, not typed
         train_loop_config={
             "config": config.dump(),
-            "out": str(out),
+            "out": storage.uri,
             "recipe": recipe,
             "stop": stop,
             "report_to": list(report_to),
@@ -91,7 +88,7 @@ def train_on_ray(
         run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # the checker sees version 1's
             # Ray resumes a name it knows; resuming is the run folder's business, so every attempt is new.
             name=f"attempt-{attempt}",
-            storage_path=str(out / _SCRATCH),
+            **storage.ray_options(),
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
                 max_failures=workers.max_failures, controller_failure_limit=3
             ),
@@ -100,20 +97,25 @@ def train_on_ray(
         ),
     )
     try:
-        with _progress(folder, quiet=quiet), sigterm_asks(stop, training=lambda: _attempts(folder) > attempt):
+        with _progress(storage, quiet=quiet), sigterm_asks(stop, training=lambda: _begun(storage, attempt)):
             answer = trainer.fit().return_value  # type: ignore[attr-defined]
     finally:
-        shutil.rmtree(out / _SCRATCH, ignore_errors=True)
+        storage.remove_ray_notes()
     if "error" in answer:
         if answer["error"] == "input":
             raise InputError(answer["message"])
+        if answer["error"] == "storage":
+            raise StorageFailed(answer["message"])
         raise Diverged(answer["step"], answer["message"])
     return Outcome(**answer)
 
 
-def _attempts(folder: RunFolder) -> int:
-    """How many attempts at the run have begun to train."""
-    return len(folder.notes().get("attempts", []))
+def _begun(storage: Storage, attempts: int) -> bool:
+    """Whether an attempt beyond those `attempts` trains."""
+    try:
+        return storage.attempts() > attempts
+    except StorageFailed:
+        return True  # it cannot be asked; a worker that is not there yet finds the request later
 
 
 def _work(task: dict[str, Any]) -> dict[str, Any]:
@@ -121,20 +123,52 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     that Ray does not try again."""
     from dalr.training import train
 
-    config, folder = validated(task["config"]), RunFolder(Path(task["out"]))
+    config, storage = validated(task["config"]), storage_at(task["out"])
+    folder = storage.folder
     os.environ.update(task["environment"])
-    first = ray.train.get_context().get_world_rank() == 0
-    reporters: list[Reporter] = [_RayReporter()]
-    if first:
-        reporters += [StopWhenAsked(task["stop"]), *make_trackers(task["report_to"], folder, config)]
     device = ray.train.torch.get_device()
     try:
-        outcome = train(config, folder.path, reporters=reporters, recipe=task["recipe"], device=device, quiet=True)
+        _fetch(storage, config)
+        reporters: list[Reporter] = [_RayReporter()]
+        if ray.train.get_context().get_world_rank() == 0:
+            trackers = make_trackers(task["report_to"], folder, config)
+            reporters += [StopWhenAsked(task["stop"]), *trackers, *storage.reporters(config)]
+        outcome = train(
+            config,
+            folder.path,
+            reporters=reporters,
+            recipe=task["recipe"],
+            device=device,
+            quiet=True,
+            called=folder.called,
+        )
+        if outcome.finished and _first_on_node():
+            storage.leave(writer=ray.train.get_context().get_world_rank() == 0)
     except InputError as error:
         return {"error": "input", "message": str(error)}
+    except StorageFailed as error:
+        return {"error": "storage", "message": str(error)}
     except Diverged as error:
         return {"error": "diverged", "message": str(error), "step": error.step}
     return asdict(outcome)
+
+
+def _fetch(storage: Storage, config: RunConfig) -> None:
+    """Makes every machine's folder what the run goes on from; what one of them cannot do ends it on all."""
+    for work in (lambda: storage.make_up(config), storage.fetch):
+        message = None
+        if _first_on_node():
+            try:
+                work()
+            except Failed as error:
+                message = str(error)
+        message = agreed(message)
+        if message is not None:
+            raise StorageFailed(message)
+
+
+def _first_on_node() -> bool:
+    return ray.train.get_context().get_local_rank() == 0
 
 
 class _RayReporter(Reporter):
@@ -145,15 +179,18 @@ class _RayReporter(Reporter):
 
 
 @contextmanager
-def _progress(folder: RunFolder, *, quiet: bool) -> Iterator[None]:
-    """Follows the run's metrics.jsonl with a progress bar while the block runs."""
+def _progress(storage: Storage, *, quiet: bool) -> Iterator[None]:
+    """Follows what is stored of the run's metrics.jsonl with a progress bar while the block runs."""
+    if quiet:
+        yield
+        return
     ended = threading.Event()
     with bar(quiet=quiet) as display:
         task = display.add_task("starting workers", total=None, note="")
 
         def follow() -> None:
-            while not ended.wait(0.5):
-                line = _last_line(folder.metrics)
+            while not ended.wait(storage.poll_seconds):
+                line = storage.last_line()
                 if line is not None:
                     display.update(task, description="training", completed=line["step"], note=describe(line))
 
@@ -164,13 +201,3 @@ def _progress(folder: RunFolder, *, quiet: bool) -> Iterator[None]:
         finally:
             ended.set()
             watcher.join()
-
-
-def _last_line(path: Path) -> dict[str, float] | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 4096), os.SEEK_SET)
-        lines = file.read().decode("utf-8", errors="replace").splitlines(keepends=True)
-    whole = [line for line in lines[1:] or lines if line.endswith("\n")]
-    return json.loads(whole[-1]) if whole else None

@@ -82,12 +82,14 @@ def _with_report(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(*, report: bool, **options: Any) -> None:
-        out: Path | None = options["out"]
+        out: str | Path | None = options["out"]
         if report and out is None:
             raise InputError("--report needs the folder to report on: --out DIR")
+        if report and (uri := _load("dalr.files:uri_of")(out)):
+            raise InputError(f"--report: {uri} is not on this machine; copy the run here, then dalr report DIR")
         function(**options)
         if report and out is not None:
-            _load(COMMANDS["report"].target)([out], out / "report", quiet=options["quiet"])
+            _load(COMMANDS["report"].target)([Path(out)], Path(out) / "report", quiet=options["quiet"])
 
     option = inspect.Parameter(
         "report",

