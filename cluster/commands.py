@@ -43,8 +43,6 @@ def train(
 
     Example: dalr train dalr data.root=data train.batch_size=256 --workers 4 --out runs/dalr-1
     """
-    from cluster.storage import storage_at
-    from dalr.inputs import check_inputs
     from dalr.overrides import parse_override, with_absolute_paths, with_overrides
     from dalr.recipes import load_recipe
     from dalr.tracking import parse_names
@@ -52,6 +50,10 @@ def train(
     trackers = parse_names(report_to)
     changes = dict(parse_override(text) for text in overrides or [])
     config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
+
+    from cluster.storage import storage_at  # torch comes with these: a wrong word is refused without waiting for it
+    from dalr.inputs import check_inputs
+
     check_inputs(config)
     storage = storage_at(out)
     storage.check(config)
