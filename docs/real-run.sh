@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/real-run.md, one after another; a finished run is skipped, a broken one resumed.
 #
-#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [longer]
+#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [winner]
 #
 # DALR_DATA holds flickr8k/ (captions.csv, image_features.f16.npy, image_ids.txt), wikitext/sentences.txt
 # and senteval/. Teacher features are computed once, into OUT/features. SEEDS="1" trains the first of
@@ -90,14 +90,11 @@ mixed() { # with every second step a text batch, where the lead does not hold: w
   train pairs2-no-intra-alignment-seed1 dalr "${mixed[@]}" objective.weights.intra_alignment=0
 }
 
-longer() { # 400 steps, sharper targets, a stronger intra-modal group, no token term; with and without it
-  local long=(train.steps=400 train.eval_every=50 objective.alignment_temperature=1
-    objective.target_temperature=0.05 objective.weights.local_global=0)
-  for seed in "${seeds[@]}"; do
-    train longer-seed$seed dalr "${captions_only[@]}" "${long[@]}" train.seed=$seed objective.intra_modal=1
-    train longer-no-intra-modal-seed$seed dalr "${captions_only[@]}" "${long[@]}" train.seed=$seed objective.intra_modal=0
+winner() { # the winner of docs/real-sweep.sh without its intra-modal group, at the seeds of its final runs
+  for seed in 1001 1002 1003; do
+    train winner-no-intra-modal-seed$seed "$out/sweep/best.yaml" train.seed=$seed objective.intra_modal=0 --local
   done
 }
 
-[ $# -gt 0 ] || set -- features first baselines ablation mixed longer
+[ $# -gt 0 ] || set -- features first baselines ablation mixed
 for part in "$@"; do "$part"; done
