@@ -76,8 +76,7 @@ name mcse-pairs1-lr3e-4-seed1 MCSE
 name kdmcse-pairs1-lr3e-4-seed1 KDMCSE
 name rankcse-pairs1-lr3e-4-seed1 RankCSE
 name dalr_paper-pairs1-lr3e-4-seed1 "DALR, the paper's formula"
-name longer-seed1 "DALR, 400 steps, sharper targets"
-name longer-no-intra-modal-seed1 "DALR, 400 steps, no intra-modal group"
+name winner-no-intra-modal-seed1001 "the sweep's winner, no intra-modal group"
 
 dalr report "$out/runs" --out "$out" --baseline SimCSE --ablate DALR --formats svg "${names[@]}" "$@"
 dalr report --out "$out" --check
