@@ -29,6 +29,10 @@ Trainable = Callable[[Mapping[str, str]], None]
 WORKER_DEATHS = 2
 """How often a trial whose process dies (a lost node, a kill) is started again from its checkpoint."""
 
+NEXT_TO_NOTHING = {"memory": 1.0}
+"""What Tune reserves for the process of a trial whose workers do the work: a byte. It refuses to reserve
+nothing, and any share of a CPU could be the one that the last worker lacks."""
+
 
 def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train | None = None) -> SweepOutcome:
     """Searches until the budget or the design ends, reruns the best, and writes the outcome to `out`.
@@ -107,7 +111,7 @@ def room_for(resources: ResourceSpec) -> Room:
     check(worker, resources.workers, nodes=nodes)
     limit = resources.concurrent or 10_000
     most = sum(bundles_on(node, worker, limit * resources.workers) for node in nodes) // resources.workers
-    return Room(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else {})
+    return Room(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else NEXT_TO_NOTHING)
 
 
 def check_trials(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
