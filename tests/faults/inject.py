@@ -78,7 +78,7 @@ class Fault:
         self._released.touch()
 
 
-def waited_for(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
+def waited_for(condition: Callable[[], Any], seconds: float = 900.0) -> Any:
     """What the condition returns, once it is true."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
