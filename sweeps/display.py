@@ -186,7 +186,8 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
     lines = [f"best: trial {best.number} of {best.recipe}: {values}", f"  {point_text(best)}"]
     if len(spec.metric) > 1:
         lines.append(f"Pareto front: trials {', '.join(str(trial.number) for trial in outcome.state.front())}")
-    lines += [contest.sentence() for contest in outcome.contests]
+    lines += [contest.sentence() for contest in outcome.contests if contest.primary]
+    lines += [f"  trial {one.candidate}, {one.line()}" for one in outcome.contests if not one.primary]
     if not outcome.contests:
         lines.append(f"not tested against the base recipe{_why_untested(outcome.state)}")
     lines += comparison_lines(outcome)

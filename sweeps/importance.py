@@ -15,6 +15,9 @@ from sweeps.samplers import distribution
 from sweeps.spec import Direction, SweepSpec
 
 RESAMPLES = 30
+BETTER = 0.5
+"""Importance is of lying in the better half. Optuna's own choice, the best tenth, is two or three of a
+sweep's trials, all from where the sampler had long settled on the values that matter most."""
 FEWEST = 8
 """Below so many trials the answer would be noise."""
 
@@ -32,9 +35,9 @@ class Importance:
 
 
 def importances(spec: SweepSpec, trials: Sequence[TrialRecord], *, seed: int = 0) -> list[Importance]:
-    """PED-ANOVA (Watanabe et al. 2023, as Optuna has it) over the trials of one recipe, largest first; the
-    interval is a bootstrap over trials. Empty below `FEWEST` trials. Paths that only some points have are
-    left out.
+    """PED-ANOVA (Watanabe et al. 2023, as Optuna has it) over the trials of one recipe, largest first, against
+    the whole space rather than against what the sampler drew; the interval is a bootstrap over trials.
+    Empty below `FEWEST` trials. Paths that only some points have are left out.
 
     Where a scheduler stops trials, the complete ones are few and alike; all trials are then compared by
     the score that they had when the first of them could be stopped.
@@ -77,5 +80,6 @@ def _shares(trials: Sequence[FrozenTrial], direction: Direction, paths: Sequence
     with warnings.catch_warnings():
         # In a resample a parameter may be constant; Optuna says so, and its share is rightly 0.
         warnings.simplefilter("ignore")
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=list(paths))
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=BETTER, evaluate_on_local=False)
+        found = get_param_importances(study, evaluator=evaluator, params=list(paths))
     return [found.get(path, 0.0) for path in paths]

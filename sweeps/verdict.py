@@ -31,7 +31,7 @@ class Contest:
     `difference` in points (mean over `seeds`). `seed_p`: paired t-test over seeds, None below 2 seeds;
     `example_p`: permutation test over the test pairs, None where none are stored. `adjusted_p` is Holm's
     over the sweep's primary contests, or over all others. `seeds_needed` is how many seeds would make
-    this difference significant at its present spread.
+    this difference, at its present spread, significant after that correction. `differences` by seed.
     """
 
     recipe: str
@@ -46,6 +46,7 @@ class Contest:
     adjusted_p: float | None = None
     seeds_needed: int | None = None
     primary: bool = False
+    differences: tuple[float, ...] = ()
 
     @property
     def significant(self) -> bool:
@@ -57,16 +58,28 @@ class Contest:
         sign = f"{self.difference:+.2f} points on {self.column} over {self.seeds} seed{'s' * (self.seeds != 1)}"
         if self.seed_p is None:
             return f"trial {self.candidate} against the base recipe: {sign}; too few seeds for a test"
-        verdict = "better than" if self.significant else "not distinguishable from"
-        if self.difference < 0 and self.adjusted_p is not None and self.adjusted_p < LEVEL:
-            verdict = "worse than"
+        return f"trial {self.candidate} is {self.verdict} the base recipe: {sign}, {self._certainty()}"
+
+    @property
+    def verdict(self) -> str:
+        """`better than`, `worse than` or `not distinguishable from`."""
+        if self.adjusted_p is None or self.adjusted_p >= LEVEL:
+            return "not distinguishable from"
+        return "better than" if self.difference > 0 else "worse than"
+
+    def line(self) -> str:
+        """The contest in one short line, for those that do not decide."""
+        scores = f"{self.ours:.2f} against {self.theirs:.2f} ({self.difference:+.2f})"
+        if self.seed_p is None:
+            return f"{self.column}: {scores}; too few seeds for a test"
+        return f"{self.column}: {self.verdict.rsplit(' ', 1)[0]}, {scores}, {self._certainty()}"
+
+    def _certainty(self) -> str:
         p = f"p = {self.seed_p if self.adjusted_p is None else self.adjusted_p:.3g} over seeds"
         if self.example_p is not None:
             p += f", {self.example_p:.3g} over the test pairs"
-        more = (
-            f"; about {self.seeds_needed} seeds would tell" if verdict.startswith("not") and self.seeds_needed else ""
-        )
-        return f"trial {self.candidate} is {verdict} the base recipe: {sign}, {p}{more}"
+        unsure = self.verdict.startswith("not") and self.seeds_needed
+        return f"{p}; about {self.seeds_needed} seeds would tell" if unsure else p
 
 
 def contests(state: SweepState) -> list[Contest]:
@@ -85,7 +98,15 @@ def contests(state: SweepState) -> list[Contest]:
 
 def _corrected(family: Sequence[Contest]) -> list[Contest]:
     adjusted = holm({str(i): c.seed_p for i, c in enumerate(family) if c.seed_p is not None})
-    return [replace(c, adjusted_p=adjusted.get(str(i))) for i, c in enumerate(family)]
+    return [_with_correction(c, adjusted.get(str(i))) for i, c in enumerate(family)]
+
+
+def _with_correction(contest: Contest, p: float | None) -> Contest:
+    if p is None or contest.seed_p is None:
+        return contest
+    # Holm multiplies a p-value; to ask for less of the p-value comes to the same.
+    needed = seeds_needed(contest.differences, level=LEVEL * contest.seed_p / p if p else LEVEL)
+    return replace(contest, adjusted_p=p, seeds_needed=needed and max(needed, contest.seeds + 1 if p >= LEVEL else 2))
 
 
 def headline(columns: Iterable[str], metric: str) -> str:
@@ -120,7 +141,7 @@ def _against(
             seeds=len(seeds),
             seed_p=paired_t(differences),
             example_p=example_p,
-            seeds_needed=seeds_needed(differences),
+            differences=tuple(differences),
             primary=primary,
         )
         found.append(contest)
@@ -150,14 +171,14 @@ def paired_t(differences: Sequence[float]) -> float | None:
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
-def seeds_needed(differences: Sequence[float], *, power: float = 0.8) -> int | None:
-    """How many paired seeds a t-test at 5 % needs to see this mean difference at this spread in `power`
+def seeds_needed(differences: Sequence[float], *, power: float = 0.8, level: float = LEVEL) -> int | None:
+    """How many paired seeds a t-test at `level` needs to see this mean difference at this spread in `power`
     of the cases; None where that cannot be said."""
     if len(differences) < 2 or fmean(differences) == 0 or stdev(differences) < 1e-9:
         return None
     effect = abs(fmean(differences)) / stdev(differences)
     for n in range(2, 10_001):
-        critical = stats.t.ppf(1 - LEVEL / 2, n - 1)
+        critical = stats.t.ppf(1 - level / 2, n - 1)
         if stats.nct.sf(critical, n - 1, effect * math.sqrt(n)) >= power:
             return n
     return None

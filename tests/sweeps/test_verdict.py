@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from scipy import stats
 
@@ -12,6 +13,7 @@ from sweeps.examples import examples_p, final_folder, flipped_signs
 from sweeps.finals import BASE, FinalRecord
 from sweeps.importance import compared, importances
 from sweeps.records import RunRecord, TrialRecord
+from sweeps.samplers import distribution
 from sweeps.state import SweepState
 from sweeps.verdict import comparison_rows, contests, expected_best, headline, paired_t, seeds_needed
 from tests.sweeps.make import spec
@@ -151,6 +153,39 @@ def test_one_score_decides_and_the_others_do_not_blur_it() -> None:
     first, second = contests(state(finals=[*rows, *others]))
     assert (first.primary, second.primary) == (True, True), "one for each candidate"
     assert first.adjusted_p == pytest.approx(2 * first.seed_p), "Holm over the candidates"
+
+
+def test_the_number_of_seeds_that_would_tell_minds_the_correction() -> None:
+    """Three seeds cannot be what would tell where three seeds have not told."""
+    rows = finals([75.0, 75.9, 74.9], [74.0, 74.1, 74.2])
+    (alone,) = contests(state(finals=rows))
+    many = [replace(row, candidate=number, run=row.run) for number in range(20, 30) for row in rows[:3]]
+    among = next(contest for contest in contests(state(finals=[*rows, *many])) if contest.candidate == 7)
+    assert among.seeds_needed is not None
+    assert alone.seeds_needed is not None
+    assert among.seeds_needed > max(alone.seeds_needed, 3)
+    assert f"about {among.seeds_needed} seeds would tell" in among.line()
+    assert among.line().startswith("STSBenchmark.dev: not distinguishable, 75.27 against 74.10 (+1.17), p = ")
+
+
+def test_importance_is_not_misled_by_where_the_sampler_has_settled() -> None:
+    """TPE soon draws the better half of a decisive path alone; the best tenth then says nothing of it."""
+    space = {"data.pair_every": {"int": [1, 4]}, "optim.learning_rate": {"log": [1e-5, 1e-3]}}
+    space |= {f"objective.{name}": {"uniform": [0.05, 1.0]} for name in ("cross_modal", "intra_modal", "softening")}
+    chosen = spec(space=space)
+    first = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        trials = []
+        for number in range(24):
+            asked = study.ask({path: distribution(kind) for path, kind in chosen.space.items()})
+            pairs, rate = asked.params["data.pair_every"], asked.params["optim.learning_rate"]
+            value = 76 - 2.5 * (pairs - 1) - 1.5 * abs(np.log10(rate) + 3.3) + rng.normal(0, 0.5)
+            study.tell(asked, value)
+            trials.append(trial(number, value, **asked.params))
+        first.append(importances(chosen, trials)[0].path)
+    assert first.count("data.pair_every") >= 4
 
 
 def test_flipped_signs_agree_with_scipy() -> None:
