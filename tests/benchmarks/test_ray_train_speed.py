@@ -28,7 +28,7 @@ from tests.benchmarks.test_cached_teachers import config_of
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.cluster, pytest.mark.timeout(3600)]
 
-ROUNDS, STEPS, WARM_UP = 4, 100, 20
+ROUNDS, STEPS, WARM_UP = 4, 50, 10
 
 
 class Arrivals:
