@@ -75,6 +75,9 @@ class SweepScheduler(FIFOScheduler):
         return self.STOP if stop else self.CONTINUE
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Also called where Tune is about to start the trial again, which then is not lost."""
+        if trial.should_recover():
+            return
         self._coordinator.lost(trial.trial_id, _death(trial))
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
