@@ -71,7 +71,7 @@ def test_a_report_follows_a_sweep_where_it_is_asked_for(
 
     # The search itself has its own tests; what counts here is what follows.
     monkeypatch.setattr("sweeps.commands.search", search)
-    monkeypatch.setattr("reports.write.export", lambda figure, folder: None)
+    monkeypatch.setattr("reports.write.export", lambda *_: None)
     assert dalr("sweep", "dalr_core", "--out", tmp_path / "plain").code == 0
     assert not (tmp_path / "plain" / "report").exists()
     said = dalr("sweep", "dalr_core", "--out", tmp_path / "core", "--report")

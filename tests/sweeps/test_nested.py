@@ -12,7 +12,7 @@ from sweeps.loading import parse_spec
 from sweeps.run import run_sweep
 from tests.sweeps.make import small_recipe
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]  # each trial starts six processes
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(2400)]  # each trial starts six processes
 
 
 def test_stopped_trials_give_their_workers_to_the_next(tmp_path: Path, tiny_bert: Path, real_data: Path) -> None:
