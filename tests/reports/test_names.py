@@ -47,7 +47,7 @@ def test_paths_inside_of_sentences_are_shortened_and_nothing_else(text: str, sho
 
 def test_places_are_relative_unless_that_would_name_the_machine_s_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
-    assert relative_place(Path("/work/p/runs"), Path("/work/p/docs/report")) == "../../runs"
+    assert relative_place(Path("/srv/p/runs"), Path("/srv/p/docs/report")) == "../../runs"
     assert relative_place(Path("/home/me/runs"), Path("/home/me/report")) == "../runs"
     assert relative_place(Path("/home/you/runs"), Path("/home/me/report")) is None
     assert relative_place(Path("/mnt/runs"), Path("/home/me/report")) is None
