@@ -189,11 +189,12 @@ def test_importance_is_not_misled_by_where_the_sampler_has_settled() -> None:
 
 
 def test_flipped_signs_agree_with_scipy() -> None:
+    """Exactly, for so few numbers that SciPy takes every sign; ours draws 9,999: 3 errors of that are 0.015."""
     rng = np.random.default_rng(0)
-    for shift in (0.0, 0.2):
-        x = rng.normal(shift, 1.0, 200)
+    for shift in (0.0, 0.2, 0.8):
+        x = rng.normal(shift, 1.0, 12)
         known = stats.permutation_test((x,), lambda y, axis: y.sum(axis), permutation_type="samples", vectorized=True)
-        assert flipped_signs(x) == pytest.approx(known.pvalue, abs=0.02)
+        assert flipped_signs(x) == pytest.approx(known.pvalue, abs=0.015)
     assert flipped_signs(np.zeros(10)) == 1.0
     assert flipped_signs(np.full(20_000, 1e-5)) == 1e-4
 
