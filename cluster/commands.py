@@ -69,16 +69,20 @@ def train(
                 asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
                 preflight(config, asked.resources, asked.count)
                 outcome = train_on_ray(config, storage, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
+    tell(outcome, config, storage.name, quiet=quiet)
+
+
+def tell(outcome: "Outcome", config: "RunConfig", name: str, *, quiet: bool) -> None:
+    """A run's last words; exit code 1 where it is not finished."""
     if not outcome.finished:
         typer.echo(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues", err=True)
         raise typer.Exit(1)
-    if not quiet:
-        best = (
-            ""
-            if outcome.best_score is None
-            else f"; best {config.evaluation.metric} {outcome.best_score:.2f} at step {outcome.best_step}"
-        )
-        typer.echo(f"{outcome.steps} steps{best}; model in {storage.name}/model")
+    if quiet:
+        return
+    best = ""
+    if outcome.best_score is not None:
+        best = f"; best {config.evaluation.metric} {outcome.best_score:.2f} at step {outcome.best_step}"
+    typer.echo(f"{outcome.steps} steps{best}; model in {name}/model")
 
 
 def train_here(

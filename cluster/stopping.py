@@ -24,6 +24,11 @@ class _Request:
     """Its name is all there is to it."""
 
 
+def request_to_stop(name: str) -> object:
+    """Asks the workers that know `name` to save and leave. The request lasts as long as its handle."""
+    return ray.remote(_Request).options(name=name, num_cpus=0).remote()
+
+
 @contextmanager
 def sigterm_asks(name: str, *, training: Callable[[], bool]) -> Iterator[None]:
     """Inside the block the first SIGTERM asks the workers that know `name` to save and leave, and the
@@ -46,10 +51,10 @@ def sigterm_asks(name: str, *, training: Callable[[], bool]) -> Iterator[None]:
         asked.wait()
         if ended.is_set():
             return
-        request = ray.remote(_Request).options(name=name, num_cpus=0).remote()
+        request = request_to_stop(name)
         print("SIGTERM: the workers save a checkpoint and leave", file=sys.stderr, flush=True)
         ended.wait()
-        del request  # the request lasts as long as its handle
+        del request
 
     # Not in the handler, which may interrupt Ray anywhere.
     asker = threading.Thread(target=ask, daemon=True)

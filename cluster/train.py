@@ -70,16 +70,30 @@ def train_on_ray(
     storage.folder.check(config)
     attempt = storage.attempts()
     stop = f"stop {storage.name}"
-    trainer = ray.train.torch.TorchTrainer(
+    task = {
+        "config": config.dump(),
+        "out": storage.uri,
+        "recipe": recipe,
+        "stop": stop,
+        "report_to": list(report_to),
+        "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
+    }
+    trainer = _trainer(task, storage, attempt, workers=workers, quiet=quiet)
+    try:
+        with _progress(storage, quiet=quiet), sigterm_asks(stop, training=lambda: _begun(storage, attempt)):
+            answer = trainer.fit().return_value  # type: ignore[attr-defined]
+    finally:
+        storage.remove_ray_notes()
+    return _outcome(answer)
+
+
+def _trainer(
+    task: dict[str, Any], storage: Storage, attempt: int, *, workers: Workers, quiet: bool
+) -> ray.train.torch.TorchTrainer:
+    """Ray's trainer of one attempt at a run."""
+    return ray.train.torch.TorchTrainer(
         _work,  # type: ignore[arg-type]  # its return value is documented, not typed
-        train_loop_config={
-            "config": config.dump(),
-            "out": storage.uri,
-            "recipe": recipe,
-            "stop": stop,
-            "report_to": list(report_to),
-            "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
-        },
+        train_loop_config=task,
         # gloo on the CPU, NCCL on GPUs: chosen by Ray from `use_gpu`.
         torch_config=ray.train.torch.TorchConfig(timeout_s=1800),
         scaling_config=ray.train.ScalingConfig(
@@ -96,18 +110,19 @@ def train_on_ray(
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(max(1, int(workers.cpus)))}},
         ),
     )
-    try:
-        with _progress(storage, quiet=quiet), sigterm_asks(stop, training=lambda: _begun(storage, attempt)):
-            answer = trainer.fit().return_value  # type: ignore[attr-defined]
-    finally:
-        storage.remove_ray_notes()
-    if "error" in answer:
-        if answer["error"] == "input":
+
+
+def _outcome(answer: dict[str, Any]) -> Outcome:
+    """What the workers answered (`_work`): an outcome, or the error that they met."""
+    match answer.get("error"):
+        case None:
+            return Outcome(**answer)
+        case "input":
             raise InputError(answer["message"])
-        if answer["error"] == "storage":
+        case "storage":
             raise StorageFailed(answer["message"])
-        raise Diverged(answer["step"], answer["message"])
-    return Outcome(**answer)
+        case _:
+            raise Diverged(answer["step"], answer["message"])
 
 
 def _begun(storage: Storage, attempts: int) -> bool:

@@ -6,6 +6,7 @@ and experiments share a study by default. Here the study is the coordinator's, a
 tasks and reports.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +20,15 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from sweeps.coordinator import Coordinator
+from sweeps.nested import ask_to_leave
 from sweeps.records import TUNE_METRIC, Report
 from sweeps.trial import task_json
 
 STARTUP_SECONDS = 600.0
 """A new process may be silent for so long, at least, while it imports and loads."""
+
+LEAVE_SECONDS = 300.0
+"""Workers that are asked to leave finish their step and write a checkpoint; after so long they hang."""
 
 
 class SweepSearch(OptunaSearch):
@@ -64,6 +69,7 @@ class SweepScheduler(FIFOScheduler):
         self._timeout = coordinator.spec.resources.timeout_minutes * 60
         self._heard: dict[str, float] = {}
         self._begun: set[str] = set()
+        self._leaving: dict[str, tuple[float, object]] = {}
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         self._heard[trial.trial_id] = time.monotonic()
@@ -71,8 +77,20 @@ class SweepScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
         self._heard[trial.trial_id] = time.monotonic()
         self._begun.add(trial.trial_id)
-        stop = self._coordinator.hear(trial.trial_id, Report.load(result))
+        report = Report.load(result)
+        assignment = self._coordinator.live.get(trial.trial_id)
+        stop = self._coordinator.hear(trial.trial_id, report)
+        if trial.trial_id in self._leaving:
+            return self.CONTINUE if report.state == "running" else self.STOP
+        if stop and assignment is not None and assignment.task.workers > 1 and report.state == "running":
+            # Ended from here it would abandon its workers; it ends by itself when they have left.
+            self._leaving[trial.trial_id] = time.monotonic(), ask_to_leave(assignment.task, report.seed)
+            trial.max_failures = 0  # should it die before, it is over all the same
+            return self.CONTINUE
         return self.STOP if stop else self.CONTINUE
+
+    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> None:
+        self._leaving.pop(trial.trial_id, None)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Also called where Tune is about to start the trial again, which then is not lost."""
@@ -86,6 +104,7 @@ class SweepScheduler(FIFOScheduler):
         for trial in tune_controller.get_live_trials():
             if trial.status == Trial.RUNNING:
                 self._end_if_silent(trial)
+                self._end_if_it_stays(trial)
             elif trial.status == Trial.PENDING:
                 self._heard[trial.trial_id] = time.monotonic()
                 self._begun.discard(trial.trial_id)
@@ -98,6 +117,13 @@ class SweepScheduler(FIFOScheduler):
         if silent > limit and actor is not None and trial.trial_id in self._coordinator.live:
             self._coordinator.lost(trial.trial_id, self._silence(trial, silent))
             trial.max_failures = 0  # it would hang again
+            ray.kill(actor)
+
+    def _end_if_it_stays(self, trial: Trial) -> None:
+        asked, _ = self._leaving.get(trial.trial_id, (math.inf, None))
+        actor = trial.temporary_state.ray_actor
+        if time.monotonic() - asked > LEAVE_SECONDS and actor is not None:
+            self._leaving[trial.trial_id] = math.inf, None
             ray.kill(actor)
 
     def _silence(self, trial: Trial, silent: float) -> str:

@@ -10,14 +10,14 @@ from dalr.config import RunConfig
 from dalr.reporting import Outcome, Reporter
 from dalr.run_folder import RunFolder
 from sweeps.records import Task
+from sweeps.trial import folder_of
 
 POLL_SECONDS = 0.5
 
 
 def follow_ray_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
     """Trains on Ray Train in a thread, and tells the listener of each evaluation as it appears in
-    metrics.jsonl. Where the listener stops the run, the trial's process ends, and with it the workers:
-    Tune does not reuse it.
+    metrics.jsonl. A run that the sweep asked to leave (`ask_to_leave`) ends here unfinished.
     """
     from cluster.train import Workers, train_on_ray
 
@@ -50,6 +50,17 @@ def follow_ray_train(config: RunConfig, folder: Path, listener: Reporter, task: 
     if "error" in result:
         raise result["error"]
     return result["outcome"]
+
+
+def ask_to_leave(task: Task, seed: int) -> object:
+    """Asks the workers of a trial's run to save and leave; they do so after their present step, for as long as
+    the answer is kept. Were their trial's process ended instead, they would keep their place on the cluster
+    until the sweep ends, and the next trial would wait for it.
+    """
+    from cluster.stopping import request_to_stop
+    from cluster.storage import storage_at
+
+    return request_to_stop(f"stop {storage_at(folder_of(task, seed)).name}")
 
 
 class _Lines:

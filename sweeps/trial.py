@@ -4,21 +4,19 @@ Nothing here raises for a failure that belongs to the trial (NaN, bad input, out
 reported, with its reason, so that Tune keeps the process, and with it the imports, for the next trial.
 """
 
-import fcntl
 import json
 import math
 import os
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from dalr.config import RunConfig
 from dalr.errors import InputError
-from dalr.files import write_text
+from dalr.files import locked, write_text
 from dalr.overrides import read_config
 from dalr.reporting import Diverged, Outcome, Reporter, StopTraining
 from sweeps.records import Report, RunRecord, Task
@@ -54,7 +52,8 @@ def run_task(task: Task, tell: Tell, train: Train) -> None:
     """The runs that are not done yet, one seed after the other; the sweep may end the trial after any."""
     pending = [run for run in map(RunRecord.load, task.runs) if run.state == "running"]
     for run in pending:
-        _Run(task, run, tell, train, last=run is pending[-1]).attempt()
+        if not _Run(task, run, tell, train, last=run is pending[-1]).attempt():
+            return
 
 
 def train_here(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
@@ -79,17 +78,18 @@ class _Run:
         self.train = train
         self.seed = record.seed
         self.expected = record.fingerprint
-        self.folder = Path(task.out) / "runs" / run_name(task.name, record.seed)
+        self.folder = folder_of(task, record.seed)
         self.tell = tell
         self.last = last
         self.attempt_id = uuid.uuid4().hex
         self.began = time.monotonic()
         self.listener = _Listener(self)
 
-    def attempt(self) -> None:
-        """Trains, and reports how it ended."""
+    def attempt(self) -> bool:
+        """Trains, and reports how it ended; whether it did, or left before its end because it was asked to."""
         try:
-            with locked(self.folder):
+            # After a crash of the driver an orphaned worker may still be writing.
+            with locked(self.folder / ".lock", seconds=LOCK_SECONDS, what=f"the run in {self.folder}"):
                 config = self.checked_config()
                 outcome = self.train(config, self.folder, self.listener, self.task)
                 self.compare_written()
@@ -104,6 +104,7 @@ class _Run:
         if self.listener.stopped:
             raise SystemExit
         self.tell(report)
+        return report.state != "running"
 
     def checked_config(self) -> RunConfig:
         """The config built here; a value that did not arrive shows in its fingerprint."""
@@ -185,6 +186,11 @@ class _Listener(Reporter):
             raise StopTraining("stopped by the sweep") from None
 
 
+def folder_of(task: Task, seed: int) -> Path:
+    """Where one seed's run of a task lies."""
+    return Path(task.out) / "runs" / run_name(task.name, seed)
+
+
 def run_name(trial: str, seed: int) -> str:
     """The folder of one seed's run: `trial-0007-seed-1`."""
     return f"{trial}-seed-{seed}"
@@ -219,24 +225,6 @@ def _free_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds the run's folder. After a crash of the driver an orphaned worker may still be writing; the
-    kernel frees its lock when it dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"another process is training in {folder}") from None
-                time.sleep(0.5)
-        yield
 
 
 def task_json(task: Task) -> str:
