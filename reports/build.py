@@ -10,8 +10,9 @@ from reports.ablation import ablation
 from reports.budgets import Budget, budgets, unequal
 from reports.discover import Problem
 from reports.examples import Examples
-from reports.figures.collect import Figure, Wanted, figures
+from reports.figures.collect import Wanted, figures
 from reports.figures.export import FORMATS
+from reports.figures.figure import Figure
 from reports.finals import Finals, finals
 from reports.labels import labels, unsaid
 from reports.leaderboard import equal_budget, leaderboard

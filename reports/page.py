@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.discover import Problem
-from reports.figures.collect import Figure
+from reports.figures.figure import Figure
 from reports.provenance import RowFacts
 from reports.tables import Table
 from reports.verdict import Verdict

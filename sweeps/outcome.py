@@ -42,6 +42,14 @@ FINALS = {
     "seconds": pl.Float64,
     "config_fingerprint": pl.String,
 }
+IMPORTANCE = {
+    "recipe": pl.String,
+    "path": pl.String,
+    "importance": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "step": pl.Int64,
+}
 COMPARISON = {
     "recipe": pl.String,
     "trials": pl.Int64,
@@ -77,9 +85,10 @@ def write_progress(state: SweepState, bases: Mapping[str, RunConfig]) -> None:
 
 
 def write_outcome(state: SweepState, bases: Mapping[str, RunConfig]) -> SweepOutcome:
-    """Everything that a sweep leaves when it ends: also `finals.parquet` and, where several recipes were
-    searched, `comparison.parquet`."""
+    """Everything that a sweep leaves when it ends: also `importance.parquet`, `finals.parquet` and, where
+    several recipes were searched, `comparison.parquet`."""
     write_progress(state, bases)
+    write_importance(state, state.out / "importance.parquet")
     if state.finals:
         write_finals(state, state.out / "finals.parquet")
     if len(state.spec.recipe) > 1:
@@ -93,13 +102,12 @@ def outcome_of(state: SweepState) -> SweepOutcome:
     if not best:
         return SweepOutcome(state, None, None)
     winner = best[0]
-    rivals = [trial for trial in state.trials if trial.recipe == winner.recipe]
     return SweepOutcome(
         state=state,
         best=winner,
         best_config=state.out / "best.yaml",
         contests=tuple(contests(state)),
-        importances=tuple(importances(state.spec, rivals)),
+        importances=tuple(importances(state.spec, _of(state, winner.recipe))),
         warnings=(*at_edge(state.spec.space, winner.point, allowed), *mixed_versions(state.out)),
         comparison=tuple(comparison_rows(state)) if len(state.spec.recipe) > 1 else (),
     )
@@ -116,6 +124,28 @@ def mixed_versions(out: Path) -> list[str]:
 def _write(frame: pl.DataFrame, path: Path) -> None:
     with written_aside(path) as aside:
         frame.write_parquet(aside)
+
+
+def _of(state: SweepState, recipe: str) -> list[TrialRecord]:
+    return [trial for trial in state.trials if trial.recipe == recipe]
+
+
+def write_importance(state: SweepState, path: Path) -> None:
+    """One row for each recipe and searched path, as `sweeps.importance.Importance`; `step` is null where
+    final values were compared. No row of a recipe with too few trials."""
+    rows = [
+        {
+            "recipe": recipe,
+            "path": one.path,
+            "importance": one.share,
+            "low": one.low,
+            "high": one.high,
+            "step": one.step,
+        }
+        for recipe in state.spec.recipe
+        for one in importances(state.spec, _of(state, recipe))
+    ]
+    _write(pl.DataFrame(rows, schema=IMPORTANCE), path)
 
 
 def write_finals(state: SweepState, path: Path) -> None:

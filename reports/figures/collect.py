@@ -2,7 +2,6 @@
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -12,7 +11,6 @@ from reports.examples import Examples
 from reports.figures import draw, draw_models
 from reports.figures.curves import (
     METRICS,
-    best_trials_metrics,
     damaged_lines,
     evaluation_keys,
     learning_curves,
@@ -20,35 +18,17 @@ from reports.figures.curves import (
     term_contributions,
     term_factors,
 )
+from reports.figures.figure import Figure, figure
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
-from reports.figures.search import (
-    axis_ends,
-    expected_best_by_recipe,
-    parallel_coordinates,
-    pareto_cost,
-    pareto_front,
-    slices,
-)
-from reports.importance import importance
+from reports.figures.sweeps import sweep_figures
 from reports.load import Loaded, Source
 from reports.slug import slug
-from reports.sweeps import Sweep, trials
+from reports.sweeps import Sweep
 from reports.tables import SHORT
 
 MOST_CURVES = len(draw.COLOURS)
-MOST_SLICES = 8
 MOST_DENSITIES = 4
 MOST_NAMES = 14  # points of a plane that are told apart by colour and shape
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A chart as a Vega-Lite specification that holds its own data."""
-
-    name: str
-    title: str
-    caption: str
-    spec: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +58,8 @@ def figures(
     made = [*_curve_figures(loaded, labels, wanted, problems), *_model_figures(loaded, labels, wanted)]
     made += _similarity_figure(loaded, labels, wanted, examples)
     for sweep in sweeps:
-        made += _sweep_figures(sweep)
+        made += sweep_figures(sweep, problems)
     return made
-
-
-def _figure(name: str, title: str, caption: str, chart: draw.Spec) -> Figure:
-    return Figure(name=name, title=title, caption=caption, spec=chart)
 
 
 def _curve_figures(
@@ -97,7 +73,7 @@ def _curve_figures(
     left = _left(len(chosen), len(trained))
     for key in evaluation_keys(metrics)[:2]:
         caption = f"{key} while training: mean over seeds; the band spans the seeds.{left}"
-        yield _figure(
+        yield figure(
             f"curves-{slug(key)}",
             f"Learning curves: {key}",
             caption,
@@ -111,14 +87,14 @@ def _curve_figures(
                 f"terms or weights do not compare.{left}"
             )
             chart = draw.curves(losses, value="loss", order=chosen)
-            yield _figure(f"curves-{slug(key)}", f"Learning curves: loss of {what}", caption, chart)
+            yield figure(f"curves-{slug(key)}", f"Learning curves: loss of {what}", caption, chart)
     shares = term_contributions(metrics)
     if not shares.is_empty():
         caption = (
             "Each term times its weights, over the steps that have it: what it adds to the loss, on a logarithmic "
             f"scale.{left}"
         )
-        yield _figure("terms", "Contribution of each term", caption, draw.contributions(shares, order=chosen))
+        yield figure("terms", "Contribution of each term", caption, draw.contributions(shares, order=chosen))
 
 
 def _left(shown: int, total: int) -> str:
@@ -152,7 +128,7 @@ def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: Wanted) ->
         caption = f"Alignment and uniformity as {variant} defines them; lower is better on both axes." + (
             f" The {mine.height - len(named)} grey points are the other models." if len(named) < mine.height else ""
         )
-        yield _figure(f"plane-{slug(variant)}", f"Alignment and uniformity ({variant})", caption, chart)
+        yield figure(f"plane-{slug(variant)}", f"Alignment and uniformity ({variant})", caption, chart)
     tasks = GROUPS["all"]
     correlation = task_correlation(loaded.scores, tasks)
     if not correlation.is_empty():
@@ -160,7 +136,7 @@ def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: Wanted) ->
         short = {task: SHORT.get(task, task) for task in tasks}
         renamed = correlation.with_columns(pl.col("a", "b").replace(short))
         chart = draw_models.correlation(renamed, order=list(short.values()))
-        yield _figure("task-correlation", "How tasks go together", caption, chart)
+        yield figure("task-correlation", "How tasks go together", caption, chart)
 
 
 def _similarity_figure(
@@ -183,52 +159,4 @@ def _similarity_figure(
         caption = f"Cosine similarity of the pairs of {task}, by their gold score; ranges that lie apart rank well."
         caption += _left(len(chosen), len(firsts))
         chart = draw_models.similarities(pl.concat(parts), order=chosen)
-        yield _figure("similarities", "Similarity by gold score", caption, chart)
-
-
-def _sweep_figures(sweep: Sweep) -> Iterator[Figure]:
-    done = trials(sweep)
-    if done["value"].count() < 2:
-        return
-    name, value = slug(sweep.name), sweep.metrics[0]
-    metrics = best_trials_metrics(sweep, done, MOST_CURVES)
-    if not metrics.is_empty() and value in evaluation_keys(metrics):
-        caption = f"{value} of the best {MOST_CURVES} trials, pruned ones among them; the band spans a trial's seeds."
-        best = done.sort("value", descending=sweep.highest, nulls_last=True)["trial"]
-        order = [f"trial {trial}" for trial in best.head(MOST_CURVES)]
-        chart = draw.curves(learning_curves(metrics, value), value=value, order=order, title="Trial")
-        yield _figure(f"curves-{name}", f"Sweep {sweep.name}: learning curves", caption, chart)
-    yield _figure(
-        f"expected-{name}",
-        f"Sweep {sweep.name}: expected best against budget",
-        "Mean of the best of n trials drawn from all, ± one standard deviation; failed trials count as the worst.",
-        draw.expected(expected_best_by_recipe(sweep, done), value=value),
-    )
-    cost, _ = pareto_cost(sweep)
-    against = "training seconds" if cost == "seconds" else cost
-    yield _figure(
-        f"pareto-{name}",
-        f"Sweep {sweep.name}: {value} against {against}",
-        f"Complete trials; diamonds are those that no other beats in both {value} and {against}.",
-        draw.pareto(pareto_front(sweep, done), value=value, cost=against),
-    )
-    shares = importance(sweep, done)
-    if not shares.is_empty():
-        caption = "PED-ANOVA over complete trials; the rule spans the middle 90 % when trials are resampled."
-        yield _figure(f"importance-{name}", f"Sweep {sweep.name}: what matters", caption, draw.importances(shares))
-    if sweep.searched:
-        paths = shares["path"].to_list() if not shares.is_empty() else list(sweep.searched)
-        parts = {path: slices(sweep, done, path) for path in paths[:MOST_SLICES]}
-        caption = (
-            "Every trial with a value, a pruned one with what it had reached; of very many, cells of trials, larger "
-            "where there are more."
-        )
-        chart = draw.slice_plots(parts, value=value, logarithmic=sweep.logarithmic)
-        yield _figure(f"slices-{name}", f"Sweep {sweep.name}: each parameter", caption, chart)
-        caption = (
-            "A line a trial, from parameter to parameter; each axis runs from the least to the greatest value tried. "
-            "The best tenth is drawn thick."
-        )
-        lines = parallel_coordinates(sweep, done)
-        chart = draw.parallel(lines, axis_ends(lines), value=value)
-        yield _figure(f"parallel-{name}", f"Sweep {sweep.name}: parallel coordinates", caption, chart)
+        yield figure("similarities", "Similarity by gold score", caption, chart)

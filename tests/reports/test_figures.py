@@ -12,6 +12,7 @@ from scipy import stats
 
 from dalr.results import STS
 from reports.build import Options, build
+from reports.discover import Problem
 from reports.figures.collect import Wanted
 from reports.figures.curves import (
     best_trials_metrics,
@@ -24,6 +25,7 @@ from reports.figures.curves import (
 from reports.figures.draw import curves
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
 from reports.figures.search import MOST_LINES, axis_ends, expected_best, parallel_coordinates, pareto_front, slices
+from reports.figures.sweeps import sweep_figures
 from reports.importance import importance
 from reports.labels import labels
 from reports.load import load
@@ -201,13 +203,21 @@ def test_the_best_trials_curves_are_found_by_fingerprint(tmp_path: Path) -> None
     assert found.filter(pl.col("key") == "STSBenchmark.dev").height == 4
 
 
-def test_importance_finds_the_parameter_that_matters(tmp_path: Path) -> None:
-    sweep = read_sweep(make.sweep(tmp_path / "s", count=120), "s")
-    found = importance(sweep, trials(sweep), resamples=5)
-    assert found["path"][0] == "optim.learning_rate"
-    assert found["importance"].sum() == pytest.approx(1.0)
-    assert (found["low"] <= found["high"]).all()
-    assert importance(sweep, trials(sweep).head(3)).is_empty()
+def test_importance_is_what_the_sweep_says(tmp_path: Path) -> None:
+    folder = make.sweep(tmp_path / "s", recipes=("dalr", "simcse"))
+    found = importance(read_sweep(folder, "s"))
+    assert found.height == 8
+    assert found.row(0) == ("dalr", "optim.learning_rate", 0.7, 0.55, 0.85, 50)
+    problems: list[Problem] = []
+    drawn = {one.name: one for one in sweep_figures(read_sweep(folder, "s"), problems)}
+    assert {"importance-s-dalr", "importance-s-simcse"} <= set(drawn)
+    assert "by the score after 50 steps" in drawn["importance-s-dalr"].caption
+    (folder / "importance.parquet").write_bytes(b"PAR1")
+    drawn = {one.name: one for one in sweep_figures(read_sweep(folder, "s"), problems)}
+    assert not {name for name in drawn if name.startswith("importance")}
+    assert ["importance.parquet: not a readable Parquet file" in problem.message for problem in problems] == [True]
+    (folder / "importance.parquet").unlink()
+    assert importance(read_sweep(folder, "s")).is_empty(), "the sweep has not ended"
 
 
 def test_task_correlation_is_scipy_s_over_models(tmp_path: Path) -> None:

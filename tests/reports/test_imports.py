@@ -1,4 +1,4 @@
-"""reports/ stays light: no torch, ray or transformers, and of dalr only what it may know."""
+"""reports/ stays light: no torch, ray, transformers or optuna, and of dalr only what it may know."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from pathlib import Path
 from reports.build import Options, build
 from reports.write import texts
 texts(build([Path(sys.argv[1])], Options()), {})
-heavy = sorted({"torch", "ray", "transformers", "open_clip"} & set(sys.modules))
+heavy = sorted({"torch", "ray", "transformers", "open_clip", "optuna"} & set(sys.modules))
 # dalr.reporting is what dalr.progress listens with
 allowed = {"dalr", "dalr.reporting", "dalr.results", "dalr.statistics", "dalr.errors", "dalr.files", "dalr.progress"}
 others = sorted(
