@@ -10,6 +10,7 @@ import polars as pl
 from dalr.config import RunConfig
 from dalr.files import write_text, written_aside
 from dalr.overrides import to_yaml
+from sweeps.comparison import comparison_rows
 from sweeps.finals import BASE
 from sweeps.importance import Importance, importances
 from sweeps.loading import allowed
@@ -19,7 +20,7 @@ from sweeps.space import at_edge
 from sweeps.spec import SweepSpec
 from sweeps.state import SweepState
 from sweeps.study import run_config
-from sweeps.verdict import Contest, comparison_rows, contests, final_scores
+from sweeps.verdict import Contest, contests, final_scores
 
 COLUMNS = {
     "trial": pl.Int64,

@@ -1,41 +1,43 @@
-"""What a sweep has shown: whether its winner beats the base recipe, and how recipes compare at equal cost.
+"""What the final runs of a sweep have shown: whether a winner beats its base recipe, or another recipe's winner.
 
 The winner of a search is partly lucky: the best of n noisy values lies above its own mean. Only the
 final runs on fresh seeds tell what it is worth, and only a test tells whether that is more than noise.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from statistics import fmean, stdev
-from typing import Any
 
-import numpy as np
 from scipy import stats
 
 from dalr.results import read_result
 from dalr.statistics import holm
 from sweeps.examples import examples_p, final_folder, tasks_of
 from sweeps.finals import BASE, FinalRecord
-from sweeps.records import TrialRecord
 from sweeps.state import SweepState
 
 LEVEL = 0.05
+THE_BASE = "the base recipe"
 
 
 @dataclass(frozen=True)
 class Contest:
-    """A final candidate against its base recipe in one column, over the seeds that both have.
+    """A final candidate against its `opponent` in one column, over the seeds that both have: against its base
+    recipe, or one recipe's winner against another's.
 
     `column` is the search's metric (dev) or a test score; `primary` is the one that decides (`headline`).
     `difference` in points (mean over `seeds`). `seed_p`: paired t-test over seeds, None below 2 seeds;
     `example_p`: permutation test over the test pairs, None where none are stored. `adjusted_p` is Holm's
-    over the sweep's primary contests, or over all others. `seeds_needed` is how many seeds would make
-    this difference, at its present spread, significant after that correction. `differences` by seed.
+    over the sweep's primary contests with base recipes, over those between recipes, or over all others.
+    `seeds_needed` is how many seeds would make this difference, at its present spread, significant after
+    that correction. `differences` by seed.
     """
 
     recipe: str
     candidate: int
+    opponent: str
     column: str
     ours: float
     theirs: float
@@ -50,15 +52,25 @@ class Contest:
 
     @property
     def significant(self) -> bool:
-        """Better than the base by more than the seeds' noise."""
+        """Better than the opponent by more than the seeds' noise."""
         return self.difference > 0 and self.adjusted_p is not None and self.adjusted_p < LEVEL
 
     def sentence(self) -> str:
         """The verdict in words."""
         sign = f"{self.difference:+.2f} points on {self.column} over {self.seeds} seed{'s' * (self.seeds != 1)}"
         if self.seed_p is None:
-            return f"trial {self.candidate} against the base recipe: {sign}; too few seeds for a test"
-        return f"trial {self.candidate} is {self.verdict} the base recipe: {sign}, {self._certainty()}"
+            return f"{self.who} against {self.opponent}: {sign}; too few seeds for a test"
+        return f"{self.who} is {self.verdict} {self.opponent}: {sign}, {self._certainty()}"
+
+    @property
+    def between_recipes(self) -> bool:
+        """Whether the opponent is another recipe's winner."""
+        return self.opponent != THE_BASE
+
+    @property
+    def who(self) -> str:
+        """The candidate in words."""
+        return f"trial {self.candidate}" + (f" of {self.recipe}" if self.between_recipes else "")
 
     @property
     def verdict(self) -> str:
@@ -84,16 +96,36 @@ class Contest:
 
 def contests(state: SweepState) -> list[Contest]:
     """Every final candidate against its base, on the search's metric and on the test scores that the
-    final runs have, the deciding score first. Significance is corrected over the candidates for that
-    score, and over everything else for the rest: nine more columns must not hide a clear answer."""
-    found = []
-    for recipe in dict.fromkeys(record.recipe for record in state.finals):
-        records = [r for r in state.finals if r.recipe == recipe and r.run.state == "complete"]
-        base = [record for record in records if record.candidate == BASE]
-        for candidate in dict.fromkeys(r.candidate for r in records if r.candidate != BASE):
-            ours = [record for record in records if record.candidate == candidate]
-            found += _against(state, recipe, candidate, ours, base)
-    return [*_corrected([c for c in found if c.primary]), *_corrected([c for c in found if not c.primary])]
+    final runs have, the deciding score first; of several recipes then the winners against each other, on the
+    deciding score. Significance is corrected over the candidates for that score, over the pairs of recipes,
+    and over everything else for the rest: nine more columns must not hide a clear answer."""
+    found, between = [], []
+    for recipe in state.spec.recipe:
+        ended = _ended(state, recipe)
+        base = ended.pop(BASE, [])
+        for ours in ended.values():
+            found += _against(state, ours, base, THE_BASE)
+    winners = [runs for recipe in state.spec.recipe if (runs := _winner(state, recipe))]
+    for ours, theirs in combinations(winners, 2):
+        opponent = f"trial {theirs[0].candidate} of {theirs[0].recipe}"
+        between += [contest for contest in _against(state, ours, theirs, opponent) if contest.primary]
+    families = [c for c in found if c.primary], between, [c for c in found if not c.primary]
+    return [contest for family in families for contest in _corrected(family)]
+
+
+def _ended(state: SweepState, recipe: str) -> dict[int, list[FinalRecord]]:
+    """The complete final runs of each of a recipe's candidates."""
+    ended: dict[int, list[FinalRecord]] = {}
+    for record in state.finals:
+        if record.recipe == recipe and record.run.state == "complete":
+            ended.setdefault(record.candidate, []).append(record)
+    return ended
+
+
+def _winner(state: SweepState, recipe: str) -> list[FinalRecord]:
+    """The final runs of the candidate with which the recipe's search ended: chosen by what the search saw."""
+    ended = _ended(state, recipe)
+    return next((ended[trial.number] for trial in state.best(recipe) if trial.number in ended), [])
 
 
 def _corrected(family: Sequence[Contest]) -> list[Contest]:
@@ -117,9 +149,10 @@ def headline(columns: Iterable[str], metric: str) -> str:
 
 
 def _against(
-    state: SweepState, recipe: str, candidate: int, ours: Sequence[FinalRecord], base: Sequence[FinalRecord]
+    state: SweepState, ours: Sequence[FinalRecord], theirs: Sequence[FinalRecord], opponent: str
 ) -> list[Contest]:
-    one, other = ({r.run.seed: final_scores(state, r) for r in records} for records in (ours, base))
+    """One candidate's final runs against another's, a contest for each column that both have."""
+    one, other = ({r.run.seed: final_scores(state, r) for r in records} for records in (ours, theirs))
     columns = dict.fromkeys(column for scores in (*one.values(), *other.values()) for column in scores)
     found = []
     for column in columns:
@@ -128,12 +161,13 @@ def _against(
             continue
         a, b = [one[s][column] for s in seeds], [other[s][column] for s in seeds]
         differences = [x - y for x, y in zip(a, b, strict=True)]
-        pairs = [(_by_seed(ours, s), _by_seed(base, s)) for s in seeds]
+        pairs = [(_by_seed(ours, s), _by_seed(theirs, s)) for s in seeds]
         primary = column == headline(columns, state.spec.metric[0])
         example_p = examples_p(state.out, tasks_of(column), pairs) if primary else None
         contest = Contest(
-            recipe=recipe,
-            candidate=candidate,
+            recipe=ours[0].recipe,
+            candidate=ours[0].candidate,
+            opponent=opponent,
             column=column,
             ours=fmean(a),
             theirs=fmean(b),
@@ -182,40 +216,3 @@ def seeds_needed(differences: Sequence[float], *, power: float = 0.8, level: flo
         if stats.nct.sf(critical, n - 1, effect * math.sqrt(n)) >= power:
             return n
     return None
-
-
-def expected_best(values: Sequence[float], *, maximize: bool = True) -> list[float]:
-    """The expected best of k trials drawn from these, k = 1 to n (Dodge et al. 2019, "Show Your Work",
-    eq. 3: draws with replacement)."""
-    n = len(values)
-    ordered = np.sort(np.asarray(values) if maximize else -np.asarray(values))
-    k = np.arange(1, n + 1)[:, None]
-    i = np.arange(1, n + 1)[None, :]
-    weights = (i / n) ** k - ((i - 1) / n) ** k
-    best = weights @ ordered
-    return (best if maximize else -best).tolist()
-
-
-def comparison_rows(state: SweepState) -> list[dict[str, Any]]:
-    """The expected best score of each recipe as a function of its budget: trials, and the mean steps and
-    seconds of so many, up to the smallest budget that any recipe used. A stopped trial counts with
-    what it had reached, a failed one with the worst value seen."""
-    ended: Mapping[str, list[TrialRecord]] = {
-        recipe: [t for t in state.trials if t.recipe == recipe and t.state != "running"] for recipe in state.spec.recipe
-    }
-    common = min((len(trials) for trials in ended.values()), default=0)
-    rows = []
-    for recipe, trials in ended.items():
-        values = [trial.best_so_far for trial in trials]
-        known = [value for value in values if value is not None]
-        if not known:
-            continue
-        worst = min(known) if state.maximize else max(known)
-        curve = expected_best([worst if v is None else v for v in values], maximize=state.maximize)
-        steps = fmean(sum(run.steps for run in trial.runs) for trial in trials)
-        seconds = fmean(trial.seconds for trial in trials)
-        rows += [
-            {"recipe": recipe, "trials": k, "steps": k * steps, "seconds": k * seconds, "expected_best": best}
-            for k, best in enumerate(curve[:common], start=1)
-        ]
-    return rows

@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 
 from dalr.results import TaskDetails, TaskRecord, TaskScore, write_details
+from sweeps.comparison import comparison_rows, expected_best
 from sweeps.examples import examples_p, final_folder, flipped_signs
 from sweeps.finals import BASE, FinalRecord
 from sweeps.importance import compared, importances
 from sweeps.records import RunRecord, TrialRecord
 from sweeps.samplers import distribution
 from sweeps.state import SweepState
-from sweeps.verdict import comparison_rows, contests, expected_best, headline, paired_t, seeds_needed
+from sweeps.verdict import contests, headline, paired_t, seeds_needed
 from tests.sweeps.make import spec
 
 
@@ -95,6 +96,28 @@ def test_recipes_are_compared_up_to_the_smallest_budget_used() -> None:
         ("quickstart", 1), ("quickstart", 2), ("simcse", 1), ("simcse", 2),
     ]  # fmt: skip
     assert rows[3]["seconds"] == 20.0
+
+
+def test_the_winners_of_two_recipes_are_tested_against_each_other() -> None:
+    """By what the search saw: trial 3 won simcse's, whatever trial 5 has on the fresh seeds."""
+    both = state(recipe=["quickstart", "simcse"], overrides={"evaluation.data": "/x", "train.steps": 9}).spec
+    trials = [trial(7, 76.0), trial(3, 73.0, recipe="simcse"), trial(5, 72.0, recipe="simcse")]
+    scores = {3: [71.0, 71.4, 71.0], 5: [75.9, 76.2, 75.8], BASE: [70.0, 70.5, 70.2]}
+    simcse = [
+        FinalRecord(i, "simcse", candidate, {}, run(value, seed))
+        for candidate, values in scores.items()
+        for i, (seed, value) in enumerate(enumerate(values))
+    ]
+    rows = (*finals([75.0, 75.4, 75.1], [74.0, 74.3, 74.2]), *simcse)
+    found = contests(SweepState(Path("/x"), both, tuple(trials), rows, 1.0, 0.0))
+    assert [(c.recipe, c.candidate, c.opponent) for c in found if c.between_recipes] == [
+        ("quickstart", 7, "trial 3 of simcse")
+    ]
+    (between,) = (c for c in found if c.between_recipes)
+    known = stats.ttest_rel([75.0, 75.4, 75.1], scores[3]).pvalue
+    assert between.seed_p == between.adjusted_p == pytest.approx(known), "corrected among themselves"
+    assert between.sentence().startswith("trial 7 of quickstart is better than trial 3 of simcse: +4.03 points")
+    assert sum(not c.between_recipes for c in found) == 3
 
 
 def test_the_path_that_decides_is_the_most_important() -> None:
