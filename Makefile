@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 # Spinning threads of one process would slow the others down.
 export OMP_WAIT_POLICY := passive
 export OMP_NUM_THREADS ?= 1
-# A venv is good for one pyproject.toml and one checkout.
-STAMP := $(shell (cat pyproject.toml; pwd) | cksum | cut -d' ' -f1)
+# The versions that the suite is run with: a release of tomorrow breaks nothing today.
+PINS := cluster/image-constraints.txt
+# A venv is good for one pyproject.toml, one set of pins and one checkout.
+STAMP := $(shell (cat pyproject.toml $(PINS); pwd) | cksum | cut -d' ' -f1)
 
 .PHONY: help quickstart test test-fast test-slow benchmarks lint format clean
 
@@ -21,7 +23,7 @@ help:
 $(VENV)/.dalr-%-$(STAMP):
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing dalr[$*] into $(VENV): about 3 minutes and 6 GB the first time"
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	$(BIN)/python -m pip install --quiet --constraint $(PINS) --editable '.[$*]'
 	touch $@
 
 quickstart: $(VENV)/.dalr-quickstart-$(STAMP)

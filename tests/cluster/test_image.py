@@ -35,7 +35,8 @@ def pins() -> dict[str, str]:
 
 def direct_dependencies() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = [*project["dependencies"], *project["optional-dependencies"]["quickstart"]]
+    extras = project["optional-dependencies"]
+    named = [*project["dependencies"], *extras["postgres"], *extras["quickstart"]]
     return {re.match(r"[\w.-]+", text)[0].lower() for text in named}  # type: ignore[index]
 
 
@@ -60,7 +61,7 @@ def test_every_copied_source_exists_and_no_package_is_forgotten():
 
 def test_the_pins_are_the_tested_versions():
     installed = {name: metadata.version(name).split("+")[0] for name in pins()}
-    assert pins() == installed, f"write these into {CONSTRAINTS.name}"
+    assert pins() == installed, f"`make test` installs {CONSTRAINTS.name}"
     assert pins()["ray"] == ray.__version__
 
 
@@ -90,7 +91,7 @@ def test_the_device_chooses_where_torch_comes_from(device, index, tmp_path):
         *index,
         "--constraint",
         "cluster/image-constraints.txt",
-        ".[quickstart]",
+        ".[postgres,quickstart]",
     ]
 
 

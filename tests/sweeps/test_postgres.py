@@ -1,6 +1,7 @@
 """The study in PostgreSQL, where it and its Python driver are installed: one writer, many readers."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from tests.sweeps.make import coordinator, spec
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty database of a server of our own."""
-    initdb, postgres = shutil.which("initdb"), shutil.which("postgres")
+    initdb, postgres = program("initdb"), program("postgres")
     if initdb is None or postgres is None or importlib.util.find_spec("psycopg") is None:
         pytest.skip("needs PostgreSQL's initdb and postgres, and psycopg")
     folder, port = Path("/tmp") / f"dalr-postgres-{free_port()}", free_port()
@@ -43,6 +44,12 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def program(name: str) -> str | None:
+    """A program of PostgreSQL's server, which Debian keeps out of the PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *map(str, debian)]))
+
+
 def _me() -> str:
     import getpass
 
@@ -52,7 +59,7 @@ def _me() -> str:
 def _wait_for(port: int) -> None:
     import time
 
-    ready = shutil.which("pg_isready")
+    ready = program("pg_isready")
     for _ in range(300):
         if ready and subprocess.run([ready, "-h", "127.0.0.1", "-p", str(port)], capture_output=True).returncode == 0:
             return
