@@ -12,6 +12,8 @@ import ray
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Leave CUDA_VISIBLE_DEVICES alone for tasks that ask for no GPU; the future default, chosen now.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Where a node was lost, another may take minutes to come. Ray Train's own patience is a minute.
+os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
 
 
 @contextmanager

@@ -13,8 +13,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 import ray
+import ray.train
 
+from dalr.distributed import share
 from dalr.reporting import Reporter, StopTraining
+
+ASK_NODES_EVERY = 2.0
+"""Seconds, at least, between two questions whether a node is to leave: each takes some milliseconds. Notice
+is given 30 seconds before, or more."""
 
 ASK_EVERY = 0.2
 """Seconds between two questions of a worker whether it is to stop; each is one small message."""
@@ -67,6 +73,33 @@ def sigterm_asks(name: str, *, training: Callable[[], bool]) -> Iterator[None]:
         ended.set()
         asked.set()
         asker.join(5)
+
+
+NODE_LEAVES = "a node is about to be taken away"
+
+
+class SaveBeforeNodeLeaves(Reporter):
+    """Stops the run, which saves, when a worker's node is drained, as autoscalers drain a spot machine on
+    notice. All workers of a run ask, at the same steps: the question is a barrier."""
+
+    def __init__(self) -> None:
+        self._asked = 0, time.monotonic()
+        self._next = 0
+
+    def on_start(self, step: int, total: int) -> None:
+        self._asked = step, time.monotonic()
+        self._next = step + 1
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        if step < self._next:
+            return
+        if ray.train.get_preemption_info() is not None:
+            raise StopTraining(NODE_LEAVES)
+        before, then = self._asked
+        self._asked = step, time.monotonic()
+        seconds = (self._asked[1] - then) / max(1, step - before)
+        # Worker 0's clock is everyone's, or one would wait at a step where the others do not ask.
+        self._next = step + share(max(1, int(ASK_NODES_EVERY / seconds)))
 
 
 class StopWhenAsked(Reporter):

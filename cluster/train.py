@@ -1,6 +1,7 @@
 """One training run on Ray Train: the loop of `dalr.training`, a worker a process."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,15 +14,19 @@ import ray.train
 import ray.train.torch
 
 from cluster.filesystems import StorageFailed
-from cluster.stopping import StopWhenAsked, sigterm_asks
+from cluster.last_words import lost
+from cluster.stopping import NODE_LEAVES, SaveBeforeNodeLeaves, StopWhenAsked, sigterm_asks
 from cluster.storage import Storage, storage_at
 from dalr.config import RunConfig
-from dalr.distributed import agreed
+from dalr.distributed import on_all
 from dalr.errors import Failed, InputError
 from dalr.overrides import validated
 from dalr.progress import bar, describe
 from dalr.reporting import Diverged, Outcome, Reporter
 from dalr.tracking import SETTINGS, make_trackers
+
+STARTS = 3
+"""How often Ray Train tries to start the workers, each time for RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,34 +62,45 @@ def train_on_ray(
     """Trains, or goes on training, the run in folder `out` on the connected Ray cluster.
 
     `out` is a folder that every node sees, or a storage that every node reaches. A lost worker or node is
-    replaced and the run goes on from its newest checkpoint. SIGTERM lets the workers save one and leave: the
-    outcome is not finished. Worker 0 reports to the trackers `report_to` (`dalr.tracking`).
+    replaced and the run goes on from its newest checkpoint; where a node is drained, one is written first.
+    SIGTERM lets the workers save one and leave: the outcome is not finished. Worker 0 reports to the trackers
+    `report_to` (`dalr.tracking`).
 
     Raises:
         InputError: as `dalr.training.train`.
         Diverged: the loss is not finite.
-        StorageFailed: a node cannot read what is stored, or the end of the run could not be stored.
-        ray.train.TrainingFailedError: more than `max_failures` failures.
+        Failed: more than `max_failures` workers or nodes were lost, or too few nodes were left; a node cannot
+            read what is stored, or the end of the run could not be stored; another attempt is at work.
     """
     storage = storage_at(out) if isinstance(out, Path) else out
     storage.folder.check(config)
-    attempt = storage.attempts()
-    stop = f"stop {storage.name}"
-    task = {
+    task: dict[str, Any] = {
         "config": config.dump(),
         "out": storage.uri,
         "recipe": recipe,
-        "stop": stop,
+        "stop": f"stop {storage.name}",
         "report_to": list(report_to),
         "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
     }
-    trainer = _trainer(task, storage, attempt, workers=workers, quiet=quiet)
+    outcome = _attempt(task, storage, workers=workers, quiet=quiet)
+    while outcome.reason == NODE_LEAVES:
+        print(f"{NODE_LEAVES}: step {outcome.steps} is saved, the workers start again", file=sys.stderr, flush=True)
+        outcome = _attempt(task, storage, workers=workers, quiet=quiet)
+    return outcome
+
+
+def _attempt(task: dict[str, Any], storage: Storage, *, workers: Workers, quiet: bool) -> Outcome:
+    """One run of Ray Train, which replaces workers that are lost."""
+    before = storage.attempts()
+    trainer = _trainer(task, storage, before, workers=workers, quiet=quiet)
     try:
-        with _progress(storage, quiet=quiet), sigterm_asks(stop, training=lambda: _begun(storage, attempt)):
-            answer = trainer.fit().return_value  # type: ignore[attr-defined]
+        with _progress(storage, quiet=quiet), sigterm_asks(task["stop"], training=lambda: _begun(storage, before)):
+            return _outcome(trainer.fit().return_value)  # type: ignore[attr-defined]
+    except ray.train.TrainingFailedError as error:
+        words = lost(error, workers.count, workers.resources, starts=STARTS, max_failures=workers.max_failures)
+        raise Failed(words) from error
     finally:
         storage.remove_ray_notes()
-    return _outcome(answer)
 
 
 def _trainer(
@@ -104,7 +120,7 @@ def _trainer(
             name=f"attempt-{attempt}",
             **storage.ray_options(),
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
-                max_failures=workers.max_failures, controller_failure_limit=3
+                max_failures=workers.max_failures, controller_failure_limit=STARTS - 1
             ),
             logging_config=ray.train.LoggingConfig("ERROR" if quiet else "WARNING"),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(max(1, int(workers.cpus)))}},
@@ -119,8 +135,8 @@ def _outcome(answer: dict[str, Any]) -> Outcome:
             return Outcome(**answer)
         case "input":
             raise InputError(answer["message"])
-        case "storage":
-            raise StorageFailed(answer["message"])
+        case "failed":
+            raise Failed(answer["message"])
         case _:
             raise Diverged(answer["step"], answer["message"])
 
@@ -144,7 +160,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     device = ray.train.torch.get_device()
     try:
         _fetch(storage, config)
-        reporters: list[Reporter] = [_RayReporter()]
+        reporters: list[Reporter] = [_RayReporter(), SaveBeforeNodeLeaves()]
         if ray.train.get_context().get_world_rank() == 0:
             trackers = make_trackers(task["report_to"], folder, config)
             reporters += [StopWhenAsked(task["stop"]), *trackers, *storage.reporters(config)]
@@ -161,25 +177,17 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
             storage.leave(writer=ray.train.get_context().get_world_rank() == 0)
     except InputError as error:
         return {"error": "input", "message": str(error)}
-    except StorageFailed as error:
-        return {"error": "storage", "message": str(error)}
     except Diverged as error:
         return {"error": "diverged", "message": str(error), "step": error.step}
+    except Failed as error:
+        return {"error": "failed", "message": str(error)}
     return asdict(outcome)
 
 
 def _fetch(storage: Storage, config: RunConfig) -> None:
     """Makes every machine's folder what the run goes on from; what one of them cannot do ends it on all."""
     for work in (lambda: storage.make_up(config), storage.fetch):
-        message = None
-        if _first_on_node():
-            try:
-                work()
-            except Failed as error:
-                message = str(error)
-        message = agreed(message)
-        if message is not None:
-            raise StorageFailed(message)
+        on_all(lambda: work() if _first_on_node() else None)  # noqa: B023
 
 
 def _first_on_node() -> bool:

@@ -1,5 +1,6 @@
 """Collectives over the workers of one run; the identity where there is one worker or no process group."""
 
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -54,15 +55,39 @@ def on_first(work: Callable[[], Value]) -> Value:
     return value  # type: ignore[return-value]  # None is what `work` returned
 
 
+def on_all(work: Callable[[], Value]) -> Value:
+    """Every worker works, and has what its own work returns. What the first of them that fails raises of
+    InputError, Failed and OSError, all raise, so that no worker is left waiting for another."""
+    if world_size() == 1:
+        return work()
+    value: Value | None = None
+    failure: Exception | None = None
+    try:
+        value = work()
+    except (InputError, Failed, OSError) as error:
+        failure = error
+        if rank() > 0 and not isinstance(error, OSError):  # other files may lie on another machine
+            error.args = (f"{error} (worker {rank()}, on {socket.gethostname()})",)
+    found = _first_of_all(failure)
+    if found is not None:
+        raise found
+    return value  # type: ignore[return-value]  # None is what `work` returned
+
+
 def agreed(reason: str | None) -> str | None:
     """The reason of the first worker that has one, on every worker; None where none has."""
+    return _first_of_all(reason)
+
+
+def _first_of_all(value: Value | None) -> Value | None:
+    """What the first worker has that has anything, on every worker."""
     if world_size() == 1:
-        return reason
-    # One number a step; the words travel only when there are some.
-    first = _all_reduced(world_size() if reason is None else rank(), dist.ReduceOp.MIN)
+        return value
+    # One number, as often as every step; the value itself travels only when there is one.
+    first = _all_reduced(world_size() if value is None else rank(), dist.ReduceOp.MIN)
     if first == world_size():
         return None
-    box = [reason]
+    box = [value]
     dist.broadcast_object_list(box, src=first)
     return box[0]
 

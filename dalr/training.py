@@ -16,8 +16,7 @@ import torch
 
 from dalr.config import RunConfig
 from dalr.data.features import prepare_features
-from dalr.distributed import agreed, on_first, rank
-from dalr.errors import InputError
+from dalr.distributed import agreed, on_all, on_first, rank
 from dalr.inputs import check_inputs
 from dalr.reporting import Diverged, Outcome, Reporter, StopTraining
 from dalr.run import Run
@@ -53,9 +52,10 @@ def train(
     folder = RunFolder(Path(out).absolute(), called)
     on_first(lambda: folder.check(config))
     on_first(lambda: check_inputs(config))
-    # Worker 0 fills the feature store that all then read; its bad input is everyone's.
+    # Worker 0 fills the feature store first; its bad input is everyone's.
     on_first(lambda: _prepare(config, quiet=quiet))
-    run = Run.start(config, folder, device or _default_device())
+    # Each reads it for itself; a machine that does not share the store fills its own.
+    run = on_all(lambda: Run.start(config, folder, device or _default_device()))
     with contextlib.ExitStack() as held:
         on_first(lambda: held.enter_context(folder.locked()))
         on_first(lambda: folder.open(config, recipe))
@@ -117,15 +117,12 @@ def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
 
 def _begin(reporters: Sequence[Reporter], run: Run) -> None:
     """Tells every reporter of the start. What one of them refuses on any worker ends the run on all."""
-    message: str | None = None
-    try:
+
+    def tell() -> None:
         for reporter in reporters:
             reporter.on_start(run.progress.step, run.total)
-    except InputError as error:
-        message = str(error)
-    message = agreed(message)
-    if message is not None:
-        raise InputError(message)
+
+    on_all(tell)
 
 
 def _tell(reporters: Sequence[Reporter], step: int, metrics: dict[str, float], score: float | None) -> str | None:

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,28 +80,49 @@ def start_head(folder: Path, *, cpus: int = 2, env: Mapping[str, str] | None = N
     return node
 
 
-def start_worker(head: Node, folder: Path, *, cpus: int = 1, env: Mapping[str, str] | None = None) -> Node:
-    """Starts one more node of the head's cluster; returns when the cluster counts it as alive."""
+def start_worker(
+    head: Node, folder: Path, *, cpus: int = 1, env: Mapping[str, str] | None = None, inside: Sequence[str] = ()
+) -> Node:
+    """Starts one more node of the head's cluster; returns when the cluster counts it as alive. `inside` is a
+    command that runs the words after it."""
     # Ray would set a third of the machine's memory aside for the objects of each node.
     words = [f"--address={head.address}", f"--object-store-memory={100 * 2**20}"]
-    node = _start(words, folder, cpus, env, head.address, head.dashboard)
+    node = _start(words, folder, cpus, env, head.address, head.dashboard, inside)
     _wait_for(node, lambda: node.name in alive(head))
     return node
 
 
-def alive(head: Node) -> list[str]:
-    """The names of the nodes that the cluster holds for alive."""
+def alive(head: Node) -> dict[str, str]:
+    """The names of the nodes that the cluster holds for alive, with Ray's ids of them."""
     with urllib.request.urlopen(f"{head.dashboard}/api/v0/nodes", timeout=5) as answer:
         nodes = json.load(answer)["data"]["result"]["result"]
-    return [node["node_name"] for node in nodes if node["state"] == "ALIVE"]
+    return {node["node_name"]: node["node_id"] for node in nodes if node["state"] == "ALIVE"}
+
+
+def drain(head: Node, node: Node, *, seconds: int) -> None:
+    """Tells the cluster that a node will be taken away so many seconds from now, as autoscalers do."""
+    words = [str(RAY), "drain-node", f"--address={head.address}", f"--node-id={alive(head)[node.name]}"]
+    words += [
+        "--reason=DRAIN_NODE_REASON_PREEMPTION",
+        "--reason-message=spot",
+        f"--deadline-remaining-seconds={seconds}",
+    ]
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    subprocess.run(words, env=environment, check=True, capture_output=True, timeout=120)
 
 
 def _start(
-    words: list[str], folder: Path, cpus: int, env: Mapping[str, str] | None, address: str, dashboard: str
+    words: list[str],
+    folder: Path,
+    cpus: int,
+    env: Mapping[str, str] | None,
+    address: str,
+    dashboard: str,
+    inside: Sequence[str] = (),
 ) -> Node:
     agent, agent_grpc, runtime_env, metrics = free_ports(4)
     # The default ports of a second cluster on one machine collide with the first one's.
-    words = [str(RAY), "start", *words, f"--num-cpus={cpus}"]
+    words = [*inside, str(RAY), "start", *words, f"--num-cpus={cpus}"]
     words += [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"]
     words += [f"--runtime-env-agent-port={runtime_env}", f"--metrics-export-port={metrics}"]
     name = f"node-{agent}"

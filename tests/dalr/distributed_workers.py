@@ -4,6 +4,7 @@ The encoder is a small network; all that the objective sees of it is its two vie
 there, the batch norms included. Dropout is off.
 """
 
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from dalr.distributed import (
     barrier,
     gather_constant,
     gather_rows,
+    on_all,
     rank,
     shard,
     share,
     world_size,
 )
+from dalr.errors import InputError
 from dalr.losses.objective import Objective, Views
 from tests.dalr.losses.batches import WIDTH, as_text, make_batch
 
@@ -111,6 +114,12 @@ def run(*, sized: bool = True) -> dict[str, Tensor]:
     return answers
 
 
+def fails_on(worker: int) -> None:
+    """What goes wrong on one machine only."""
+    if rank() == worker:
+        raise InputError("no captions.csv")
+
+
 def collectives() -> dict[str, Tensor]:
     """What each worker gets to see through the small collectives."""
     own = torch.full((rank(), 2), float(rank()))
@@ -121,8 +130,13 @@ def collectives() -> dict[str, Tensor]:
         "nothing": gather_rows(own[:0]),
         "shared": torch.tensor(share(10 + rank())),
         "agreed": torch.tensor(int(agreed("worker 1" if rank() == 1 else None) == "worker 1")),
+        "each": torch.tensor(on_all(lambda: rank() * 3)),
         "disagreed": torch.tensor(int(agreed(None) is None)),
     }
+    try:
+        on_all(lambda: fails_on(1))
+    except InputError as error:
+        answers["failed"] = torch.tensor(int(f"no captions.csv (worker 1, on {socket.gethostname()})" == str(error)))
     try:
         gather_rows(own, [7] * world_size())
     except ValueError as error:

@@ -16,6 +16,7 @@ from dalr.distributed import (
     barrier,
     gather_constant,
     gather_rows,
+    on_all,
     rank,
     shard,
     share,
@@ -78,6 +79,9 @@ def test_collectives(workers: list[dict[str, Tensor]]) -> None:
         assert answers["collective.shared"].item() == 10
         assert answers["collective.agreed"].item() == 1
         assert answers["collective.disagreed"].item() == 1
+        assert answers["collective.failed"].item() == 1
+    assert [answers["collective.each"].item() for answers in workers] == [3 * k for k in range(len(workers))]
+    for answers in workers:
         assert answers["collective.refused"].item() == 1
 
 
@@ -94,6 +98,7 @@ def test_without_a_group_everything_is_the_identity() -> None:
     assert parameter.grad.tolist() == [1, 2]
     assert share("x") == "x"
     assert agreed("stop") == "stop"
+    assert on_all(lambda: 5) == 5
 
 
 @given(n=st.integers(0, 200), world=st.integers(1, 20))

@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -234,15 +234,22 @@ _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["tests.faults.inject", "cluster.commands", "dalr.training", "dalr.progress"])
 
 
-def start(words: Sequence[str], notes: Path, fault: Fault | None = None, file_limit: int | None = None) -> BaseProcess:
+def start(
+    words: Sequence[str],
+    notes: Path,
+    fault: Fault | None = None,
+    file_limit: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> BaseProcess:
     """Starts `dalr WORDS` in a process of its own that has everything imported already. What it says is
-    written to `notes`.out and `notes`.err. `file_limit`: the largest file it may write, in bytes."""
-    process = _server.Process(target=_child, args=(list(words), notes, fault, file_limit))
+    written to `notes`.out and `notes`.err. `file_limit`: the largest file it may write, in bytes; `env`: what
+    its environment has besides."""
+    process = _server.Process(target=_child, args=(list(words), notes, fault, file_limit, dict(env or {})))
     process.start()
     return process
 
 
-def _child(words: list[str], notes: Path, fault: Fault | None, file_limit: int | None) -> None:
+def _child(words: list[str], notes: Path, fault: Fault | None, file_limit: int | None, env: dict[str, str]) -> None:
     for number, ending in ((1, ".out"), (2, ".err")):
         with notes.with_suffix(ending).open("wb") as file:
             os.dup2(file.fileno(), number)
@@ -250,6 +257,7 @@ def _child(words: list[str], notes: Path, fault: Fault | None, file_limit: int |
         arm(fault)
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    os.environ.update(env)
     sys.argv = ["dalr", *words]
     main()
 

@@ -13,14 +13,15 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.ray_node import Node, start_head, start_worker
+from tests.cluster.ray_node import Node, drain, start_head, start_worker
 from tests.faults.conftest import Plan
 from tests.faults.inject import Fault, Moment, Said, ended, start, waited_for
 from tests.faults.oracle import assert_as_undisturbed, checkpoints, lines
@@ -55,6 +56,7 @@ class Cluster:
     fault: Path
     workers: list[Node] = field(default_factory=list)
     processes: list[BaseProcess] = field(default_factory=list)
+    drained: Node | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -71,9 +73,21 @@ class Cluster:
         self.workers.remove(node)
         node.kill()
 
-    def start(self, words: list[str], notes: Path) -> BaseProcess:
+    def drain_node_of(self, pid: int) -> None:
+        """Announces that the node on which a process runs will be taken away."""
+        (node,) = (node for node in self.workers if pid in node.processes())
+        drain(self.head, node, seconds=600)
+        self.drained = node
+
+    def lose_drained_node(self) -> None:
+        """Takes it away."""
+        assert self.drained is not None
+        self.workers.remove(self.drained)
+        self.drained.kill()
+
+    def start(self, words: list[str], notes: Path, env: Mapping[str, str] | None = None) -> BaseProcess:
         """Starts `dalr WORDS`, which does not outlive the test."""
-        self.processes.append(start(words, notes))
+        self.processes.append(start(words, notes, env=env))
         return self.processes[-1]
 
     def started(self) -> Iterator[int]:
@@ -95,8 +109,9 @@ SOON = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_failure_threshold": "3",
-    # The driver looks at its workers this often.
+    # The driver looks at its workers, and at what is said of their nodes, this often.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "0.2",
 }
 
 
@@ -195,6 +210,64 @@ def test_a_killed_node_is_replaced(
     assert said.code == 0, said.err
     assert starts(out) == expected_starts(moment)
     assert_as_undisturbed(out, undisturbed, fresh_store[1])
+
+
+@pytest.mark.slow
+def test_a_drained_node_is_left_with_a_checkpoint(
+    armed: Cluster, plan: Plan, undisturbed: Path, fresh_store: tuple[str, Path], tmp_path: Path
+) -> None:
+    """The step in hand is ended and saved, which no schedule asks for, and nothing counts as a failure."""
+    out = tmp_path / "run"
+    fault = Fault("call", "step", tmp_path / "struck", 4)
+    armed.arm(fault)
+    words = on_ray(plan, fresh_store[0], "--max-failures", "0", "--address", armed.head.address, "--out", str(out))
+    process = armed.start(words, tmp_path / "said")
+    caller = fault.called_by()
+    armed.drain_node_of(caller)
+    armed.add_node()
+    time.sleep(5)  # many looks at what is said of the nodes; a worker that waits at a step cannot answer
+    fault.release()
+    said = ended(process, tmp_path / "said", PATIENCE)
+    armed.lose_drained_node()
+    assert said.code == 0, said.err
+    told = re.search(r"a node is about to be taken away: step (\d) is saved, the workers start again", said.err)
+    assert told is not None, said.err
+    assert told[1] in "45"  # worker 0 may have asked after step 4 already, and waits for the other's question
+    assert starts(out) == [0, int(told[1])]
+    assert_as_undisturbed(out, undisturbed, fresh_store[1])
+
+
+@pytest.mark.slow
+def test_a_run_that_is_given_up_says_why_in_one_line_and_goes_on(
+    armed: Cluster, plan: Plan, undisturbed: Path, fresh_store: tuple[str, Path], tmp_path: Path
+) -> None:
+    """First a worker is lost that may not be replaced, then a node without another that comes."""
+    out = tmp_path / "run"
+    words = on_ray(plan, fresh_store[0], "--max-failures", "0", "--address", armed.head.address, "--out", str(out))
+    armed.arm(Fault("kill", "step", tmp_path / "first", 5))
+    said = ended(armed.start(words, tmp_path / "said"), tmp_path / "said", PATIENCE)
+    assert said.code == 1
+    assert re.search(r"^failed once at worker \d: The actor died .*; the same command continues from", last_line(said))
+
+    fault = Fault("call", "step", tmp_path / "second", 7)
+    armed.arm(fault)
+    env = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3"}
+    words[words.index("--max-failures") + 1] = "3"
+    process = armed.start(words, tmp_path / "said", env)
+    armed.lose_node_of(fault.called_by())
+    said = ended(process, tmp_path / "said", PATIENCE)
+    assert said.code == 1
+    assert last_line(said).startswith("2 workers of 1 CPU could not be started, 3 times in a row: ")
+
+    armed.add_node()
+    said = ended(armed.start(words, tmp_path / "said"), tmp_path / "said", PATIENCE)
+    assert said.code == 0, said.err
+    assert starts(out) == [0, 3, 6]
+    assert_as_undisturbed(out, undisturbed, fresh_store[1])
+
+
+def last_line(said: Said) -> str:
+    return said.err.strip().splitlines()[-1].removeprefix("dalr: ")
 
 
 def submit(cluster: Cluster, folder: Path, *words: str) -> list[str]:

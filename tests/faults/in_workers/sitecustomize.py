@@ -21,6 +21,9 @@ class _WhenItTrains(importlib.abc.MetaPathFinder):
         if name != "dalr.training" or Path(sys.argv[0]).name != "default_worker.py":
             return
         sys.meta_path.remove(self)
+        import cluster.stopping
+
+        cluster.stopping.ASK_NODES_EVERY = 0.0  # the runs are short: at every step
         if self.file.exists():
             from tests.faults.inject import arm
 
