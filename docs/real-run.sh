@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/real-run.md, one after another; a finished run is skipped, a broken one resumed.
 #
-#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [winner]
+#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [winner] [transfer]
 #
 # DALR_DATA holds flickr8k/ (captions.csv, image_features.f16.npy, image_ids.txt), wikitext/sentences.txt
 # and senteval/. Teacher features are computed once, into OUT/features. SEEDS="1" trains the first of
@@ -93,6 +93,16 @@ mixed() { # with every second step a text batch, where the lead does not hold: w
 winner() { # the winner of docs/real-sweep.sh without its intra-modal group, at the seeds of its final runs
   for seed in 1001 1002 1003; do
     train winner-no-intra-modal-seed$seed "$out/sweep/best.yaml" train.seed=$seed objective.intra_modal=0 --local
+  done
+}
+
+transfer() { # the seven transfer tasks of two recipes, into the results that hold their STS tasks
+  for seed in "${seeds[@]}"; do
+    for recipe in dalr simcse; do
+      local run=$out/$recipe-pairs1-lr3e-4-seed$seed
+      dalr evaluate "$run/model" --data "$DALR_DATA/senteval" --tasks transfer --out "$run/results/test.json" --quiet
+      echo "$(date +%T) transfer $(basename "$run")"
+    done
   done
 }
 
