@@ -59,7 +59,7 @@ def copy_run(run: Path) -> None:
 
 sweeps = sorted(path.parent for path in source.glob("*/sweep.yaml"))
 for sweep in sweeps:
-    for name in ("sweep.yaml", "trials.parquet", "finals.parquet", "best.yaml"):
+    for name in ("sweep.yaml", "trials.parquet", "finals.parquet", "importance.parquet", "best.yaml"):
         if (sweep / name).is_file():
             copy(sweep / name)
     for run in sorted(sweep.glob("runs/*/config.yaml")):
