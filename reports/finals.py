@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from dalr.errors import InputError
 from reports.names import without_paths
+from reports.parquet import read_parquet
 from reports.significance import Comparison, compare, marked, note
 from reports.slug import slug
 from reports.sweeps import Sweep
@@ -40,12 +40,7 @@ def finals(sweep: Sweep) -> Finals | None:
     path = sweep.folder / FILE
     if not path.is_file():
         return None
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{FILE}: not a readable Parquet file: {' '.join(str(error).split())}") from error
-    if missing := [column for column in REQUIRED if column not in frame.columns]:
-        raise InputError(f"{FILE}: no column {', '.join(missing)}")
+    frame = read_parquet(path, REQUIRED)
     if "recipe" not in frame.columns:
         frame = frame.with_columns(pl.lit("").alias("recipe"))
     done = frame.filter(pl.col("state") == "complete")

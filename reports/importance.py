@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from dalr.errors import InputError
+from reports.parquet import read_parquet
 from reports.sweeps import Sweep
 
 FILE = "importance.parquet"
@@ -27,10 +27,4 @@ def importance(sweep: Sweep) -> pl.DataFrame:
     path = sweep.folder / FILE
     if not path.is_file():
         return pl.DataFrame(schema=COLUMNS)
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{FILE}: not a readable Parquet file: {' '.join(str(error).split())}") from error
-    if missing := [column for column in COLUMNS if column not in frame.columns]:
-        raise InputError(f"{FILE}: no column {', '.join(missing)}; a sweep writes {', '.join(COLUMNS)}")
-    return frame.select(*COLUMNS).sort("recipe", "importance", descending=[False, True])
+    return read_parquet(path, COLUMNS).select(*COLUMNS).sort("recipe", "importance", descending=[False, True])

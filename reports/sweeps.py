@@ -9,6 +9,7 @@ import polars as pl
 
 from dalr.errors import InputError
 from reports.names import without_paths
+from reports.parquet import read_parquet
 from reports.runs import read_yaml
 
 REQUIRED = ("trial", "seed", "state", "value", "steps", "seconds")
@@ -57,13 +58,7 @@ def read_sweep(folder: Path, name: str) -> Sweep:
     path = folder / "trials.parquet"
     if not path.is_file():
         raise InputError("the sweep has no trials.parquet: no trial has ended yet")
-    try:
-        runs = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"trials.parquet: not a readable Parquet file: {' '.join(str(error).split())}") from error
-    missing = [column for column in REQUIRED if column not in runs.columns]
-    if missing:
-        raise InputError(f"trials.parquet: no column {', '.join(missing)}; a sweep writes {', '.join(REQUIRED)}")
+    runs = read_parquet(path, REQUIRED)
     if "recipe" not in runs.columns:
         runs = runs.with_columns(pl.lit(_recipe(spec)).alias("recipe"))
     if "reason" not in runs.columns:
