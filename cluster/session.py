@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import ray
@@ -36,20 +36,42 @@ def ray_session(
     else:
         # A cluster of our own needs no token: it listens on this machine, for this process.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        ray.init(
-            num_cpus=cpus,
-            # Ray Train's cleaner asks the dashboard whether its run lives: without one it waits, with
-            # another cluster's on the same port it frees resources that are in use.
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            dashboard_port=free_port(),
-            logging_level=level,
-            log_to_driver=not quiet,
-        )
+        port = free_port()
+        # No one drains this machine, and the watcher for it opens each run with an error line of Ray's.
+        settings = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+        if dashboard:
+            # Ray Train's cleaner asks the dashboard whether its run lives: without one it waits, with another
+            # cluster's on the same port it frees resources that are in use, and of two clusters on one machine
+            # it would not know which to ask.
+            settings["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"
+        with _environment(settings):
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                dashboard_port=port,
+                logging_level=level,
+                log_to_driver=not quiet,
+            )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block these variables are set, for the processes that are started there."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """One training run on Ray Train: the loop of `dalr.training`, a worker a process."""
 
+import logging
 import os
 import sys
 import threading
@@ -157,6 +158,8 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     config, storage = validated(task["config"]), storage_at(task["out"])
     folder = storage.folder
     os.environ.update(task["environment"])
+    # Ray Train notes each report as an INFO of the root logger, whatever its own level is.
+    logging.getLogger().setLevel(logging.WARNING)
     device = ray.train.torch.get_device()
     try:
         _fetch(storage, config)

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,22 @@ def small(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> RunConfi
     write_corpora(folder, np.random.default_rng(0))
     # 10 steps with dropout 0; batch 9 does not divide by 2 and 80 sentences leave a last batch of 8.
     return small_config(folder, tiny_bert, train__steps=10, train__batch_size=9, train__eval_every=5)
+
+
+def test_a_cluster_of_our_own_is_the_one_that_its_processes_ask(ray_cluster: None) -> None:
+    """Beside another cluster on this machine, too."""
+    import ray
+
+    @ray.remote
+    def told() -> tuple[str | None, ...]:
+        return tuple(map(os.environ.get, ("RAY_API_SERVER_ADDRESS", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER")))
+
+    address, watcher = ray.get(told.remote())
+    assert watcher == "0"
+    with urllib.request.urlopen(f"{address}/api/v0/nodes", timeout=30) as answer:
+        (node,) = json.load(answer)["data"]["result"]["result"]
+    assert node["node_id"] == ray.get_runtime_context().get_node_id()
+    assert not {"RAY_API_SERVER_ADDRESS", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"} & os.environ.keys()
 
 
 def losses(out: Path) -> list[float]:
