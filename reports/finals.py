@@ -1,15 +1,17 @@
 """What a sweep's final runs show: its best points and the base recipe, on seeds that the search never saw."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import polars as pl
 
+from dalr.statistics import holm
 from reports.names import without_paths
 from reports.parquet import read_parquet
-from reports.significance import Comparison, compare, marked, note
+from reports.significance import LEVEL, Comparison, compare, marked, note
 from reports.slug import slug
-from reports.sweeps import Sweep
+from reports.sweeps import Sweep, trials
 from reports.tables import SHORT, Block, Cell, Row, Table, summary
 
 FILE = "finals.parquet"
@@ -28,7 +30,12 @@ class Finals:
     @property
     def decisive(self) -> str:
         """The column that tells whether the search has paid: a test average, else the metric searched on."""
-        return next((name for name in AVERAGES if name in self.table.columns), next(iter(self.table.columns)))
+        return _decisive(self.table.columns)
+
+
+def _decisive(columns: Iterable[str]) -> str:
+    names = list(columns)
+    return next((name for name in AVERAGES if name in names), names[0])
 
 
 def finals(sweep: Sweep) -> Finals | None:
@@ -65,11 +72,38 @@ def finals(sweep: Sweep) -> Finals | None:
         key=tuple(notes),
         notes=(
             f"{sweep.metrics[0]} is the metric searched on, here on seeds that the search never saw.",
+            *_between_recipes(sweep, blocks, columns),
             *_failures(frame),
         ),
         row_heading="Point",
     )
     return Finals(table=table, comparisons=tuple(comparisons))
+
+
+def _between_recipes(sweep: Sweep, blocks: Sequence[Block], columns: Mapping[str, str]) -> list[str]:
+    """Each recipe's winner, chosen by what the search saw, against each other's on the score that decides,
+    corrected over the pairs."""
+    winners = [row for block in blocks if (row := _winner(sweep, block))]
+    column = _decisive(columns)
+    found = [one for ours, theirs in combinations(winners, 2) for one in compare([ours], theirs, [column], _untested)]
+    adjusted = holm({str(place): one.seed_p for place, one in enumerate(found) if one.seed_p is not None})
+    return [_said(one, adjusted.get(str(place)), columns[column]) for place, one in enumerate(found)]
+
+
+def _said(one: Comparison, p: float | None, score: str) -> str:
+    lead = f"{one.row} against {one.against}: {one.difference:+.2f} points on {score}"
+    if p is None:
+        return f"{lead}, too few seeds for a test."
+    test = f"p = {p:.2g}, t-test over {one.seeds} seeds, Holm-corrected over the pairs of recipes"
+    return f"{lead}, {'beyond' if p < LEVEL else 'within'} chance ({test})."
+
+
+def _winner(sweep: Sweep, block: Block) -> Row | None:
+    """The row of the best of a recipe's trials that has final runs."""
+    done = trials(sweep).filter(pl.col("state") == "complete", pl.col("recipe") == block.title)
+    rows = {row.label.rpartition(" ")[2]: row for row in block.rows if not row.label.endswith(BASE)}
+    best = done.sort("value", descending=sweep.highest, nulls_last=True)["trial"]
+    return next((rows[str(trial)] for trial in best if str(trial) in rows), None)
 
 
 def _untested(*_: object) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from scipy import stats
 
 from dalr.errors import InputError
 from reports.ablation import ablation
@@ -118,6 +119,29 @@ def test_final_runs_tell_whether_the_search_has_paid(tmp_path: Path) -> None:
     (verdict,) = report.verdicts
     assert verdict.certainty == "yes"
     assert "On 3 fresh seeds trial 7 is +1.60 points on STS Avg. against the recipe itself: beyond" in verdict.reason
+
+
+def test_the_winners_of_two_recipes_are_tested_against_each_other(tmp_path: Path) -> None:
+    """Each recipe's is its best trial of the search that has final runs, whatever these show."""
+    folder = make.sweep(tmp_path / "s", count=20, recipes=("dalr", "simcse"))
+    values = pl.read_parquet(folder / "trials.parquet").filter(pl.col("state") == "complete").sort("value")
+    (dalr, simcse, lucky) = (
+        values.filter(pl.col("recipe") == recipe)["trial"][place]
+        for recipe, place in (("dalr", -1), ("simcse", -1), ("simcse", -3))
+    )
+    rows = [
+        {"recipe": recipe, "candidate": trial, "seed": seed, "state": "complete", "sts_avg": score + noise}
+        for recipe, trial, score in (("dalr", dalr, 64.0), ("simcse", simcse, 61.0), ("simcse", lucky, 66.0))
+        for seed, noise in ((1001, 0.0), (1002, 0.1 if recipe == "dalr" else 0.0), (1003, 0.3))
+    ]
+    pl.DataFrame(rows).write_parquet(folder / "finals.parquet")
+    report = build([folder], Options(with_figures=False))
+    table = next(table for table in report.tables if table.name == "finals-s")
+    known = stats.ttest_rel([64.0, 64.1, 64.3], [61.0, 61.0, 61.3]).pvalue
+    assert table.notes[1] == (
+        f"dalr, trial {dalr} against simcse, trial {simcse}: +3.03 points on STS Avg., beyond chance (p = {known:.2g}, "
+        "t-test over 3 seeds, Holm-corrected over the pairs of recipes)."
+    )
 
 
 @pytest.mark.parametrize(("lead", "seeds", "said"), [(-0.1, 3, "within chance"), (1.5, 1, "too few for a test")])
