@@ -97,7 +97,7 @@ class SaveBeforeNodeLeaves(Reporter):
             raise StopTraining(NODE_LEAVES)
         before, then = self._asked
         self._asked = step, time.monotonic()
-        seconds = (self._asked[1] - then) / max(1, step - before)
+        seconds = max(1e-3, (self._asked[1] - then) / (step - before))
         # Worker 0's clock is everyone's, or one would wait at a step where the others do not ask.
         self._next = step + share(max(1, int(ASK_NODES_EVERY / seconds)))
 
