@@ -30,14 +30,19 @@ class _Request:
     """Its name is all there is to it."""
 
 
-def request_to_stop(name: str) -> object:
-    """Asks the workers that know `name` to save and leave. The request lasts as long as its handle."""
-    return ray.remote(_Request).options(name=name, num_cpus=0).remote()
+def request_to_stop(run: str) -> object:
+    """Asks the workers of a run, by the name of its storage, to save and leave. The request lasts as long as its
+    handle."""
+    return ray.remote(_Request).options(name=_name(run), num_cpus=0).remote()
+
+
+def _name(run: str) -> str:
+    return f"stop {run}"
 
 
 @contextmanager
-def sigterm_asks(name: str, *, training: Callable[[], bool]) -> Iterator[None]:
-    """Inside the block the first SIGTERM asks the workers that know `name` to save and leave, and the
+def sigterm_asks(run: str, *, training: Callable[[], bool]) -> Iterator[None]:
+    """Inside the block the first SIGTERM asks the workers of `run` to save and leave, and the
     block goes on until they have. Where none is `training` yet, and for a second SIGTERM, this process
     does what it did before. In a thread other than the main one signals are the caller's business."""
     if threading.current_thread() is not threading.main_thread():
@@ -57,7 +62,7 @@ def sigterm_asks(name: str, *, training: Callable[[], bool]) -> Iterator[None]:
         asked.wait()
         if ended.is_set():
             return
-        request = request_to_stop(name)
+        request = request_to_stop(run)
         print("SIGTERM: the workers save a checkpoint and leave", file=sys.stderr, flush=True)
         ended.wait()
         del request
@@ -103,10 +108,10 @@ class SaveBeforeNodeLeaves(Reporter):
 
 
 class StopWhenAsked(Reporter):
-    """Stops the run after the step at which it finds the request `name`. One worker of a run asks."""
+    """Stops the run after the step at which it finds a request to (`request_to_stop`). One worker of a run asks."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, run: str) -> None:
+        self._name = _name(run)
         self._next = 0.0
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -79,7 +79,6 @@ def train_on_ray(
         "config": config.dump(),
         "out": storage.uri,
         "recipe": recipe,
-        "stop": f"stop {storage.name}",
         "report_to": list(report_to),
         "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
     }
@@ -95,7 +94,7 @@ def _attempt(task: dict[str, Any], storage: Storage, *, workers: Workers, quiet:
     before = storage.attempts()
     trainer = _trainer(task, storage, before, workers=workers, quiet=quiet)
     try:
-        with _progress(storage, quiet=quiet), sigterm_asks(task["stop"], training=lambda: _begun(storage, before)):
+        with _progress(storage, quiet=quiet), sigterm_asks(storage.name, training=lambda: _begun(storage, before)):
             return _outcome(trainer.fit().return_value)  # type: ignore[attr-defined]
     except ray.train.TrainingFailedError as error:
         words = lost(error, workers.count, workers.resources, starts=STARTS, max_failures=workers.max_failures)
@@ -166,7 +165,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
         reporters: list[Reporter] = [_RayReporter(), SaveBeforeNodeLeaves()]
         if ray.train.get_context().get_world_rank() == 0:
             trackers = make_trackers(task["report_to"], folder, config)
-            reporters += [StopWhenAsked(task["stop"]), *trackers, *storage.reporters(config)]
+            reporters += [StopWhenAsked(storage.name), *trackers, *storage.reporters(config)]
         outcome = train(
             config,
             folder.path,

@@ -1,9 +1,12 @@
 """`dalr report`: tables, figures and one page from result files. `dalr publish`: a model for the Hub."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from reports.build import Report
 
 Dirs = Annotated[
     list[Path] | None,
@@ -72,13 +75,18 @@ def report(
     )
     made = build(dirs, options, quiet=quiet)
     write(made, out, quiet=quiet)
+    _tell(made, out, quiet=quiet)
+    return None
+
+
+def _tell(made: "Report", out: Path, *, quiet: bool) -> None:
+    """What could not be used, the answers, and where the page is."""
     for problem in made.problems:
         typer.echo(f"not used as it is: {problem.path}: {problem.message}", err=True)
     if not quiet:
         for verdict in made.verdicts:
             typer.echo(f"{verdict.where}: {verdict.headline} {verdict.badge}")
         typer.echo(f"{out / 'index.html'}")
-    return None
 
 
 def _check(out: Path, dirs: list[Path], quiet: bool) -> None:

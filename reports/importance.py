@@ -6,14 +6,7 @@ from reports.parquet import read_parquet
 from reports.sweeps import Sweep
 
 FILE = "importance.parquet"
-COLUMNS = {
-    "recipe": pl.String,
-    "path": pl.String,
-    "importance": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "step": pl.Int64,
-}
+COLUMNS = ["recipe", "path", "importance", "low", "high", "step"]
 
 
 def importance(sweep: Sweep) -> pl.DataFrame:
@@ -27,4 +20,4 @@ def importance(sweep: Sweep) -> pl.DataFrame:
     path = sweep.folder / FILE
     if not path.is_file():
         return pl.DataFrame(schema=COLUMNS)
-    return read_parquet(path, COLUMNS).select(*COLUMNS).sort("recipe", "importance", descending=[False, True])
+    return read_parquet(path, COLUMNS).select(COLUMNS).sort("recipe", "importance", descending=[False, True])

@@ -96,6 +96,7 @@ class SweepScheduler(FIFOScheduler):
         """Also called where Tune is about to start the trial again, which then is not lost."""
         if trial.should_recover():
             return
+        self._leaving.pop(trial.trial_id, None)
         self._coordinator.lost(trial.trial_id, _death(trial))
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:

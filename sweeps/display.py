@@ -191,10 +191,11 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
     if not outcome.contests:
         lines.append(f"not tested against the base recipe{_why_untested(outcome.state)}")
     lines += comparison_lines(outcome)
-    if outcome.importances:
-        step = outcome.importances[0].step
+    mattered = [one for one in outcome.importances if one.recipe == best.recipe]
+    if mattered:
+        step = mattered[0].step
         lines.append("importance of each path" + (f" for the score after {step} steps:" if step else ":"))
-    lines += [f"  {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in outcome.importances]
+    lines += [f"  {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in mattered]
     lines += [f"warning: {warning}" for warning in outcome.warnings]
     return [*lines, f"its config: {outcome.best_config}"]
 

@@ -24,9 +24,10 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Importance:
-    """A parameter's share (0 to 1, all sum to 1) and the middle 90 % of it over resampled trials; of the
-    score after `step` steps, or of the trials' values (None)."""
+    """A parameter's share (0 to 1, all of a recipe sum to 1) and the middle 90 % of it over resampled trials; of
+    the score after `step` steps, or of the trials' values (None)."""
 
+    recipe: str
     path: str
     share: float
     low: float
@@ -59,7 +60,7 @@ def importances(spec: SweepSpec, trials: Sequence[TrialRecord], *, seed: int = 0
     shares = np.array([_shares([frozen[i] for i in draw], spec.directions[0], paths) for draw in draws])
     low, high = np.quantile(shares[1:], [0.05, 0.95], axis=0)
     rows = zip(paths, shares[0].tolist(), low.tolist(), high.tolist(), strict=True)
-    return sorted((Importance(*row, step) for row in rows), key=lambda one: -one.share)
+    return sorted((Importance(done[0].recipe, *row, step) for row in rows), key=lambda one: -one.share)
 
 
 def compared(spec: SweepSpec, trials: Sequence[TrialRecord]) -> tuple[int | None, dict[int, float]]:

@@ -60,7 +60,7 @@ def ask_to_leave(task: Task, seed: int) -> object:
     from cluster.stopping import request_to_stop
     from cluster.storage import storage_at
 
-    return request_to_stop(f"stop {storage_at(folder_of(task, seed)).name}")
+    return request_to_stop(storage_at(folder_of(task, seed)).name)
 
 
 class _Lines:

@@ -1,7 +1,7 @@
 """What a sweep leaves behind: its trials, its best config, and what the final runs showed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ FINALS = {
 IMPORTANCE = {
     "recipe": pl.String,
     "path": pl.String,
-    "importance": pl.Float64,
+    "share": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
     "step": pl.Int64,
@@ -89,12 +89,13 @@ def write_outcome(state: SweepState, bases: Mapping[str, RunConfig]) -> SweepOut
     """Everything that a sweep leaves when it ends: also `importance.parquet`, `finals.parquet` and, where
     several recipes were searched, `comparison.parquet`."""
     write_progress(state, bases)
-    write_importance(state, state.out / "importance.parquet")
+    outcome = outcome_of(state)
+    write_importance(outcome.importances, state.out / "importance.parquet")
     if state.finals:
         write_finals(state, state.out / "finals.parquet")
     if len(state.spec.recipe) > 1:
         _write(pl.DataFrame(comparison_rows(state), schema=COMPARISON), state.out / "comparison.parquet")
-    return outcome_of(state)
+    return outcome
 
 
 def outcome_of(state: SweepState) -> SweepOutcome:
@@ -108,7 +109,11 @@ def outcome_of(state: SweepState) -> SweepOutcome:
         best=winner,
         best_config=state.out / "best.yaml",
         contests=tuple(contests(state)),
-        importances=tuple(importances(state.spec, _of(state, winner.recipe))),
+        importances=tuple(
+            one
+            for recipe in state.spec.recipe
+            for one in importances(state.spec, [trial for trial in state.trials if trial.recipe == recipe])
+        ),
         warnings=(*at_edge(state.spec.space, winner.point, allowed), *mixed_versions(state.out)),
         comparison=tuple(comparison_rows(state)) if len(state.spec.recipe) > 1 else (),
     )
@@ -127,26 +132,9 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
         frame.write_parquet(aside)
 
 
-def _of(state: SweepState, recipe: str) -> list[TrialRecord]:
-    return [trial for trial in state.trials if trial.recipe == recipe]
-
-
-def write_importance(state: SweepState, path: Path) -> None:
-    """One row for each recipe and searched path, as `sweeps.importance.Importance`; `step` is null where
-    final values were compared. No row of a recipe with too few trials."""
-    rows = [
-        {
-            "recipe": recipe,
-            "path": one.path,
-            "importance": one.share,
-            "low": one.low,
-            "high": one.high,
-            "step": one.step,
-        }
-        for recipe in state.spec.recipe
-        for one in importances(state.spec, _of(state, recipe))
-    ]
-    _write(pl.DataFrame(rows, schema=IMPORTANCE), path)
+def write_importance(found: Sequence[Importance], path: Path) -> None:
+    """One row for each recipe and searched path; `step` is null where final values were compared."""
+    _write(pl.DataFrame([asdict(one) for one in found], schema=IMPORTANCE).rename({"share": "importance"}), path)
 
 
 def write_finals(state: SweepState, path: Path) -> None:

@@ -18,7 +18,7 @@ from reports.figures.curves import (
     term_contributions,
     term_factors,
 )
-from reports.figures.figure import Figure, figure
+from reports.figures.figure import Figure
 from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
 from reports.figures.sweeps import sweep_figures
 from reports.load import Loaded, Source
@@ -73,7 +73,7 @@ def _curve_figures(
     left = _left(len(chosen), len(trained))
     for key in evaluation_keys(metrics)[:2]:
         caption = f"{key} while training: mean over seeds; the band spans the seeds.{left}"
-        yield figure(
+        yield Figure(
             f"curves-{slug(key)}",
             f"Learning curves: {key}",
             caption,
@@ -87,14 +87,14 @@ def _curve_figures(
                 f"terms or weights do not compare.{left}"
             )
             chart = draw.curves(losses, value="loss", order=chosen)
-            yield figure(f"curves-{slug(key)}", f"Learning curves: loss of {what}", caption, chart)
+            yield Figure(f"curves-{slug(key)}", f"Learning curves: loss of {what}", caption, chart)
     shares = term_contributions(metrics)
     if not shares.is_empty():
         caption = (
             "Each term times its weights, over the steps that have it: what it adds to the loss, on a logarithmic "
             f"scale.{left}"
         )
-        yield figure("terms", "Contribution of each term", caption, draw.contributions(shares, order=chosen))
+        yield Figure("terms", "Contribution of each term", caption, draw.contributions(shares, order=chosen))
 
 
 def _left(shown: int, total: int) -> str:
@@ -128,7 +128,7 @@ def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: Wanted) ->
         caption = f"Alignment and uniformity as {variant} defines them; lower is better on both axes." + (
             f" The {mine.height - len(named)} grey points are the other models." if len(named) < mine.height else ""
         )
-        yield figure(f"plane-{slug(variant)}", f"Alignment and uniformity ({variant})", caption, chart)
+        yield Figure(f"plane-{slug(variant)}", f"Alignment and uniformity ({variant})", caption, chart)
     tasks = GROUPS["all"]
     correlation = task_correlation(loaded.scores, tasks)
     if not correlation.is_empty():
@@ -136,7 +136,7 @@ def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: Wanted) ->
         short = {task: SHORT.get(task, task) for task in tasks}
         renamed = correlation.with_columns(pl.col("a", "b").replace(short))
         chart = draw_models.correlation(renamed, order=list(short.values()))
-        yield figure("task-correlation", "How tasks go together", caption, chart)
+        yield Figure("task-correlation", "How tasks go together", caption, chart)
 
 
 def _similarity_figure(
@@ -159,4 +159,4 @@ def _similarity_figure(
         caption = f"Cosine similarity of the pairs of {task}, by their gold score; ranges that lie apart rank well."
         caption += _left(len(chosen), len(firsts))
         chart = draw_models.similarities(pl.concat(parts), order=chosen)
-        yield figure("similarities", "Similarity by gold score", caption, chart)
+        yield Figure("similarities", "Similarity by gold score", caption, chart)

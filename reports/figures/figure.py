@@ -3,19 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from reports.figures import draw
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Figure:
-    """A chart as a Vega-Lite specification that holds its own data."""
+    """A chart as a Vega-Lite specification `spec` that holds its own data; `name` is its files', `caption` says
+    what it shows."""
 
     name: str
     title: str
     caption: str
     spec: dict[str, Any]
-
-
-def figure(name: str, title: str, caption: str, chart: draw.Spec) -> Figure:
-    """A figure; `name` is its file's, `caption` says what it shows."""
-    return Figure(name=name, title=title, caption=caption, spec=chart)

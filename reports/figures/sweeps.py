@@ -8,7 +8,7 @@ from dalr.errors import InputError
 from reports.discover import Problem
 from reports.figures import draw
 from reports.figures.curves import best_trials_metrics, evaluation_keys, learning_curves
-from reports.figures.figure import Figure, figure
+from reports.figures.figure import Figure
 from reports.figures.search import (
     axis_ends,
     expected_best_by_recipe,
@@ -38,8 +38,8 @@ def sweep_figures(sweep: Sweep, problems: list[Problem]) -> Iterator[Figure]:
         best = done.sort("value", descending=sweep.highest, nulls_last=True)["trial"]
         order = [f"trial {trial}" for trial in best.head(MOST_CURVES)]
         chart = draw.curves(learning_curves(metrics, value), value=value, order=order, title="Trial")
-        yield figure(f"curves-{name}", f"Sweep {sweep.name}: learning curves", caption, chart)
-    yield figure(
+        yield Figure(f"curves-{name}", f"Sweep {sweep.name}: learning curves", caption, chart)
+    yield Figure(
         f"expected-{name}",
         f"Sweep {sweep.name}: expected best against budget",
         "Mean of the best of n trials drawn from all, ± one standard deviation; failed trials count as the worst.",
@@ -47,7 +47,7 @@ def sweep_figures(sweep: Sweep, problems: list[Problem]) -> Iterator[Figure]:
     )
     cost, _ = pareto_cost(sweep)
     against = "training seconds" if cost == "seconds" else cost
-    yield figure(
+    yield Figure(
         f"pareto-{name}",
         f"Sweep {sweep.name}: {value} against {against}",
         f"Complete trials; diamonds are those that no other beats in both {value} and {against}.",
@@ -63,14 +63,14 @@ def sweep_figures(sweep: Sweep, problems: list[Problem]) -> Iterator[Figure]:
             "where there are more."
         )
         chart = draw.slice_plots(parts, value=value, logarithmic=sweep.logarithmic)
-        yield figure(f"slices-{name}", f"Sweep {sweep.name}: each parameter", caption, chart)
+        yield Figure(f"slices-{name}", f"Sweep {sweep.name}: each parameter", caption, chart)
         caption = (
             "A line a trial, from parameter to parameter; each axis runs from the least to the greatest value tried. "
             "The best tenth is drawn thick."
         )
         lines = parallel_coordinates(sweep, done)
         chart = draw.parallel(lines, axis_ends(lines), value=value)
-        yield figure(f"parallel-{name}", f"Sweep {sweep.name}: parallel coordinates", caption, chart)
+        yield Figure(f"parallel-{name}", f"Sweep {sweep.name}: parallel coordinates", caption, chart)
 
 
 def _importance(sweep: Sweep, problems: list[Problem]) -> pl.DataFrame:
@@ -95,4 +95,4 @@ def _importance_figures(sweep: Sweep, shares: pl.DataFrame) -> Iterator[Figure]:
         one = len(recipes) == 1
         title = f"Sweep {sweep.name}: what matters" + ("" if one else f" to {recipe}")
         name = f"importance-{slug(sweep.name)}" + ("" if one else f"-{slug(recipe)}")
-        yield figure(name, title, caption, draw.importances(mine))
+        yield Figure(name, title, caption, draw.importances(mine))
