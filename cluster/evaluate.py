@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import ray
 
-from cluster.pool import Call, Pool, Processes
-from cluster.train import Workers
-from dalr.config import Pooler
+from dalr.cluster.pool import Call, Pool, Processes
+from dalr.cluster.train import Workers
+from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.cache import VectorCache
 from dalr.evaluation.encoder import SentenceEncoder

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import ray
 import ray.exceptions
 
-from cluster.pool import Call, Pool, Processes
+from dalr.cluster.pool import Call, Pool, Processes
 from dalr.data.store import Extraction, Runner, Shard, Tick, extract_shard
 from dalr.errors import InputError
 
 if TYPE_CHECKING:  # it imports torch, which the counter's process does without
-    from cluster.train import Workers
+    from dalr.cluster.train import Workers
 
 Counts = Callable[[], Mapping[int, int]]
 """How many items of each shard are done by now, as far as is known."""

@@ -11,7 +11,7 @@ import ray.exceptions
 from dalr.errors import InputError
 
 if TYPE_CHECKING:  # it imports torch, which not every process needs that gets a call
-    from cluster.train import Workers
+    from dalr.cluster.train import Workers
 
 LOST = (
     ray.exceptions.WorkerCrashedError,

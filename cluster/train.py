@@ -1,4 +1,4 @@
-"""One training run on Ray Train: the loop of `dalr.training`, a worker a process."""
+"""One training run on Ray Train: the loop of `dalr.training.loop`, a worker a process."""
 
 import logging
 import os
@@ -14,17 +14,17 @@ import ray
 import ray.train
 import ray.train.torch
 
-from cluster.filesystems import StorageFailed
-from cluster.last_words import lost
-from cluster.stopping import NODE_LEAVES, SaveBeforeNodeLeaves, StopWhenAsked, sigterm_asks
-from cluster.storage import Storage, storage_at
-from dalr.config import RunConfig
+from dalr.cluster.failures import lost
+from dalr.cluster.signals import NODE_LEAVES, SaveBeforeNodeLeaves, StopWhenAsked, sigterm_asks
+from dalr.cluster.storage.filesystems import StorageFailed
+from dalr.cluster.storage.storage import Storage, storage_at
+from dalr.config.overrides import validated
+from dalr.config.schema import RunConfig
 from dalr.distributed import on_all
 from dalr.errors import Failed, InputError
-from dalr.overrides import validated
 from dalr.progress import bar, describe
-from dalr.reporting import Diverged, Outcome, Reporter
 from dalr.tracking import SETTINGS, make_trackers
+from dalr.training.callbacks import Diverged, Outcome, Reporter
 
 STARTS = 3
 """How often Ray Train tries to start the workers, each time for RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S seconds."""
@@ -68,7 +68,7 @@ def train_on_ray(
     `report_to` (`dalr.tracking`).
 
     Raises:
-        InputError: as `dalr.training.train`.
+        InputError: as `dalr.training.loop.train`.
         Diverged: the loss is not finite.
         Failed: more than `max_failures` workers or nodes were lost, or too few nodes were left; a node cannot
             read what is stored, or the end of the run could not be stored; another attempt is at work.
@@ -152,7 +152,7 @@ def _begun(storage: Storage, attempts: int) -> bool:
 def _work(task: dict[str, Any]) -> dict[str, Any]:
     """What each worker does. Errors that a new attempt would meet again are returned, not raised, so
     that Ray does not try again."""
-    from dalr.training import train
+    from dalr.training.loop import train
 
     config, storage = validated(task["config"]), storage_at(task["out"])
     folder = storage.folder

@@ -29,22 +29,22 @@ COMMANDS: dict[str, Entry] = {
     "quickstart": Entry(
         "dalr.__main__:quickstart", "The whole way on embedded data: features, sweep, training, report."
     ),
-    "features": Entry("cluster.feature_commands:features", "Compute a recipe's teacher features into the store."),
-    "train": Entry("cluster.commands:train", "Train one run on Ray Train, or in this process with --local."),
-    "evaluate": Entry("cluster.evaluate_commands:evaluate", "Score a model on the STS and transfer tasks."),
+    "features": Entry("dalr.cluster.commands.features:features", "Compute a recipe's teacher features into the store."),
+    "train": Entry("dalr.cluster.commands.train:train", "Train one run on Ray Train, or in this process with --local."),
+    "evaluate": Entry("dalr.cluster.commands.evaluate:evaluate", "Score a model on the STS and transfer tasks."),
     "encode": Entry("dalr.evaluation.commands:encode", "Turn sentences on stdin into vectors."),
-    "sweep": Entry("sweeps.commands:sweep", "Search hyperparameters with Ray Tune and Optuna."),
-    "report": Entry("reports.commands:report", "Make tables and figures of runs, sweeps and results."),
-    "publish": Entry("reports.commands:publish", "Show what a push of a model to the Hub would send."),
-    "submit": Entry("cluster.submit_commands:submit", "Send any of these commands to a cluster as a Ray job."),
+    "sweep": Entry("dalr.sweeps.commands.sweep:sweep", "Search hyperparameters with Ray Tune and Optuna."),
+    "report": Entry("dalr.reports.commands:report", "Make tables and figures of runs, sweeps and results."),
+    "publish": Entry("dalr.reports.commands:publish", "Show what a push of a model to the Hub would send."),
+    "submit": Entry("dalr.cluster.commands.submit:submit", "Send any of these commands to a cluster as a Ray job."),
 }
 
 REPORTED = ("train", "sweep")
 """The commands whose folder --report turns into a report when they have ended."""
 
 DATA_COMMANDS: dict[str, Entry] = {
-    "fetch": Entry("dalr.data.data_commands:fetch", "Download and verify SentEval and Wiki1M."),
-    "check": Entry("dalr.data.data_commands:check", "Check a data folder: files, row counts, checksums."),
+    "fetch": Entry("dalr.datasets.commands:fetch", "Download and verify SentEval and Wiki1M."),
+    "check": Entry("dalr.datasets.commands:check", "Check a data folder: files, row counts, checksums."),
 }
 
 
@@ -148,7 +148,7 @@ def quickstart(
     Example: dalr quickstart --out quickstart
     """
     command = {name: _load(entry.target) for name, entry in COMMANDS.items() if name != "quickstart"}
-    ray_session = _load("cluster.session:ray_session")
+    ray_session = _load("dalr.cluster.session:ray_session")
     data, runs = f"data.root={out / 'data'}", out / "runs"
 
     def say(text: str) -> None:

@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dalr.reporting import Outcome, Reporter
+from dalr.training.callbacks import Outcome, Reporter
 
 Item = TypeVar("Item")
 

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 import yaml
 
-from reports.names import without_paths  # /a/b/c/d.csv becomes …/c/d.csv
+from dalr.reports.load.names import without_paths  # /a/b/c/d.csv becomes …/c/d.csv
 
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 

@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from dalr.errors import InputError
-from reports.ablation import ablation
-from reports.budgets import Budget, budgets, unequal
-from reports.discover import Problem
-from reports.examples import Examples
-from reports.figures.collect import Wanted, figures
-from reports.figures.export import FORMATS
-from reports.figures.figure import Figure
-from reports.finals import Finals, finals
-from reports.labels import labels, unsaid
-from reports.leaderboard import equal_budget, leaderboard
-from reports.load import Loaded, load
-from reports.names import without_paths
-from reports.significance import ExampleTest, with_marks
-from reports.slug import slug
-from reports.sweeps import Sweep, read_sweep, trials
-from reports.tables import AVERAGE, Averaging, Table, task_table
-from reports.verdict import Verdict, sweep_verdict, verdicts
+from dalr.reports.answer import Verdict, sweep_verdict, verdicts
+from dalr.reports.examples import Examples
+from dalr.reports.figures.collect import Wanted, figures
+from dalr.reports.figures.export import FORMATS
+from dalr.reports.figures.figure import Figure
+from dalr.reports.load.discover import Problem
+from dalr.reports.load.frame import Loaded, load
+from dalr.reports.load.names import without_paths
+from dalr.reports.load.slug import slug
+from dalr.reports.load.sweeps import Sweep, read_sweep, trials
+from dalr.reports.significance import ExampleTest, with_marks
+from dalr.reports.tables.ablation import ablation
+from dalr.reports.tables.budgets import Budget, budgets, unequal
+from dalr.reports.tables.finals import Finals, finals
+from dalr.reports.tables.labels import labels, unsaid
+from dalr.reports.tables.leaderboard import equal_budget, leaderboard
+from dalr.reports.tables.scores import AVERAGE, Averaging, Table, task_table
 
 
 @dataclass(frozen=True, kw_only=True)

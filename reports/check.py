@@ -10,13 +10,13 @@ from polars.testing import assert_frame_equal
 
 from dalr.errors import InputError
 from dalr.files import sha256_of
-from reports.build import Options, Report, report_of
-from reports.discover import Problem
-from reports.load import Loaded, load
-from reports.page import without_library
-from reports.runs import read_json
-from reports.write import RECORD, RECORD_SCHEMA, cells, texts
-from reports.writers.data import cell_frame
+from dalr.reports.build import Options, Report, report_of
+from dalr.reports.load.discover import Problem
+from dalr.reports.load.frame import Loaded, load
+from dalr.reports.load.runs import read_json
+from dalr.reports.page.page import without_library
+from dalr.reports.tables.writers.data import cell_frame
+from dalr.reports.write import RECORD, RECORD_SCHEMA, cells, texts
 
 
 def check(out: Path, dirs: Sequence[Path] = (), *, quiet: bool = True) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from reports.build import Report
+    from dalr.reports.build import Report
 
 Dirs = Annotated[
     list[Path] | None,
@@ -58,8 +58,8 @@ def report(
         return _check(out, dirs or [], quiet)
     if not dirs:
         raise InputError("report: no folder given; for example: dalr report runs/ --out report")
-    from reports.build import Options, build
-    from reports.write import write
+    from dalr.reports.build import Options, build
+    from dalr.reports.write import write
 
     if out.resolve() in [place.resolve() for place in dirs]:
         raise InputError(
@@ -90,7 +90,7 @@ def _tell(made: "Report", out: Path, *, quiet: bool) -> None:
 
 
 def _check(out: Path, dirs: list[Path], quiet: bool) -> None:
-    from reports.check import check as differences
+    from dalr.reports.check import check as differences
 
     found = differences(out, dirs, quiet=quiet)
     for line in found:
@@ -116,7 +116,7 @@ def publish(
 
     Example: dalr publish runs/dalr --name me/dalr-bert --dry-run
     """
-    from reports.publish import plan, write_card
+    from dalr.reports.hub.publish import plan, write_card
 
     made = plan(model, name)
     if not dry_run:

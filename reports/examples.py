@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from dalr.errors import InputError
+from dalr.reports.load.discover import Problem
+from dalr.reports.load.frame import Loaded, Source
+from dalr.reports.paired import Permuted, mean_over_tasks, permuted_accuracy, permuted_spearman, seed_pairs
+from dalr.reports.tables.scores import AVERAGE, Row
 from dalr.results import GROUPS, TRANSFER, TaskDetails, read_details
-from reports.discover import Problem
-from reports.load import Loaded, Source
-from reports.paired import Permuted, mean_over_tasks, permuted_accuracy, permuted_spearman, seed_pairs
-from reports.tables import AVERAGE, Row
 
 
 class Examples:

@@ -3,7 +3,7 @@
 Over seeds: the t-test over the differences of the seeds that both rows have, or Welch's where they share none. It
 asks whether another seed could turn the difference around (a permutation test could not say so below
 six seeds). Over examples: the
-permutation test of `reports.paired` on stored similarities and correctness. It asks whether other
+permutation test of `dalr.reports.paired` on stored similarities and correctness. It asks whether other
 test sentences could. Both are corrected by Holm
 over all comparisons of one table (the average being one of them), each kind for itself.
 """
@@ -15,9 +15,9 @@ import numpy as np
 from scipy import stats
 
 from dalr.errors import InputError
+from dalr.reports.paired import seed_pairs
+from dalr.reports.tables.scores import Block, Row, Table
 from dalr.statistics import holm
-from reports.paired import seed_pairs
-from reports.tables import Block, Row, Table
 
 LEVEL = 0.05
 OVER_SEEDS, OVER_EXAMPLES = "†", "‡"

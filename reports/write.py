@@ -8,16 +8,16 @@ from typing import Any
 
 from dalr.files import sha256_of, writable_folder, write_text, written_aside
 from dalr.progress import track
-from reports.build import Report
-from reports.figures.export import FORMATS, export
-from reports.names import addresses, relative_place
-from reports.page import PageData, page
-from reports.provenance import provenance
-from reports.tables import Cell, Table
-from reports.writers.data import cell_frame, comma_separated
-from reports.writers.html import table_document
-from reports.writers.latex import latex
-from reports.writers.markdown import markdown
+from dalr.reports.build import Report
+from dalr.reports.figures.export import FORMATS, export
+from dalr.reports.load.names import addresses, relative_place
+from dalr.reports.page.page import PageData, page
+from dalr.reports.page.provenance import provenance
+from dalr.reports.tables.scores import Cell, Table
+from dalr.reports.tables.writers.data import cell_frame, comma_separated
+from dalr.reports.tables.writers.html import table_document
+from dalr.reports.tables.writers.latex import latex
+from dalr.reports.tables.writers.markdown import markdown
 
 RECORD = "report.json"
 RECORD_SCHEMA = 2

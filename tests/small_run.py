@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dalr.config import RunConfig
+from dalr.config.overrides import with_absolute_paths, with_overrides
+from dalr.config.recipes import load_recipe
+from dalr.config.schema import RunConfig
 from dalr.files import sha256_of
-from dalr.overrides import with_absolute_paths, with_overrides
-from dalr.recipes import load_recipe
 from tests.tiny import WORDS
 
 IMAGES, CAPTIONS_EACH, SENTENCES, PAIRS, WIDTH = 20, 3, 80, 40, 12

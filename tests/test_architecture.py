@@ -55,8 +55,8 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 
 def test_a_wrong_import_is_seen(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
-    wrong.write_text("def f():\n    from sweeps.spec import SweepSpec\n    import ray.tune\n")
-    assert {"sweeps.spec", "ray.tune"} <= imports_of(wrong)
+    wrong.write_text("def f():\n    from dalr.sweeps.spec.schema import SweepSpec\n    import ray.tune\n")
+    assert {"dalr.sweeps.spec.schema", "ray.tune"} <= imports_of(wrong)
 
 
 def loaded_by(code: str) -> set[str]:

@@ -70,8 +70,8 @@ def test_a_report_follows_a_sweep_where_it_is_asked_for(
         make.sweep(out, count=12)
 
     # The search itself has its own tests; what counts here is what follows.
-    monkeypatch.setattr("sweeps.commands.search", search)
-    monkeypatch.setattr("reports.write.export", lambda *_: None)
+    monkeypatch.setattr("dalr.sweeps.commands.sweep.search", search)
+    monkeypatch.setattr("dalr.reports.write.export", lambda *_: None)
     assert dalr("sweep", "dalr_core", "--out", tmp_path / "plain").code == 0
     assert not (tmp_path / "plain" / "report").exists()
     said = dalr("sweep", "dalr_core", "--out", tmp_path / "core", "--report")
@@ -90,7 +90,7 @@ def test_no_report_follows_a_question_or_a_failure(tmp_path: Path, monkeypatch: 
     def fails(source: str, words: list[str], out: Path, *, quiet: bool) -> None:
         raise typer.Exit(1)
 
-    monkeypatch.setattr("sweeps.commands.search", fails)
+    monkeypatch.setattr("dalr.sweeps.commands.sweep.search", fails)
     assert dalr("sweep", "dalr_core", "--out", tmp_path / "core", "--report").code == 1
     assert not (tmp_path / "core").exists()
 

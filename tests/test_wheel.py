@@ -21,11 +21,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_tracked_file_of_the_packages(wheel: Path) -> None:
     packages = ["dalr", "cluster", "sweeps", "reports"]
     listed = subprocess.run(["git", "ls-files", *packages], cwd=ROOT, check=True, capture_output=True, text=True)
-    tracked = {path for path in listed.stdout.split() if (ROOT / path).is_file()}
+    paths = {path for path in listed.stdout.split() if (ROOT / path).is_file()}
+    tracked = {path if path.startswith("dalr/") else f"dalr/{path}" for path in paths}
     held = set(zipfile.ZipFile(wheel).namelist())
     assert tracked
     assert tracked <= held
-    for data in ("reports/published.yaml", "sweeps/spaces/dalr_core.yaml", "cluster/Dockerfile"):
+    assert {name.split("/")[0] for name in held if ".dist-info/" not in name} == {"dalr"}
+    for data in ("dalr/reports/published.yaml", "dalr/sweeps/spec/bundled/dalr_core.yaml", "dalr/cluster/Dockerfile"):
         assert data in held
 
 

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dalr.config import RunConfig
+from dalr.config.schema import RunConfig
 from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
-from dalr.data.features import Features
+from dalr.data.features.prepare import Features
 from dalr.data.rows import Rows
 
 TEXT, PAIRED, CAPTION = 0, 1, 2

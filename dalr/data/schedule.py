@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dalr.config import DataConfig, TrainConfig
+from dalr.config.schema import DataConfig, TrainConfig
 from dalr.errors import InputError
 
 

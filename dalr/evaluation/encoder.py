@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dalr.config import Pooler
+from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.st_folder import SentenceHead, read_head
 from dalr.model.loading import load_encoder, model_path
@@ -28,7 +28,7 @@ class SentenceEncoder:
     """A transformer, its tokenizer and a pooler.
 
     The model stays where it is unless `device` is given, and is not copied: the training loop hands
-    in its live student. `pooler` is one of `dalr.config.Pooler`, or the modules of a
+    in its live student. `pooler` is one of `dalr.config.schema.Pooler`, or the modules of a
     sentence-transformers folder. `max_tokens` cuts sentences below the model's own limit (None: only
     there). `normalize` divides each vector by its length.
     """

@@ -12,8 +12,8 @@ import numpy as np
 from dalr import statistics
 from dalr.errors import InputError
 from dalr.evaluation import sts, transfer
+from dalr.evaluation.alignment_uniformity import TaskGeometry, geometry_of, merged
 from dalr.evaluation.cache import VectorCache
-from dalr.evaluation.geometry import TaskGeometry, geometry_of, merged
 from dalr.evaluation.readers import DataFolder, read_split
 from dalr.evaluation.sts import score_sts
 from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, files_of, find_task

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.utils import cached_file
 
-from dalr.config import Pooler
+from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.model.pooling import masked_mean
 

@@ -2,7 +2,7 @@
 
 from dalr.losses.alignment import soft_alignment
 from dalr.losses.consistency import consistency
-from dalr.losses.contrast import grounding_contrast, info_nce
+from dalr.losses.contrastive import grounding_contrast, info_nce
 from dalr.losses.divergence import jensen_shannon
 from dalr.losses.local_global import local_global
 from dalr.losses.ranking import listmle, listnet

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dalr.config import ObjectiveConfig, PairedTerm
+from dalr.config.schema import ObjectiveConfig, PairedTerm
 from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
 from dalr.errors import InputError
 from dalr.losses.alignment import soft_alignment
 from dalr.losses.consistency import consistency
-from dalr.losses.contrast import grounding_contrast, info_nce
+from dalr.losses.contrastive import grounding_contrast, info_nce
 from dalr.losses.divergence import jensen_shannon
 from dalr.losses.heads import Aligner, GroundingHead, LinearMap
 from dalr.losses.local_global import local_global

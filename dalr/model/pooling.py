@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dalr.config import Pooler
+from dalr.config.schema import Pooler
 
 NEEDS_ALL_LAYERS = frozenset({"avg_top2", "avg_first_last", "avg_embeddings_last"})
 """The poolers that read other layers than the last: run the encoder with `output_hidden_states`."""

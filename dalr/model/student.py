@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dalr.config import ModelConfig, StudentPooler
+from dalr.config.schema import ModelConfig, StudentPooler
 from dalr.errors import InputError
 from dalr.files import written_aside
 from dalr.losses.objective import Views

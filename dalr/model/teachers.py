@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dalr.config import Pooler
+from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.model.loading import load_encoder
 from dalr.model.pooling import NEEDS_ALL_LAYERS, pool

@@ -6,10 +6,10 @@ Asked for by name beside the config, of which they are no part: what is watched 
 import importlib.util
 from collections.abc import Sequence
 
-from dalr.config import RunConfig
+from dalr.config.schema import RunConfig
 from dalr.errors import InputError
-from dalr.run_folder import RunFolder
 from dalr.tracking.tracker import Tracker
+from dalr.training.run_folder import RunFolder
 
 INSTALL = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow-skinny"}
 """The trackers: the module of each, and what to install for it."""
@@ -51,15 +51,15 @@ def _make(name: str, folder: RunFolder, config: RunConfig) -> Tracker:
     # Each in a module of its own: only what is asked for is imported.
     match name:
         case "tensorboard":
-            from dalr.tracking.to_tensorboard import TensorBoardTracker
+            from dalr.tracking.tensorboard import TensorBoardTracker
 
             return TensorBoardTracker(folder, config)
         case "wandb":
-            from dalr.tracking.to_wandb import WandbTracker
+            from dalr.tracking.wandb import WandbTracker
 
             return WandbTracker(folder, config)
         case "mlflow":
-            from dalr.tracking.to_mlflow import MlflowTracker
+            from dalr.tracking.mlflow import MlflowTracker
 
             return MlflowTracker(folder, config)
     raise ValueError(f"unknown tracker {name!r}")

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from dalr.config import RunConfig
+from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import write_json
-from dalr.reporting import Outcome, Reporter
-from dalr.run_folder import RunFolder
+from dalr.training.callbacks import Outcome, Reporter
+from dalr.training.run_folder import RunFolder
 
 State = Literal["finished", "stopped", "failed"]
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from dalr.results import GROUPS
-from reports.discover import Problem
-from reports.examples import Examples
-from reports.figures import draw, draw_models
-from reports.figures.curves import (
+from dalr.reports.examples import Examples
+from dalr.reports.figures import draw, draw_models
+from dalr.reports.figures.curves import (
     METRICS,
     damaged_lines,
     evaluation_keys,
@@ -18,13 +16,15 @@ from reports.figures.curves import (
     term_contributions,
     term_factors,
 )
-from reports.figures.figure import Figure
-from reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
-from reports.figures.sweeps import sweep_figures
-from reports.load import Loaded, Source
-from reports.slug import slug
-from reports.sweeps import Sweep
-from reports.tables import SHORT
+from dalr.reports.figures.figure import Figure
+from dalr.reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
+from dalr.reports.figures.sweeps import sweep_figures
+from dalr.reports.load.discover import Problem
+from dalr.reports.load.frame import Loaded, Source
+from dalr.reports.load.slug import slug
+from dalr.reports.load.sweeps import Sweep
+from dalr.reports.tables.scores import SHORT
+from dalr.results import GROUPS
 
 MOST_CURVES = len(draw.COLOURS)
 MOST_DENSITIES = 4

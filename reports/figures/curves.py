@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from reports.sweeps import Sweep
+from dalr.reports.load.sweeps import Sweep
 
 CURVE_SCHEMA: dict[str, Any] = {
     "label": pl.String,

@@ -1,10 +1,10 @@
-"""Drawing of the figures over models; the rules are those of `reports.figures.draw`."""
+"""Drawing of the figures over models; the rules are those of `dalr.reports.figures.draw`."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
-from reports.figures.draw import COLOURS, HEIGHT, WIDTH, Spec, name, number, panels, picked, tips, whole
+from dalr.reports.figures.draw import COLOURS, HEIGHT, WIDTH, Spec, name, number, panels, picked, tips, whole
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dalr.files import written_aside
-from reports.figures.figure import Figure
+from dalr.reports.figures.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
 PNG_SCALE = 2.0

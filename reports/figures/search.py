@@ -5,7 +5,7 @@ import math
 import numpy as np
 import polars as pl
 
-from reports.sweeps import Sweep
+from dalr.reports.load.sweeps import Sweep
 
 MOST_LINES = 200
 MOST_POINTS = 1500

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from dalr.errors import InputError
-from reports.discover import Problem
-from reports.figures import draw
-from reports.figures.curves import best_trials_metrics, evaluation_keys, learning_curves
-from reports.figures.figure import Figure
-from reports.figures.search import (
+from dalr.reports.figures import draw
+from dalr.reports.figures.curves import best_trials_metrics, evaluation_keys, learning_curves
+from dalr.reports.figures.figure import Figure
+from dalr.reports.figures.search import (
     axis_ends,
     expected_best_by_recipe,
     parallel_coordinates,
@@ -17,9 +16,10 @@ from reports.figures.search import (
     pareto_front,
     slices,
 )
-from reports.importance import COLUMNS, importance
-from reports.slug import slug
-from reports.sweeps import Sweep, trials
+from dalr.reports.load.discover import Problem
+from dalr.reports.load.importance import COLUMNS, importance
+from dalr.reports.load.slug import slug
+from dalr.reports.load.sweeps import Sweep, trials
 
 MOST_CURVES = len(draw.COLOURS)
 MOST_SLICES = 8

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from dalr.data.features import prepare_features
-from dalr.gradients import compute_gradients, seed_step
+from dalr.config.overrides import with_overrides
+from dalr.data.features.prepare import prepare_features
 from dalr.losses.objective import LossTerms
-from dalr.overrides import with_overrides
-from dalr.run import Run
-from dalr.run_folder import RunFolder
+from dalr.training.grad_cache import compute_gradients, seed_step
+from dalr.training.run_folder import RunFolder
+from dalr.training.trainer import Run
 from tests.benchmarks.test_cached_teachers import config_of
 from tests.tensor_memory import TensorMemory
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dalr.config import RunConfig
+from dalr.config.overrides import with_absolute_paths, with_overrides
+from dalr.config.recipes import load_recipe
+from dalr.config.schema import RunConfig
 from dalr.data.batches import TeacherTargets, TextBatch
-from dalr.data.features import prepare_features
-from dalr.gradients import on_device
+from dalr.data.features.prepare import prepare_features
 from dalr.model.pooling import masked_mean
 from dalr.model.teachers import TextTeacherEncoder
-from dalr.overrides import with_absolute_paths, with_overrides
-from dalr.recipes import load_recipe
-from dalr.run import Run
-from dalr.run_folder import RunFolder
+from dalr.training.grad_cache import on_device
+from dalr.training.run_folder import RunFolder
+from dalr.training.trainer import Run
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
+from dalr.config.overrides import with_overrides
 from dalr.data.batches import TextBatch
-from dalr.data.features import prepare_features
-from dalr.overrides import with_overrides
-from dalr.run import Run
-from dalr.run_folder import RunFolder
+from dalr.data.features.prepare import prepare_features
+from dalr.training.run_folder import RunFolder
+from dalr.training.trainer import Run
 from tests.benchmarks.test_cached_teachers import config_of
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]

@@ -21,9 +21,9 @@ import pytest
 import ray
 import torch
 
-from cluster.session import ray_session
-from dalr.data.features import prepare_features
-from dalr.overrides import to_yaml, with_overrides
+from dalr.cluster.session import ray_session
+from dalr.config.overrides import to_yaml, with_overrides
+from dalr.data.features.prepare import prepare_features
 from tests.benchmarks.test_cached_teachers import config_of
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.cluster, pytest.mark.timeout(3600)]

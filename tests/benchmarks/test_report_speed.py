@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from dalr.reports.build import Options, build
+from dalr.reports.examples import Examples
+from dalr.reports.figures.collect import Wanted, figures
+from dalr.reports.load.frame import load
+from dalr.reports.load.names import addresses
+from dalr.reports.load.sweeps import read_sweep
+from dalr.reports.tables.labels import labels
+from dalr.reports.tables.scores import task_table
+from dalr.reports.write import texts
 from dalr.results import STS
-from reports.build import Options, build
-from reports.examples import Examples
-from reports.figures.collect import Wanted, figures
-from reports.labels import labels
-from reports.load import load
-from reports.names import addresses
-from reports.sweeps import read_sweep
-from reports.tables import task_table
-from reports.write import texts
 from tests.reports import make
 
 pytestmark = pytest.mark.benchmark

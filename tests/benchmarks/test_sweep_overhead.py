@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.session import ray_session
-from dalr.config import RunConfig
+from dalr.cluster.session import ray_session
+from dalr.config.overrides import to_yaml
+from dalr.config.schema import RunConfig
 from dalr.data.store import Shard, StoredArray
-from dalr.overrides import to_yaml
-from dalr.reporting import Outcome
-from sweeps.loading import parse_spec
-from sweeps.run import run_sweep
-from sweeps.trial import Train, train_here, train_nested
-from tests.sweeps import fakes
+from dalr.sweeps.execution.runner import run_sweep
+from dalr.sweeps.execution.trial import Train, train_here, train_nested
+from dalr.sweeps.spec.loading import parse_spec
+from dalr.training.callbacks import Outcome
 from tests.sweeps.make import small_recipe, spec
+from tests.sweeps.search import fakes
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.cluster, pytest.mark.timeout(3600)]
 

@@ -18,7 +18,7 @@ import torch.multiprocessing as mp
 
 from dalr.distributed import barrier, on_first
 from dalr.evaluation import MetricScorer, SentenceEncoder
-from dalr.validation import Validation
+from dalr.training.validation import Validation
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 

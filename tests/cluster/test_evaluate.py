@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.evaluate import Agenda, Evaluation, Step, evaluate_on_ray, needs_of, score
-from cluster.train import Workers
 from dalr.__main__ import main
+from dalr.cluster.evaluate import Agenda, Evaluation, Step, evaluate_on_ray, needs_of, score
+from dalr.cluster.train import Workers
 from dalr.errors import InputError
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.run import plan, shares
@@ -25,14 +25,14 @@ NAMES = ["STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelat
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dalr.data.synthetic import make_embedded_data
+    from dalr.datasets.embedded import make_embedded_data
 
     return make_embedded_data(tmp_path_factory.mktemp("data")) / "senteval"
 
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    from cluster.session import ray_session
+    from dalr.cluster.session import ray_session
 
     with ray_session(cpus=2, dashboard=False, quiet=True):
         yield

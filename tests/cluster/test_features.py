@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dalr.data.image_vectors import ImageVectors, sizes_of
+from dalr.data.features.image import ImageVectors, sizes_of
 from dalr.data.store import Bounds, Prepared, Runner, folder_of, obtain, run_here
 from dalr.errors import InputError
 from dalr.files import sha256_of
@@ -60,7 +60,7 @@ def extract_and_die(store: Path, pictures: Path) -> None:
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    from cluster.session import ray_session
+    from dalr.cluster.session import ray_session
 
     with ray_session(cpus=2, dashboard=False, quiet=True):
         yield
@@ -94,8 +94,8 @@ def test_a_killed_extraction_goes_on_and_ends_with_the_same_bytes(
 def test_workers_write_the_bytes_of_one_process(
     ray_cluster: None, extraction: FewImageVectors, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
-    from cluster.features import ray_runner
-    from cluster.train import Workers
+    from dalr.cluster.features import ray_runner
+    from dalr.cluster.train import Workers
 
     ticks: list[int] = []
     runner = ray_runner(Workers(2))
@@ -112,8 +112,8 @@ def test_workers_write_the_bytes_of_one_process(
 def test_a_broken_picture_on_a_worker_is_one_line(
     ray_cluster: None, extraction: FewImageVectors, tmp_path: Path
 ) -> None:
-    from cluster.features import ray_runner
-    from cluster.train import Workers
+    from dalr.cluster.features import ray_runner
+    from dalr.cluster.train import Workers
 
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(extraction.files[0].read_bytes()[:1000])

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import ray.exceptions
 
-from cluster.features import Progress, spread
-from cluster.pool import Call, Pool
-from cluster.train import Workers
+from dalr.cluster.features import Progress, spread
+from dalr.cluster.pool import Call, Pool
+from dalr.cluster.train import Workers
 from dalr.data.store import Shard
 from dalr.errors import InputError
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from dalr.config import RunConfig
+from dalr.config.overrides import with_overrides
+from dalr.config.schema import RunConfig
 from dalr.errors import InputError
-from dalr.overrides import with_overrides
-from dalr.training import train
+from dalr.training.loop import train
 from tests.small_run import small_config, write_corpora
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    from cluster.session import ray_session
+    from dalr.cluster.session import ray_session
 
     with ray_session(cpus=2, quiet=True):
         yield
@@ -59,7 +59,7 @@ def losses(out: Path) -> list[float]:
 
 
 def test_two_workers_train_as_one_and_as_the_plain_loop(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
-    from cluster.train import Workers, train_on_ray
+    from dalr.cluster.train import Workers, train_on_ray
 
     train(small, tmp_path / "plain", quiet=True)
     for count in (1, 2):
@@ -75,7 +75,7 @@ def test_two_workers_train_as_one_and_as_the_plain_loop(ray_cluster: None, small
 
 
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
-    from cluster.train import Workers, train_on_ray
+    from dalr.cluster.train import Workers, train_on_ray
 
     longer = with_overrides(small, {"train.steps": 60, "train.eval_every": 10, "model.dropout": 0.1})
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -114,7 +114,7 @@ def has_open(process: Path, path: Path) -> bool:
 
 
 def test_a_tracker_that_is_not_there_is_refused_before_anything_starts(small: RunConfig, tmp_path: Path) -> None:
-    from cluster.commands import train as command
+    from dalr.cluster.commands.train import train as command
 
     with pytest.raises(InputError, match="--report-to: unknown tracker 'tensorbord'"):
         command("quickstart", [f"data.root={tmp_path / 'data'}"], out=tmp_path / "run", report_to="tensorbord")
@@ -122,7 +122,7 @@ def test_a_tracker_that_is_not_there_is_refused_before_anything_starts(small: Ru
 
 
 def test_bad_input_met_by_a_worker_arrives_as_one_line(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
-    from cluster.train import Workers, train_on_ray
+    from dalr.cluster.train import Workers, train_on_ray
 
     captions = tmp_path / "captions.csv"
     captions.write_text("image,caption\nnowhere.jpg,a man plays\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dalr.config import RunConfig
+from dalr.config.schema import RunConfig
 from tests.small_run import small_config, write_corpora
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dalr.config import ObjectiveConfig, Weights
+from dalr.config.schema import ObjectiveConfig, Weights
 from dalr.data.batches import PairedBatch, TextBatch
 from dalr.distributed import (
     agreed,

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dalr.config import RunConfig
+from dalr.config.overrides import to_yaml
+from dalr.config.schema import RunConfig
 from dalr.files import write_text
-from dalr.overrides import to_yaml
-from dalr.training import train
+from dalr.training.loop import train
 from tests.small_run import small_config, write_corpora
 
 

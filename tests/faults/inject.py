@@ -22,7 +22,7 @@ import torch
 
 import dalr.data.store
 import dalr.model.student
-import dalr.run
+import dalr.training.trainer
 from dalr.__main__ import main
 from dalr.evaluation import SentenceEncoder
 
@@ -127,11 +127,11 @@ def _arm_start_up(fault: Fault) -> None:
 
 def _arm_step(fault: Fault) -> None:
     """The gradient is computed, the optimizer has not stepped."""
-    compute = dalr.run.compute_gradients
-    step = dalr.run.Run.step
+    compute = dalr.training.trainer.compute_gradients
+    step = dalr.training.trainer.Run.step
     now = {"step": 0}
 
-    def counted(run: dalr.run.Run) -> dict[str, float]:
+    def counted(run: dalr.training.trainer.Run) -> dict[str, float]:
         now["step"] = run.progress.step + 1
         if fault.action == "poison" and now["step"] == fault.step and spared(fault):
             _poison(run.student)
@@ -143,8 +143,8 @@ def _arm_step(fault: Fault) -> None:
             fault.strike()
         return terms
 
-    dalr.run.Run.step = counted  # type: ignore[method-assign]
-    dalr.run.compute_gradients = struck
+    dalr.training.trainer.Run.step = counted  # type: ignore[method-assign]
+    dalr.training.trainer.compute_gradients = struck
 
 
 def spared(fault: Fault) -> bool:
@@ -162,11 +162,11 @@ def _poison(module: torch.nn.Module) -> None:
 
 def _arm_checkpoint(fault: Fault) -> None:
     """The weights are written, the optimizer's state by half; or the step before it has a NaN gradient."""
-    save, step = torch.save, dalr.run.Run.step
-    compute = dalr.run.compute_gradients
+    save, step = torch.save, dalr.training.trainer.Run.step
+    compute = dalr.training.trainer.compute_gradients
     now = {"step": 0}
 
-    def counted(run: dalr.run.Run) -> dict[str, float]:
+    def counted(run: dalr.training.trainer.Run) -> dict[str, float]:
         now["step"] = run.progress.step + 1
         return step(run)
 
@@ -185,17 +185,17 @@ def _arm_checkpoint(fault: Fault) -> None:
             gradient[0] = torch.nan
         return terms
 
-    dalr.run.Run.step = counted  # type: ignore[method-assign]
-    dalr.run.compute_gradients = poisoned
+    dalr.training.trainer.Run.step = counted  # type: ignore[method-assign]
+    dalr.training.trainer.compute_gradients = poisoned
     torch.save = half
 
 
 def _arm_evaluation(fault: Fault) -> None:
     """Some sentences are encoded, the others not."""
-    vectors, evaluate = SentenceEncoder.vectors, dalr.run.Run.evaluate_if_due
+    vectors, evaluate = SentenceEncoder.vectors, dalr.training.trainer.Run.evaluate_if_due
     now = {"step": 0}
 
-    def counted(run: dalr.run.Run) -> float | None:
+    def counted(run: dalr.training.trainer.Run) -> float | None:
         now["step"] = run.progress.step
         if fault.action == "poison" and now["step"] == fault.step and spared(fault):
             _poison(run.student)
@@ -207,7 +207,7 @@ def _arm_evaluation(fault: Fault) -> None:
             fault.strike()
         return encoded
 
-    dalr.run.Run.evaluate_if_due = counted  # type: ignore[method-assign]
+    dalr.training.trainer.Run.evaluate_if_due = counted  # type: ignore[method-assign]
     SentenceEncoder.vectors = struck  # type: ignore[method-assign]
 
 
@@ -231,7 +231,9 @@ class Said(NamedTuple):
 
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["tests.faults.inject", "cluster.commands", "dalr.training", "dalr.progress"])
+_server.set_forkserver_preload(
+    ["tests.faults.inject", "dalr.cluster.commands.train", "dalr.training.loop", "dalr.progress"]
+)
 
 
 def start(

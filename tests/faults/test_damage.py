@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dalr.config import RunConfig
-from dalr.overrides import with_overrides
-from dalr.training import train
-from tests.dalr.test_training import StopAfter
+from dalr.config.overrides import with_overrides
+from dalr.config.schema import RunConfig
+from dalr.training.loop import train
+from tests.dalr.training.test_loop import StopAfter
 from tests.faults.conftest import Plan
 from tests.faults.oracle import assert_as_undisturbed, checkpoints
 
@@ -46,7 +46,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     assert_as_undisturbed(out, plan.undisturbed)
     if (file, damage) == ("meta.json", Path.unlink):
         return  # without its notes a checkpoint does not exist
-    (told,) = [record.getMessage() for record in caplog.records if record.name == "dalr.checkpoint"]
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "dalr.training.checkpoint"]
     assert f"step-000007: {file if damage is not Path.unlink else ''}" in told or file in told
     assert "step-000007.damaged" in checkpoints(out)
 

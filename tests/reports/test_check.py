@@ -13,12 +13,12 @@ import typer
 from typer.testing import CliRunner
 
 from dalr.errors import InputError
-from reports.build import Options, build
-from reports.check import check
-from reports.commands import report
-from reports.figures.figure import Figure
-from reports.page import LIBRARY_TAG
-from reports.write import write
+from dalr.reports.build import Options, build
+from dalr.reports.check import check
+from dalr.reports.commands import report
+from dalr.reports.figures.figure import Figure
+from dalr.reports.page.page import LIBRARY_TAG
+from dalr.reports.write import write
 from tests.reports import make
 
 
@@ -82,7 +82,7 @@ def test_another_version_of_the_drawing_library_is_no_difference(
         for ending in formats:
             (folder / f"{figure.name}.{ending}").write_text("drawn")
 
-    monkeypatch.setattr("reports.write.export", drawn)
+    monkeypatch.setattr("dalr.reports.write.export", drawn)
     make.sweep(tmp_path / "sweep", count=12)
     write(build([tmp_path / "sweep"], Options()), tmp_path / "out")
     page = tmp_path / "out" / "index.html"

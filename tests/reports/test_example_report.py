@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dalr.reports.check import check
 from dalr.results import read_result
-from reports.check import check
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example-report"
 # An absolute path; what stands before it tells it from the inside of an address or of a shortened path.

@@ -11,14 +11,15 @@ import importlib, pkgutil, sys, reports
 for module in pkgutil.walk_packages(reports.__path__, "reports."):
     importlib.import_module(module.name)
 from pathlib import Path
-from reports.build import Options, build
-from reports.write import texts
+from dalr.reports.build import Options, build
+from dalr.reports.write import texts
 texts(build([Path(sys.argv[1])], Options()), {})
 heavy = sorted({"torch", "ray", "transformers", "open_clip", "optuna"} & set(sys.modules))
-# dalr.reporting is what dalr.progress listens with
-allowed = {"dalr", "dalr.reporting", "dalr.results", "dalr.statistics", "dalr.errors", "dalr.files", "dalr.progress"}
+# dalr.training.callbacks is what dalr.progress listens with
+allowed = {"dalr", "dalr.training", "dalr.training.callbacks", "dalr.results", "dalr.statistics"}
+allowed |= {"dalr.errors", "dalr.files", "dalr.progress"}
 others = sorted(
-    name for name in sys.modules if name.split(".")[0] in ("dalr", "sweeps", "cluster") and name not in allowed
+    name for name in sys.modules if name.split(".")[0] == "dalr" and not name.startswith("dalr.reports") and name not in allowed
 )
 print(heavy, others)
 """

@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 from dalr.errors import InputError
+from dalr.reports.build import Options, build
+from dalr.reports.paired import mean_over_tasks, permuted_accuracy, permuted_spearman
+from dalr.reports.significance import over_seeds
+from dalr.reports.tables.scores import AVERAGE
 from dalr.results import STS, TRANSFER, TaskDetails, TaskRecord, write_details
-from reports.build import Options, build
-from reports.paired import mean_over_tasks, permuted_accuracy, permuted_spearman
-from reports.significance import over_seeds
-from reports.tables import AVERAGE
 from tests.reports import make
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from optuna.storages import RDBStorage
 
-from dalr.config import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
-from dalr.overrides import to_yaml
-from sweeps.coordinator import Coordinator
-from sweeps.database import database_url, open_storage, quiet_optuna
-from sweeps.loading import base_configs, parse_spec
-from sweeps.outcome import write_progress
-from sweeps.spec import SweepSpec
-from sweeps.state import state_of
+from dalr.config.overrides import to_yaml
+from dalr.config.schema import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
+from dalr.sweeps.analysis.outcome import write_progress
+from dalr.sweeps.search.coordinator import Coordinator
+from dalr.sweeps.search.database import database_url, open_storage, quiet_optuna
+from dalr.sweeps.search.snapshot import state_of
+from dalr.sweeps.spec.loading import base_configs, parse_spec
+from dalr.sweeps.spec.schema import SweepSpec
 
 STEPS = {"train.steps": 9, "train.eval_every": 3}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dalr.config import RunConfig
-from dalr.overrides import with_overrides
-from dalr.recipes import PRESETS
+from dalr.config.overrides import with_overrides
+from dalr.config.recipes import PRESETS
+from dalr.config.schema import RunConfig
 
 IMAGES, CAPTIONS_EACH, SENTENCES, WIDTH = 10, 3, 47, 8
 WHO, WHAT, WHERE = (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dalr.config import DataConfig, TrainConfig
+from dalr.config.schema import DataConfig, TrainConfig
 from dalr.data.batches import PairedBatch, TextBatch
-from dalr.data.features import Features, prepare_features
+from dalr.data.features.prepare import Features, prepare_features
 from dalr.data.mixing import MixedBatches
 from dalr.data.schedule import Schedule, schedule_of
 from dalr.errors import InputError

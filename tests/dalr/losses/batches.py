@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dalr.config import ObjectiveConfig
+from dalr.config.schema import ObjectiveConfig
 from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
 from dalr.losses.objective import Objective, Views
 from tests.dalr.losses.sampling import rows

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dalr.config import ObjectiveConfig, Weights
+from dalr.config.schema import ObjectiveConfig, Weights
 from dalr.data.batches import PairedBatch, TeacherTargets
 from dalr.losses.objective import LossTerms, Objective, Views
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dalr.config import ObjectiveConfig, Soft, SoftCross, SoftIntra, SoftMargin, TeacherTerm, Weights
+from dalr.config.schema import ObjectiveConfig, Soft, SoftCross, SoftIntra, SoftMargin, TeacherTerm, Weights
 from dalr.errors import InputError
 from dalr.losses.objective import Objective, Views
 from tests.dalr.losses import oracles

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from dalr.config.recipes import PRESETS
 from dalr.losses.objective import LossTerms
-from dalr.recipes import PRESETS
 from tests.dalr.losses.batches import as_text, make_batch, make_objective, make_views
 
 # The total's weights: λ·w or μ·w, written out.

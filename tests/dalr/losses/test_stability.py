@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dalr.config import ObjectiveConfig, Weights
+from dalr.config.schema import ObjectiveConfig, Weights
 from dalr.losses import (
     consistency,
     grounding_contrast,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dalr.config import ModelConfig
+from dalr.config.schema import ModelConfig
 from dalr.model.student import Student, make_student
 from tests.tiny import write_tiny_bert
 

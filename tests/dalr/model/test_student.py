@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from dalr.config import RunConfig
+from dalr.config.overrides import with_overrides
+from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.model.student import Student
-from dalr.overrides import with_overrides
-from dalr.run import Run
-from dalr.run_folder import RunFolder
+from dalr.training.run_folder import RunFolder
+from dalr.training.trainer import Run
 from tests.tensor_memory import TensorMemory
 
 LAYERS, SEQUENCES, TOKENS = 6, 16, 20

@@ -12,18 +12,18 @@ from pathlib import Path
 
 
 class _WhenItTrains(importlib.abc.MetaPathFinder):
-    """Finds no module; arms the process before `dalr.training` is imported."""
+    """Finds no module; arms the process before `dalr.training.loop` is imported."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
-        if name != "dalr.training" or Path(sys.argv[0]).name != "default_worker.py":
+        if name != "dalr.training.loop" or Path(sys.argv[0]).name != "default_worker.py":
             return
         sys.meta_path.remove(self)
-        import cluster.stopping
+        import dalr.cluster.signals
 
-        cluster.stopping.ASK_NODES_EVERY = 0.0  # the runs are short: at every step
+        dalr.cluster.signals.ASK_NODES_EVERY = 0.0  # the runs are short: at every step
         if self.file.exists():
             from tests.faults.inject import arm
 

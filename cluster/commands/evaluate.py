@@ -1,0 +1,89 @@
+"""The command `dalr evaluate`."""
+
+from typing import Annotated
+
+import typer
+
+from dalr.cluster.commands.options import Address, Gpus
+from dalr.evaluation.commands import (
+    Cache,
+    Custom,
+    Data,
+    Model,
+    Out,
+    PoolerOption,
+    ProtocolName,
+    ProtocolOption,
+    Quiet,
+    Tasks,
+)
+from dalr.evaluation.commands import evaluate as evaluate_here
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    out: Out,
+    tasks: Tasks = "all",
+    protocol: ProtocolOption = ProtocolName.test,
+    pooler: PoolerOption = None,
+    custom: Custom = None,
+    cache: Cache = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Spread encoding and scoring over Ray workers.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Ray workers, one CPU each. Default: as many as the cluster has room for.")
+    ] = None,
+    gpus: Gpus = None,
+    address: Address = None,
+    quiet: Quiet = False,
+) -> None:
+    """Scores a model on the STS and transfer tasks as SentEval does, and writes a result.
+
+    A task that is done already (same model, data and protocol) is not done again. With --ray the
+    result is the same; model and data must then be where every node sees them.
+
+    Example: dalr evaluate runs/a --data data/senteval --tasks sts --out runs/a/results/sts.json
+    """
+    from dalr.errors import InputError
+
+    if not ray:
+        if (workers, gpus, address) != (None, None, None):
+            raise InputError("--workers, --gpus and --address are for evaluating on Ray; add --ray")
+        evaluate_here(model, data, out, tasks, protocol, pooler, custom, cache, quiet)
+        return
+
+    from pathlib import Path
+
+    from dalr.cluster.evaluate import Evaluation, evaluate_on_ray
+    from dalr.cluster.preflight.resources import check
+    from dalr.cluster.session import ray_session
+    from dalr.cluster.train import Workers, default_gpus
+    from dalr.evaluation.commands import provenance_of, summary
+    from dalr.evaluation.custom import read_tasks
+
+    asked = Evaluation.prepare(
+        model,
+        data,
+        tasks,
+        protocol.value,
+        out=out,
+        pooler=pooler,  # type: ignore[arg-type]
+        cache=cache,
+        custom=read_tasks(custom) if custom is not None else (),
+        provenance=provenance_of(Path(model)),
+    )
+    with ray_session(address, dashboard=False, quiet=quiet):
+        count = workers or most_workers()
+        crew = Workers(count, gpus=default_gpus(count) if gpus is None else gpus)
+        check(crew.resources, crew.count)
+        (result,) = evaluate_on_ray([asked], workers=crew, quiet=quiet)
+    if not quiet:
+        typer.echo(summary(result, out))
+
+
+def most_workers() -> int:
+    """One worker for each GPU of the connected cluster, or for each CPU where it has none."""
+    import ray
+
+    there = ray.cluster_resources()
+    return max(1, int(there.get("GPU", 0) or there.get("CPU", 1)))

@@ -1,0 +1,118 @@
+"""The command `dalr train`."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dalr.cluster.commands.options import Address, Gpus
+
+if TYPE_CHECKING:
+    from dalr.cluster.storage.storage import Storage
+    from dalr.config.schema import RunConfig
+    from dalr.training.callbacks import Outcome
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the config.yaml that a run wrote.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config values to set.")
+    ] = None,
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER",
+            help="The run's folder: a path that every node sees, or a URI such as s3://bucket/runs/a or gs://bucket/a. "
+            "The same folder resumes the run.",
+        ),
+    ] = ...,  # type: ignore[assignment]
+    workers: Annotated[int, typer.Option(min=1, help="Training processes.")] = 1,
+    cpus: Annotated[float, typer.Option(min=0.1, help="CPUs of each worker.")] = 1.0,
+    gpus: Gpus = None,
+    max_failures: Annotated[int, typer.Option(min=0, help="Lost workers or nodes to recover from.")] = 3,
+    address: Address = None,
+    report_to: Annotated[
+        str, typer.Option(metavar="NAMES", help="Trackers to report to as well: tensorboard, wandb, mlflow.")
+    ] = "",
+    local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
+) -> None:
+    """Train one run on Ray Train (or in this process with --local). The same command resumes it.
+
+    Example: dalr train dalr data.root=data train.batch_size=256 --workers 4 --out runs/dalr-1
+    """
+    from dalr.config.overrides import parse_override, with_absolute_paths, with_overrides
+    from dalr.config.recipes import load_recipe
+    from dalr.tracking import parse_names
+
+    trackers = parse_names(report_to)
+    changes = dict(parse_override(text) for text in overrides or [])
+    config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
+
+    from dalr.cluster.storage.storage import (
+        storage_at,  # torch comes with these: a wrong word is refused without waiting for it
+    )
+    from dalr.training.inputs import check_inputs
+
+    check_inputs(config)
+    storage = storage_at(out)
+    storage.check(config)
+    with resumable():
+        if local:
+            outcome = train_here(config, storage, recipe=recipe, trackers=trackers, quiet=quiet)
+        else:
+            from dalr.cluster.preflight.resources import preflight
+            from dalr.cluster.session import ray_session
+            from dalr.cluster.train import Workers, default_gpus, train_on_ray
+
+            with ray_session(address, quiet=quiet):
+                asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
+                preflight(config, asked.resources, asked.count)
+                outcome = train_on_ray(config, storage, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
+    tell(outcome, config, storage.name, quiet=quiet)
+
+
+def tell(outcome: "Outcome", config: "RunConfig", name: str, *, quiet: bool) -> None:
+    """A run's last words; exit code 1 where it is not finished."""
+    if not outcome.finished:
+        typer.echo(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues", err=True)
+        raise typer.Exit(1)
+    if quiet:
+        return
+    best = ""
+    if outcome.best_score is not None:
+        best = f"; best {config.evaluation.metric} {outcome.best_score:.2f} at step {outcome.best_step}"
+    typer.echo(f"{outcome.steps} steps{best}; model in {name}/model")
+
+
+def train_here(
+    config: "RunConfig", storage: "Storage", *, recipe: str, trackers: Sequence[str], quiet: bool
+) -> "Outcome":
+    """Trains in this process."""
+    from dalr.progress import ProgressReporter
+    from dalr.tracking import make_trackers
+    from dalr.training.loop import train
+
+    storage.make_up(config)
+    storage.fetch()
+    folder = storage.folder
+    watching = [ProgressReporter(quiet=quiet), *make_trackers(trackers, folder, config)]
+    reporters = [*watching, *storage.reporters(config)]
+    outcome = train(config, folder.path, reporters=reporters, recipe=recipe, quiet=quiet, called=folder.called)
+    if outcome.finished:
+        storage.leave(writer=True)
+    return outcome
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Inside the block a disk that does not do its work ends the run with one line that says how to go on."""
+    from dalr.errors import Failed
+
+    try:
+        yield
+    except OSError as error:
+        room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+        raise Failed(f"{error}; {room}the same command continues") from error

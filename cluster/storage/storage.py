@@ -1,0 +1,206 @@
+"""Where a run is kept: in a folder that every node sees, or on a file system that a URI names."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from dalr.cluster.storage.filesystems import Location, StorageFailed, location
+from dalr.cluster.storage.mirror import Mirror, Pushes
+from dalr.cluster.storage.remote_folder import RemoteFolder
+from dalr.config.schema import RunConfig, default_root
+from dalr.errors import Failed, InputError
+from dalr.files import writable_folder
+from dalr.training.callbacks import Reporter
+from dalr.training.run_folder import RunFolder, refuse_another
+
+_SCRATCH = ".ray"
+"""Ray's own notes about an attempt, inside the run's folder; of no use once it has ended."""
+
+
+class Storage(Protocol):
+    """A run's place. `folder` is where it is trained on this machine; `name` says where it is kept, and is
+    an `--out` that means this place on every node; `poll_seconds` is how often to look at it."""
+
+    poll_seconds: float
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def uri(self) -> str: ...
+    @property
+    def folder(self) -> RunFolder: ...
+
+    def check(self, config: RunConfig) -> None:
+        """Refuses, before anything starts, a place that holds another config's run or cannot be written."""
+
+    def make_up(self, config: RunConfig) -> None:
+        """Stores what the last attempt could not store, if it ran on this machine. On several machines all
+        have done this before one does what follows."""
+
+    def fetch(self) -> None:
+        """Makes the folder on this machine what the run goes on from."""
+
+    def reporters(self, config: RunConfig) -> Sequence[Reporter]:
+        """What keeps the place up to date, for the worker that writes."""
+
+    def leave(self, *, writer: bool) -> None:
+        """Frees what this machine holds of a run that is finished; the worker that writes has stored it."""
+
+    def attempts(self) -> int:
+        """How many attempts at the run have begun to train."""
+
+    def last_line(self) -> dict[str, float] | None:
+        """The last line of metrics.jsonl that is stored."""
+
+    def ray_options(self) -> dict[str, Any]:
+        """Where Ray Train keeps its notes, as its own options."""
+
+    def remove_ray_notes(self) -> None:
+        """Removes them."""
+
+
+def storage_at(out: str | Path) -> Storage:
+    """The storage that `--out` names: a path, or a URI.
+
+    Raises:
+        InputError: a URI that no file system is known for.
+    """
+    text = str(out)
+    if isinstance(out, Path) or "://" not in text:
+        return SharedFolder(Path(text).absolute())
+    parts = urlsplit(text)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise InputError(f"--out {text}: expected file:///path, with three slashes")
+        return SharedFolder(Path(unquote(parts.path)))
+    return RemoteRun(location(text))
+
+
+class SharedFolder:
+    """A folder that every node sees."""
+
+    poll_seconds = 0.5
+
+    def __init__(self, path: Path) -> None:
+        self.folder = RunFolder(path)
+        self.name = self.uri = str(path)
+
+    def check(self, config: RunConfig) -> None:
+        self.folder.check(config)
+        writable_folder(self.folder.path, "--out")
+
+    def make_up(self, config: RunConfig) -> None:
+        """Nothing is stored elsewhere."""
+
+    def fetch(self) -> None:
+        """The folder is the storage."""
+
+    def reporters(self, config: RunConfig) -> Sequence[Reporter]:
+        return ()
+
+    def leave(self, *, writer: bool) -> None:
+        """The folder is the storage."""
+
+    def attempts(self) -> int:
+        return len(self.folder.notes().get("attempts", []))
+
+    def last_line(self) -> dict[str, float] | None:
+        path = self.folder.metrics
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL), os.SEEK_SET)
+            return _last_line(file.read())
+
+    def ray_options(self) -> dict[str, Any]:
+        return {"storage_path": str(self.folder.path / _SCRATCH)}
+
+    def remove_ray_notes(self) -> None:
+        shutil.rmtree(self.folder.path / _SCRATCH, ignore_errors=True)
+
+
+class RemoteRun:
+    """A folder on a file system elsewhere; each machine that trains has a mirror of it."""
+
+    poll_seconds = 5.0
+
+    def __init__(self, place: Location) -> None:
+        self._remote = _opened(place)
+        self.uri = place.uri
+        self.name = place.shown
+        digest = hashlib.sha256(place.identity.encode()).hexdigest()[:16]
+        mirror = default_root() / "mirrors" / digest / (self.name.rpartition("/")[2] or "run")
+        self.folder = RunFolder(mirror.absolute(), called=self.name)
+        self._mirror = Mirror(self._remote, self.folder)
+
+    def check(self, config: RunConfig) -> None:
+        try:
+            written = self._remote.read("config.yaml")
+            if written is not None:
+                refuse_another(written.decode("utf-8", errors="replace"), self.name, config)
+            self._remote.check_writable()
+        except StorageFailed as error:
+            raise InputError(f"--out {error}") from error
+
+    def make_up(self, config: RunConfig) -> None:
+        with self.folder.locked():
+            if self._mirror.is_ahead():
+                self._mirror.push(keep=config.train.keep)
+
+    def fetch(self) -> None:
+        with self.folder.locked():
+            self._mirror.pull()
+
+    def reporters(self, config: RunConfig) -> Sequence[Reporter]:
+        return (Pushes(self._mirror, keep=config.train.keep),)
+
+    def leave(self, *, writer: bool) -> None:
+        try:
+            # Machines may share a home: then this is the folder that the writer still reads.
+            if writer or not self._mirror.is_ahead():
+                self._mirror.remove_local()
+        except StorageFailed:
+            return  # it is found again by the next attempt
+
+    def attempts(self) -> int:
+        notes = self._remote.read("provenance.json")
+        return len(json.loads(notes).get("attempts", [])) if notes else 0
+
+    def last_line(self) -> dict[str, float] | None:
+        try:
+            end = self._remote.read("metrics.jsonl", last=_TAIL)
+        except Failed:
+            return None  # whoever trains says so
+        return _last_line(end) if end is not None else None
+
+    def ray_options(self) -> dict[str, Any]:
+        path = f"{self._remote.path}/{_SCRATCH}"
+        return {"storage_path": path, "storage_filesystem": self._remote.filesystem}
+
+    def remove_ray_notes(self) -> None:
+        try:
+            self._remote.remove_folder(_SCRATCH)
+        except StorageFailed:
+            return  # as hidden as they are small
+
+
+def _opened(place: Location) -> RemoteFolder:
+    try:
+        return RemoteFolder.at(place)
+    except StorageFailed as error:
+        raise InputError(f"--out {error}") from error
+
+
+_TAIL = 4096
+
+
+def _last_line(end: bytes) -> dict[str, float] | None:
+    """The last whole line of the end of a metrics.jsonl."""
+    lines = end.decode("utf-8", errors="replace").splitlines(keepends=True)
+    whole = [line for line in lines[1:] or lines if line.endswith("\n")]
+    return json.loads(whole[-1]) if whole else None

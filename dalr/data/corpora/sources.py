@@ -1,0 +1,201 @@
+"""Corpora → rows: sentences of a text file, captions of the layouts in which they are published."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dalr.errors import InputError
+from dalr.files import existing_file
+
+
+def hash_of_texts(texts: Iterable[str]) -> str:
+    """The hex sha256 of a list of texts, each preceded by its length in bytes."""
+    digest = hashlib.sha256()
+    for text in texts:
+        data = text.encode()
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """A corpus of plain sentences, in the order of the file; `dropped` lines were empty."""
+
+    texts: tuple[str, ...]
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """Changes with any sentence and with their order."""
+        return hash_of_texts(self.texts)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """N captions of M images.
+
+    `image_ids`: M different ids, in the order in which the source first names them; file names where
+    `named`, otherwise the caption's line in its file, from 0. `image_of_caption`: int64 [N], the place
+    in `image_ids` of each caption's image. Every image has a caption. `dropped` captions were empty.
+    """
+
+    image_ids: tuple[str, ...]
+    captions: tuple[str, ...]
+    image_of_caption: NDArray[np.int64]
+    named: bool = True
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @cached_property
+    def sentences(self) -> Sentences:
+        """The captions' texts as a corpus of their own."""
+        return Sentences(self.captions)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """Changes with any caption, any image id, and with their order."""
+        images = (self.image_ids[image] for image in self.image_of_caption)
+        return hash_of_texts(text for pair in zip(images, self.captions, strict=True) for text in pair)
+
+
+def captions_of(pairs: Iterable[tuple[str, str]], source: Path, *, named: bool = True) -> Captions:
+    """Captions from (image id, caption) pairs. Captions without a word are dropped and counted.
+
+    Raises:
+        InputError: no caption is left; the message names `source`.
+    """
+    places: dict[str, int] = {}
+    captions: list[str] = []
+    image_of_caption: list[int] = []
+    dropped = 0
+    for image, caption in pairs:
+        words = " ".join(caption.split())
+        if not words:
+            dropped += 1
+            continue
+        captions.append(words)
+        image_of_caption.append(places.setdefault(image, len(places)))
+    if not captions:
+        raise InputError(f"data.captions: {source} has no captions")
+    return Captions(tuple(places), tuple(captions), np.asarray(image_of_caption, np.int64), named, dropped)
+
+
+def read_utf8(path: Path, what: str) -> str:
+    """A file's text without a byte-order mark.
+
+    Raises:
+        InputError: no such file, empty, or not UTF-8; the message names the line.
+    """
+    data = existing_file(path, what).read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{what}: {path}, line {line}: not UTF-8; convert the file to UTF-8") from error
+
+
+def read_sentences(path: str | Path) -> Sentences:
+    """One sentence a line, stripped. Lines without a word are dropped, and counted in `dropped`: an
+    empty sentence teaches nothing and its encoding is that of the special tokens alone.
+
+    Raises:
+        InputError: no such file, not UTF-8, or no sentence in it.
+    """
+    path = Path(path)
+    lines = [line.strip() for line in read_utf8(path, "data.text").rstrip("\n").split("\n")]
+    texts = tuple(line for line in lines if line)
+    if not texts:
+        raise InputError(f"data.text: {path} has no sentences")
+    return Sentences(texts, dropped=len(lines) - len(texts))
+
+
+def read_captions(path: str | Path) -> Captions:
+    """Captions in any layout that `data.captions` allows: a folder is Flickr30k Entities, `.csv` has
+    the columns `image,caption`, `.json` is Karpathy's split, COCO's annotations or KDMCSE's features,
+    and anything else has one caption a line, of image number = line number from 0.
+
+    Raises:
+        InputError: a missing or malformed file; the message names the file and the line or record.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return captions_of(_entities_pairs(path), path)
+    if path.suffix == ".csv":
+        return captions_of(_csv_pairs(path), path)
+    if path.suffix == ".json":
+        from dalr.data.corpora.caption_json import json_pairs
+
+        return captions_of(json_pairs(path), path)
+    lines = read_utf8(path, "data.captions").rstrip("\n").split("\n")
+    return captions_of(((str(number), line) for number, line in enumerate(lines)), path, named=False)
+
+
+def _csv_pairs(path: Path) -> Iterator[tuple[str, str]]:
+    reader = csv.reader(io.StringIO(read_utf8(path, "data.captions"), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader)]
+        if not {"image", "caption"} <= set(header):
+            raise InputError(
+                f"data.captions: {path}, line 1: expected a header with the columns image,caption; "
+                f"found {','.join(header)[:80]}"
+            )
+        image, caption = header.index("image"), header.index("caption")
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header) or not row[image].strip():
+                raise InputError(
+                    f"data.captions: {path}, line {reader.line_num}: expected {len(header)} columns with an image; "
+                    f"found {len(row)} (a caption with a comma must be in double quotes)"
+                )
+            yield row[image].strip(), row[caption]
+    except csv.Error as error:
+        raise InputError(f"data.captions: {path}, line {reader.line_num}: not valid CSV: {error}") from error
+
+
+def _entities_pairs(folder: Path) -> Iterator[tuple[str, str]]:
+    """Flickr30k Entities: `train.txt` lists image ids, `Sentences/ID.txt` holds their captions with
+    phrases marked `[/EN#1/people Two men]`. Without `train.txt` every file of `Sentences` is read."""
+    sentences = folder / "Sentences"
+    if not sentences.is_dir():
+        raise InputError(
+            f"data.captions: {folder} has no folder Sentences; expected the layout of Flickr30k Entities "
+            "(Sentences/ID.txt, train.txt)"
+        )
+    split = folder / "train.txt"
+    if split.exists():
+        ids = read_utf8(split, "data.captions").split()
+    else:
+        ids = sorted(file.stem for file in sentences.glob("*.txt"))
+    for image in ids:
+        file = sentences / f"{image}.txt"
+        for number, line in enumerate(read_utf8(file, "data.captions").rstrip("\n").split("\n"), 1):
+            yield image, _without_phrase_marks(line, file, number)
+
+
+def _without_phrase_marks(line: str, file: Path, number: int) -> str:
+    words: list[str] = []
+    inside = False
+    for word in line.split():
+        if word.startswith("[/EN#") and not inside:
+            inside = True
+            continue
+        closes = inside and word.endswith("]")
+        inside = inside and not closes
+        words.append(word[:-1] if closes else word)
+    if inside:
+        raise InputError(f"data.captions: {file}, line {number}: a phrase opened by [/EN# is not closed by ]")
+    return " ".join(words)

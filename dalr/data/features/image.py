@@ -1,0 +1,170 @@
+"""The image teacher's features as extractions of the store: of pictures, and of their captions."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from dalr.data.corpora.sources import hash_of_texts
+from dalr.data.store import Bounds, Tick, even_bounds
+from dalr.errors import InputError
+from dalr.model.image_teacher import ImageTeacherEncoder
+
+BATCH = 32
+SHARD = 64
+"""Pictures a shard at least: what a killed extraction loses."""
+
+
+@lru_cache(maxsize=1)
+def _teacher(model: str, weights: str, fingerprint: str, device: str) -> ImageTeacherEncoder:
+    """The teacher in use, kept from one shard to the next; `fingerprint` keeps a changed one apart."""
+    return ImageTeacherEncoder(model, weights).to(device)
+
+
+def release_image_teacher() -> None:
+    """Frees the teacher that extractions of this process last used."""
+    _teacher.cache_clear()
+
+
+@dataclass(frozen=True)
+class ImageVectors:
+    """One teacher's features of pictures, a row for each of `images`: their names, their files and the
+    sizes of these in bytes."""
+
+    model: str
+    weights: str
+    fingerprint: str
+    images: tuple[str, ...]
+    files: tuple[Path, ...]
+    sizes: tuple[int, ...]
+    device: str = "cpu"
+
+    @property
+    def kind(self) -> str:
+        """The first word of the array's folder."""
+        return "image"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the features. A picture counts as the same while its name and its size in bytes
+        are: to hash gigabytes of pictures before every run would cost more than it saves."""
+        pictures = (f"{name}:{size}" for name, size in zip(self.images, self.sizes, strict=True))
+        return {
+            "model": self.model,
+            "weights": self.fingerprint,
+            "images": hash_of_texts(pictures),
+            "dtype": "float16",
+        }
+
+    @property
+    def bounds(self) -> Bounds:
+        """The pictures of each shard."""
+        return even_bounds(len(self.images), at_least=SHARD, at_most=128)
+
+    def compute(self, shard: int, tick: Tick) -> NDArray[np.float16]:
+        """The shard's features: float16 [n, V]. Pictures are decoded in parallel, in order."""
+        teacher = _teacher(self.model, self.weights, self.fingerprint, self.device)
+        paths = self.files[slice(*self.bounds[shard])]
+        parts = []
+        # Pillow decodes and resizes without the interpreter's lock; and threads, unlike forked processes,
+        # need no shared memory and may run beside CUDA and Ray.
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as decoders:
+            pictures = decoders.map(partial(_pixels, preprocess=teacher.preprocess), paths)
+            for batch in batched(pictures, BATCH):
+                parts.append(teacher.images(torch.stack(batch).to(self.device)).cpu().numpy().astype(np.float16))
+                tick(len(batch))
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class CaptionVectors:
+    """The image teacher's text tower on the captions, a row for each."""
+
+    model: str
+    weights: str
+    fingerprint: str
+    captions: tuple[str, ...]
+    device: str = "cpu"
+
+    @property
+    def kind(self) -> str:
+        """The first word of the array's folder."""
+        return "caption"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the features."""
+        return {
+            "model": self.model,
+            "weights": self.fingerprint,
+            "captions": hash_of_texts(self.captions),
+            "dtype": "float16",
+        }
+
+    @property
+    def bounds(self) -> Bounds:
+        """The captions of each shard."""
+        return even_bounds(len(self.captions), at_least=1024)
+
+    def compute(self, shard: int, tick: Tick) -> NDArray[np.float16]:
+        """The shard's features: float16 [n, C]."""
+        teacher = _teacher(self.model, self.weights, self.fingerprint, self.device)
+        start, stop = self.bounds[shard]
+        parts = []
+        for first in range(start, stop, BATCH):
+            captions = self.captions[first : min(first + BATCH, stop)]
+            parts.append(teacher.captions(captions, self.device).cpu().numpy().astype(np.float16))
+            tick(len(captions))
+        return np.concatenate(parts)
+
+
+def batched(items: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+    """The items in lists of `size`, the last one shorter."""
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
+        yield batch
+
+
+def _pixels(path: Path, *, preprocess: Callable[[Image.Image], Tensor]) -> Tensor:
+    """A picture, decoded and preprocessed: float32 [3, H, W]."""
+    try:
+        with Image.open(path) as picture:
+            return preprocess(picture.convert("RGB"))
+    except OSError as error:  # Pillow's UnidentifiedImageError is one
+        raise InputError(f"data.images: {path} is not a whole picture: {error}") from error
+
+
+def image_files(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """The file of each picture: `folder/NAME`, else one of that name, with any extension, anywhere below
+    the folder (COCO's pictures lie in a folder for each split; Flickr30k Entities names no extension).
+
+    Raises:
+        InputError: no such folder; pictures without a file, the first of them and how many.
+    """
+    if not folder.is_dir():
+        raise InputError(f"data.images: no such folder: {folder}")
+    below = {file.name: file for file in sorted(folder.rglob("*")) if file.is_file()}
+    stems = {file.stem: file for file in below.values()}
+    found = [below.get(Path(name).name) or stems.get(name) for name in names]
+    missing = [name for name, file in zip(names, found, strict=True) if file is None]
+    if missing:
+        raise InputError(
+            f"data.images: {folder} lacks {len(missing)} of the {len(names)} pictures that data.captions names, "
+            f"the first: {', '.join(missing[:3])}"
+        )
+    return tuple(file for file in found if file is not None)
+
+
+def sizes_of(files: Sequence[Path]) -> tuple[int, ...]:
+    """The files' sizes in bytes."""
+    return tuple(file.stat().st_size for file in files)

@@ -1,5 +1,0 @@
-"""The embedded data set: drawn scenes, captions, sentences, and tasks in SentEval's layout."""
-
-from dalr.data.synthetic.embedded import make_embedded_data
-
-__all__ = ["make_embedded_data"]

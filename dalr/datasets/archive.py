@@ -1,0 +1,48 @@
+"""Unpacks tar archives of strangers."""
+
+import tarfile
+from pathlib import Path, PurePosixPath
+
+from dalr.datasets.download import FetchError
+
+MAX_BYTES = 4 << 30
+MAX_MEMBERS = 100_000
+
+
+def extract_tar(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_members: int = MAX_MEMBERS) -> None:
+    """Unpacks `archive` (plain or compressed) into `folder`, which is created.
+
+    Every member is looked at before the first one is written. Only plain files and folders inside
+    `folder` are accepted; macOS's `._` files are left out.
+
+    Raises:
+        FetchError: not a tar archive, or one with a path that leaves the folder, a link, a device, or
+            more bytes or members than allowed. Nothing has been written then.
+    """
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            members = []
+            for count, member in enumerate(tar, 1):
+                if count > max_members:
+                    raise FetchError(f"{archive}: more than {max_members} members; refused")
+                _refuse_unsafe(archive, member)
+                if not PurePosixPath(member.name).name.startswith("._"):
+                    members.append(member)
+            total = sum(member.size for member in members)
+            if total > max_bytes:
+                raise FetchError(f"{archive}: unpacks to {total} bytes, more than the {max_bytes} allowed; refused")
+            folder.mkdir(parents=True, exist_ok=True)
+            # The filter refuses what leaves the folder once more, and drops owners and odd modes.
+            tar.extractall(folder, members, filter="data")
+    except (tarfile.TarError, EOFError) as error:
+        raise FetchError(f"{archive}: not a readable tar archive: {error}") from error
+
+
+def _refuse_unsafe(archive: Path, member: tarfile.TarInfo) -> None:
+    path = PurePosixPath(member.name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
+        raise FetchError(f"{archive}: member {member.name!r} would leave the target folder; refused")
+    if member.issym() or member.islnk():
+        raise FetchError(f"{archive}: member {member.name!r} is a link (to {member.linkname!r}); refused")
+    if not member.isreg() and not member.isdir():
+        raise FetchError(f"{archive}: member {member.name!r} is a device or another special file; refused")

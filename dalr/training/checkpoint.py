@@ -1,0 +1,182 @@
+"""Checkpoints: everything a run's future depends on, in a folder that is there whole or not at all.
+
+`checkpoints/step-000050/` holds `student.safetensors`, `objective.safetensors` (the heads),
+`optimizer.pt` and, written last, `meta.json` with the checksums of the others and its own. There is no state of
+random generators or of the data's position: both are functions of the seed and the step
+(`dalr.training.grad_cache.seed_step`, `dalr.data.mixing`).
+"""
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from dalr.config.schema import RunConfig
+from dalr.errors import InputError
+from dalr.files import sealed, sha256_of, write_json, written_aside
+
+_NAME = re.compile(r"step-(\d+)")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: optimizer steps done, and the best evaluation so far."""
+
+    step: int = 0
+    best_step: int | None = None
+    best_score: float | None = None
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint is not as it was written. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Trainables:
+    """What a checkpoint saves and restores."""
+
+    student: nn.Module
+    objective: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, config: RunConfig) -> Path:
+    """Writes `folder`/step-N aside and renames it. Returns its path."""
+    path = checkpoint_folder(folder, progress.step)
+    with written_aside(path) as aside:
+        aside.mkdir(parents=True)
+        save_model(trainables.student, str(aside / "student.safetensors"))
+        save_model(trainables.objective, str(aside / "objective.safetensors"))
+        with (aside / "optimizer.pt").open("wb") as file:  # torch's own writer hides the system's errors
+            torch.save(trainables.optimizer.state_dict(), file)
+        notes = {
+            **asdict(progress),
+            "config_fingerprint": config.fingerprint(),
+            "files": {file.name: sealed(file) for file in sorted(aside.iterdir())},
+            "config": config.dump(),
+        }
+        write_json(aside / "meta.json", {**notes, "sha256": _digest(notes)})
+    return path
+
+
+def _digest(notes: Mapping[str, Any]) -> str:
+    """The sha256 of a checkpoint's notes: they are read, so they are checked like the other files."""
+    return hashlib.sha256(json.dumps(notes, sort_keys=True).encode()).hexdigest()
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies among the run's checkpoints."""
+    return folder / f"step-{step:06d}"
+
+
+def steps_saved(folder: Path) -> list[int]:
+    """The steps of the complete checkpoints in `folder`, ascending."""
+    if not folder.is_dir():
+        return []
+    found = (_NAME.fullmatch(path.name) for path in folder.iterdir() if (path / "meta.json").is_file())
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def check_usable(folder: Path, step: int) -> None:
+    """Reads a checkpoint through, and the best one that it names: a run needs both to end.
+
+    Raises:
+        DamagedCheckpoint: a file is missing or is not what was written.
+    """
+    best = _check_files(checkpoint_folder(folder, step))["best_step"]
+    if best not in (None, step):
+        _check_files(checkpoint_folder(folder, best))
+
+
+def _check_files(path: Path) -> dict[str, Any]:
+    """A checkpoint's notes, after a look at each of its files."""
+    try:
+        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+        if meta.pop("sha256", None) != _digest(meta):
+            raise DamagedCheckpoint(f"{path}: meta.json is not what was written")
+        for name, sha256 in meta["files"].items():
+            if sha256_of(path / name) != sha256:
+                raise DamagedCheckpoint(f"{path}: {name} is not what was written")
+    except OSError as error:
+        raise DamagedCheckpoint(f"{path}: {error.strerror}: {Path(error.filename).name}") from error
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{path}: meta.json is not what was written") from error
+    return meta
+
+
+def set_damaged_aside(folder: Path) -> None:
+    """Renames checkpoints that cannot be used, newest first, until one can: the run goes on from there.
+    What is renamed stays for inspection. Each is told in a warning."""
+    for step in reversed(steps_saved(folder)):
+        try:
+            check_usable(folder, step)
+            return
+        except DamagedCheckpoint as damage:
+            path = checkpoint_folder(folder, step)
+            aside = path.with_name(f"{path.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            _log.warning("%s; step %d is kept as %s, an earlier checkpoint takes its place", damage, step, aside.name)
+
+
+def load_checkpoint(folder: Path, step: int, trainables: Trainables, config: RunConfig) -> Progress:
+    """Restores the trainables, in place, as they were after `step`.
+
+    Raises:
+        InputError: the checkpoint is another config's; the message lists the keys that differ.
+    """
+    path = checkpoint_folder(folder, step)
+    meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    if meta["config_fingerprint"] != config.fingerprint():
+        raise InputError(f"{path}: this checkpoint is of another config; {describe_difference(meta['config'], config)}")
+    load_weights(path, trainables.student, trainables.objective)
+    state = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
+    trainables.optimizer.load_state_dict(state)
+    return Progress(step=meta["step"], best_step=meta["best_step"], best_score=meta["best_score"])
+
+
+def load_weights(path: Path, student: nn.Module, objective: nn.Module | None = None) -> None:
+    """Restores the student's weights, and the objective's heads where given, from a checkpoint."""
+    load_model(student, str(path / "student.safetensors"))
+    if objective is not None:
+        load_model(objective, str(path / "objective.safetensors"))
+
+
+def remove_old(folder: Path, *, keep: int, best_step: int | None) -> None:
+    """Removes all but the last `keep` checkpoints and the best one."""
+    for step in superseded(steps_saved(folder), keep=keep, best_step=best_step):
+        path = checkpoint_folder(folder, step)
+        doomed = path.with_name(f".{path.name}.old")
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def superseded(steps: Sequence[int], *, keep: int, best_step: int | None) -> list[int]:
+    """Which of the ascending steps are neither among the last `keep` nor the best."""
+    return [step for step in steps[:-keep] if step != best_step]
+
+
+def describe_difference(saved: Mapping[str, Any], config: RunConfig) -> str:
+    """The dotted keys whose values differ between a saved config and this one, in one line."""
+    old, new = dict(flat_values(saved)), dict(flat_values(config.dump()))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key) and key not in ("data.root", "data.store")]
+    return ", ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys) or "no key differs"
+
+
+def flat_values(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """A nested config as (dotted key, value) pairs; elements of a list of parts are keyed by index."""
+    if isinstance(values, Mapping):
+        return [pair for key, value in values.items() for pair in flat_values(value, f"{prefix}{key}.")]
+    if isinstance(values, list) and values and isinstance(values[0], Mapping):
+        return [pair for index, value in enumerate(values) for pair in flat_values(value, f"{prefix}{index}.")]
+    return [(prefix[:-1], values)]

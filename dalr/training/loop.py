@@ -1,0 +1,159 @@
+"""One training run, in one process or as one worker of many: the same loop for both.
+
+A run's future depends on the weights, the optimizer's moments, the number of steps done and the best
+score so far: a checkpoint holds these. The rest (batch, dropout, learning rate) is a function of the
+seed and the step.
+"""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from dalr.config.schema import RunConfig
+from dalr.data.features.prepare import prepare_features
+from dalr.distributed import agreed, on_all, on_first, rank
+from dalr.training.callbacks import Diverged, Outcome, Reporter, StopTraining
+from dalr.training.inputs import check_inputs
+from dalr.training.run_folder import MetricsLog, RunFolder
+from dalr.training.trainer import Run
+
+__all__ = ["Diverged", "Outcome", "Reporter", "StopTraining", "train"]
+
+
+def train(
+    config: RunConfig,
+    out: Path,
+    *,
+    reporters: Sequence[Reporter] = (),
+    recipe: str | None = None,
+    device: torch.device | None = None,
+    quiet: bool = False,
+    called: str | None = None,
+) -> Outcome:
+    """Trains, or goes on training, the run in folder `out`; exports the best checkpoint; scores
+    `evaluation.tasks` with it.
+
+    Under torch.distributed every worker calls this with the same arguments and the same shared folder;
+    worker 0 writes. A reporter may keep the folder elsewhere: `called` then says where, and each machine
+    may have a copy of its own, all alike when this is called. `recipe` is noted in the provenance. `config`
+    has absolute paths (`dalr.config.overrides.with_absolute_paths`).
+
+    Raises:
+        InputError: the folder holds another config's run; a file or model cannot be read.
+        Diverged: the loss is not finite; the batch is saved in `out`.
+        Failed: another attempt at this run is still at work.
+        OSError: a file cannot be written. What was written before is whole.
+    """
+    folder = RunFolder(Path(out).absolute(), called)
+    on_first(lambda: folder.check(config))
+    on_first(lambda: check_inputs(config))
+    # Worker 0 fills the feature store first; its bad input is everyone's.
+    on_first(lambda: _prepare(config, quiet=quiet))
+    # Each reads it for itself; a machine that does not share the store fills its own.
+    run = on_all(lambda: Run.start(config, folder, device or _default_device()))
+    with contextlib.ExitStack() as held:
+        on_first(lambda: held.enter_context(folder.locked()))
+        on_first(lambda: folder.open(config, recipe))
+        run.resume()
+        try:
+            outcome = _loop(run, reporters)
+            if outcome.finished:
+                on_first(run.finish)
+        except BaseException as error:
+            for reporter in reporters:
+                reporter.on_failure(error)
+            raise
+    for reporter in reporters:
+        reporter.on_end(outcome)
+    return outcome
+
+
+def _prepare(config: RunConfig, *, quiet: bool) -> None:
+    prepare_features(config, quiet=quiet)  # read again by each worker: arrays are mapped, not sent
+
+
+def _default_device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
+    """Steps until all are done, or until a signal or a reporter asks to stop."""
+    started = time.perf_counter()
+    log = MetricsLog(run.folder.metrics, step=run.progress.step) if rank() == 0 else None
+    reason: str | None = None
+    loss: float | None = None
+    try:
+        _begin(reporters, run)
+        with _signals() as asked:
+            while run.progress.step < run.total and reason is None:
+                metrics = run.step()
+                loss = metrics["loss"]
+                began = time.perf_counter()
+                score = run.evaluate_if_due()
+                if score is not None:
+                    metrics |= {run.config.evaluation.metric: score, "evaluation_seconds": time.perf_counter() - began}
+                if log is not None:
+                    log.write(run.progress.step, metrics)
+                reason = agreed(_tell(reporters, run.progress.step, metrics, score) or asked())
+                run.checkpoint_if_due(reporters, stopping=reason is not None)
+    finally:
+        if log is not None:
+            log.close()
+    return Outcome(
+        steps=run.progress.step,
+        best_step=run.progress.best_step,
+        best_score=run.progress.best_score,
+        last_loss=loss,
+        seconds=time.perf_counter() - started,
+        finished=run.progress.step >= run.total,
+        reason=reason,
+    )
+
+
+def _begin(reporters: Sequence[Reporter], run: Run) -> None:
+    """Tells every reporter of the start. What one of them refuses on any worker ends the run on all."""
+
+    def tell() -> None:
+        for reporter in reporters:
+            reporter.on_start(run.progress.step, run.total)
+
+    on_all(tell)
+
+
+def _tell(reporters: Sequence[Reporter], step: int, metrics: dict[str, float], score: float | None) -> str | None:
+    """Tells every reporter of the step; the reason to stop, if one of them asks for it."""
+    reason = None
+    for reporter in reporters:
+        try:
+            reporter.on_step(step, metrics)
+            if score is not None:
+                reporter.on_evaluation(step, score, metrics)
+        except StopTraining as stop:
+            reason = str(stop) or "a reporter asked for it"
+    return reason
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[], str | None]]:
+    """While inside, the first SIGTERM or Ctrl-C asks for an orderly stop; a second Ctrl-C interrupts."""
+    received: list[str] = []
+
+    def note(number: int, frame: object) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # only the main thread may set handlers; there, the caller handles signals
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,38 @@
+"""The optimizer and its learning rate."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from dalr.config.schema import OptimConfig
+
+
+def make_optimizer(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW over every trainable parameter; biases and normalisation weights (one dimension) are not
+    decayed. Fused on the devices that have it."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = all(p.device.type in ("cuda", "cpu") for p in parameters)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+
+
+def learning_rate_at(step: int, total: int, config: OptimConfig) -> float:
+    """The rate of optimizer step `step` (from 0) of `total`: a linear warm-up over `warmup_steps`, then
+    the schedule down to 0 after the last step (`constant`: no decay). A function of the step alone,
+    so that there is no scheduler state to save."""
+    if step < config.warmup_steps:
+        return config.learning_rate * step / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, total - config.warmup_steps)
+    factor = {"linear": 1.0 - progress, "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)), "constant": 1.0}
+    return config.learning_rate * max(0.0, factor[config.schedule])
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,199 @@
+"""A run's folder: what lies in it, and how it is opened for a first or a further attempt."""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dalr.config.overrides import to_yaml, with_absolute_paths, with_overrides
+from dalr.config.recipes import load_recipe
+from dalr.config.schema import RunConfig
+from dalr.errors import InputError
+from dalr.files import (
+    locked,
+    remove_leftovers,
+    sha256_of,
+    system_errors_named,
+    writable_folder,
+    write_json,
+    write_text,
+)
+from dalr.provenance import code_version, machine, package_versions
+from dalr.results import Provenance
+from dalr.training.checkpoint import describe_difference, flat_values, set_damaged_aside, steps_saved
+
+FILE_KEYS = ("data.text", "data.captions", "data.image_features", "data.image_ids", "data.caption_features")
+LOCK_SECONDS = 120.0
+"""How long an attempt waits for another one to leave the folder. A lost machine's lock on NFS is freed
+after its lease, 90 s by default."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`config.yaml`, `provenance.json`, `metrics.jsonl`, `checkpoints/`, `model/`, `results/`.
+
+    `called` is where the run is kept, if `path` is a copy of it on this machine.
+    """
+
+    path: Path
+    called: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages and results call the run."""
+        return self.called or str(self.path)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    def last_step(self) -> int:
+        """The step of the newest checkpoint; 0 where there is none."""
+        return max(steps_saved(self.checkpoints), default=0)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps other attempts out. When a driver is killed its worker lives on for a moment, and two
+        writers would mix their lines.
+
+        Raises:
+            Failed: another process is still training here after two minutes.
+        """
+        return locked(self.path / ".attempt.lock", seconds=LOCK_SECONDS, what=f"the run in {self.name}")
+
+    def check(self, config: RunConfig) -> None:
+        """Refuses a folder that holds another config's run, naming the keys that differ."""
+        written = self.path / "config.yaml"
+        if written.is_file():
+            refuse_another(written.read_text(encoding="utf-8"), self.name, config)
+
+    def open(self, config: RunConfig, recipe: str | None) -> None:
+        """Creates the folder, or reopens it for one more attempt, and notes the attempt's start."""
+        self.check(config)
+        writable_folder(self.path, "--out")
+        for place in (self.path, self.checkpoints, self.results):
+            remove_leftovers(place)
+        set_damaged_aside(self.checkpoints)
+        write_text(self.path / "config.yaml", to_yaml(config))
+        step = self.last_step()
+        notes = self.notes()
+        notes = {
+            "recipe": recipe if recipe is not None else notes.get("recipe"),
+            "config_fingerprint": config.fingerprint(),
+            "overrides": _overrides(recipe, config) if recipe is not None else notes.get("overrides"),
+            "seed": config.train.seed,
+            "data": _checksums(config),
+            "code_version": code_version(),
+            "packages": package_versions(),
+            "machine": machine(),
+            "attempts": [*notes.get("attempts", []), {"start_step": step, "end_step": step}],
+        }
+        write_json(self.provenance, notes)
+
+    def notes(self) -> dict[str, Any]:
+        """The contents of provenance.json; empty before the first attempt."""
+        return json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.is_file() else {}
+
+    def model_provenance(self, step: int | None = None) -> Provenance:
+        """What is behind the exported model, for a result; `step` is its checkpoint's."""
+        notes = self.notes()
+        return Provenance(
+            code_version=code_version(),
+            recipe=notes.get("recipe"),
+            config_fingerprint=notes.get("config_fingerprint"),
+            seed=notes.get("seed"),
+            step=step,
+        )
+
+    def note_step(self, step: int) -> None:
+        """Notes that the current attempt has come to `step`."""
+        notes = self.notes()
+        notes["attempts"][-1]["end_step"] = step
+        write_json(self.provenance, notes)
+
+
+def refuse_another(written: str, place: str, config: RunConfig) -> None:
+    """Refuses a `place` whose config.yaml, as it was `written`, is another config, naming the keys that differ."""
+    try:
+        saved = yaml.safe_load(written)
+    except yaml.YAMLError as error:
+        raise InputError(f"{place}/config.yaml: not valid YAML; it should be the config that a run wrote") from error
+    difference = describe_difference(saved, config)
+    if difference != "no key differs":
+        raise InputError(f"{place}: this folder holds another run; {difference}; choose another --out")
+
+
+def _overrides(recipe: str, config: RunConfig) -> dict[str, Any]:
+    """The values in which a config differs from its recipe, by dotted key."""
+    try:
+        base = load_recipe(recipe)
+    except InputError:
+        return dict(flat_values(config.dump()))  # a file that is gone by now, or a name of the caller's own
+    rooted = with_absolute_paths(with_overrides(base, {"data.root": config.data.root}))
+    plain = dict(flat_values(rooted.dump()))
+    return {key: value for key, value in flat_values(config.dump()) if key not in plain or plain[key] != value}
+
+
+def _checksums(config: RunConfig) -> dict[str, str]:
+    """The sha256 of each file that the run learns from, by its key."""
+    found = {}
+    for key in FILE_KEYS:
+        part, name = key.split(".")
+        value = getattr(getattr(config, part), name)
+        if value is not None and (path := Path(value)).is_file():
+            status = path.stat()
+            found[key] = _checksum(path, status.st_size, status.st_mtime_ns)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _checksum(path: Path, size: int, modified: int) -> str:
+    """Read once in a process that runs many trials; `size` and `modified` tell a changed file."""
+    return sha256_of(path)
+
+
+class MetricsLog:
+    """metrics.jsonl: one line an optimizer step, flushed at once. Lines after `step` are dropped when it
+    is opened, so that after a resume each step appears once."""
+
+    def __init__(self, path: Path, *, step: int) -> None:
+        self._path = path
+        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
+        write_text(path, "".join(kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        with system_errors_named(self._path):
+            self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        with system_errors_named(self._path):  # writes what a full disk has refused before
+            self._file.close()
+
+
+def _complete_lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return lines if not lines or lines[-1].endswith("\n") else lines[:-1]  # a kill can cut the last line

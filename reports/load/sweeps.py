@@ -1,0 +1,116 @@
+"""A sweep as its folder tells it: its spec, and one frame of its trials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dalr.errors import InputError
+from dalr.reports.load.names import without_paths
+from dalr.reports.load.parquet import read_parquet
+from dalr.reports.load.runs import read_yaml
+
+REQUIRED = ("trial", "seed", "state", "value", "steps", "seconds")
+PARTS = ("model.", "data.", "evaluation.", "teachers.", "objective.", "optim.", "train.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One sweep, called `name` in the report; `place` is its folder's own name. `runs` has a row per
+    trial and seed, as trials.parquet has; `searched` names its columns that are config paths.
+    `metrics` and `directions` are the spec's, the first one's value being the column `value`."""
+
+    name: str
+    place: str
+    folder: Path
+    spec: dict[str, Any]
+    runs: pl.DataFrame
+    searched: tuple[str, ...]
+    metrics: tuple[str, ...]
+    directions: tuple[str, ...]
+
+    @property
+    def highest(self) -> bool:
+        """Whether a higher value is better."""
+        return self.directions[0] == "maximize"
+
+    @property
+    def further_metrics(self) -> tuple[str, ...]:
+        """The metrics after the first that are columns of `runs`: those of a search for a Pareto front."""
+        return tuple(metric for metric in self.metrics[1:] if metric in self.runs.columns)
+
+    @property
+    def logarithmic(self) -> set[str]:
+        """The searched paths that are searched on a logarithmic scale."""
+        space = self.spec.get("space") or {}
+        return {path for path, how in space.items() if isinstance(how, dict) and "log" in how}
+
+
+def read_sweep(folder: Path, name: str) -> Sweep:
+    """The sweep in `folder`, from sweep.yaml and trials.parquet.
+
+    Raises:
+        InputError: a file is missing, damaged, or lacks a column.
+    """
+    spec = read_yaml(folder / "sweep.yaml") if (folder / "sweep.yaml").exists() else {}
+    path = folder / "trials.parquet"
+    if not path.is_file():
+        raise InputError("the sweep has no trials.parquet: no trial has ended yet")
+    runs = read_parquet(path, REQUIRED)
+    if "recipe" not in runs.columns:
+        runs = runs.with_columns(pl.lit(_recipe(spec)).alias("recipe"))
+    if "reason" not in runs.columns:
+        runs = runs.with_columns(pl.lit(None, dtype=pl.String).alias("reason"))
+    # Reasons and searched files may hold the machine's own folders.
+    texts = [name for name, kind in runs.schema.items() if kind == pl.String]
+    runs = runs.with_columns(pl.col(texts).map_elements(without_paths, return_dtype=pl.String)) if texts else runs
+    metrics = _several(spec.get("metric", "value"))
+    directions = _several(spec.get("direction", "maximize"))
+    return Sweep(
+        name=name,
+        place=name,
+        folder=folder,
+        spec=spec,
+        runs=runs,
+        searched=tuple(column for column in runs.columns if column.startswith(PARTS) and column not in metrics),
+        metrics=metrics,
+        directions=directions if len(directions) == len(metrics) else directions[:1] * len(metrics),
+    )
+
+
+def _recipe(spec: dict[str, Any]) -> str:
+    recipe = spec.get("recipe", "")
+    return str(recipe[0] if isinstance(recipe, list) and len(recipe) == 1 else recipe)
+
+
+def _several(value: Any) -> tuple[str, ...]:
+    return tuple(str(one) for one in value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+
+
+def trials(sweep: Sweep) -> pl.DataFrame:
+    """One row per trial: its recipe, `state` (of its runs: failed if any failed, else pruned if any
+    was, else complete), first `reason`, `value` (mean over its runs that have one), `deviation`
+    (sample, over seeds), `seeds`, `steps` and `seconds` (sums), further metrics (means), searched paths."""
+    order = {"failed": 2, "pruned": 1, "complete": 0}
+    names = {rank: state for state, rank in order.items()}
+    finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
+    return (
+        sweep.runs.filter(pl.col("state").is_in(list(order)))
+        .group_by("recipe", "trial")
+        .agg(
+            pl.col("state").replace_strict(order, return_dtype=pl.Int8).max().alias("rank"),
+            pl.col("reason").drop_nulls().first(),
+            finite.mean().alias("value"),
+            finite.std().alias("deviation"),
+            pl.col("seed").n_unique().alias("seeds"),
+            pl.col("steps").sum(),
+            pl.col("seconds").sum(),
+            *(pl.col(metric).mean() for metric in sweep.further_metrics),
+            *(pl.col(path).first() for path in sweep.searched),
+        )
+        .with_columns(pl.col("rank").replace_strict(names, return_dtype=pl.String).alias("state"))
+        .drop("rank")
+        .sort("recipe", "trial")
+    )

@@ -1,0 +1,205 @@
+"""What a sweep leaves behind: its trials, its best config, and what the final runs showed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dalr.config.overrides import to_yaml
+from dalr.config.schema import RunConfig
+from dalr.files import write_text, written_aside
+from dalr.sweeps.analysis.comparison import comparison_rows
+from dalr.sweeps.analysis.importance import Importance, importances
+from dalr.sweeps.analysis.verdict import Contest, contests, final_scores
+from dalr.sweeps.search.finals import BASE
+from dalr.sweeps.search.records import TrialRecord
+from dalr.sweeps.search.snapshot import SweepState
+from dalr.sweeps.search.spec_file import code_versions
+from dalr.sweeps.search.study import run_config
+from dalr.sweeps.spec.loading import allowed
+from dalr.sweeps.spec.schema import SweepSpec
+from dalr.sweeps.spec.space import at_edge
+
+COLUMNS = {
+    "trial": pl.Int64,
+    "seed": pl.Int64,
+    "state": pl.String,
+    "reason": pl.String,
+    "value": pl.Float64,
+    "steps": pl.Int64,
+    "seconds": pl.Float64,
+    "config_fingerprint": pl.String,
+    "recipe": pl.String,
+}
+
+FINALS = {
+    "recipe": pl.String,
+    "candidate": pl.Int64,
+    "seed": pl.Int64,
+    "state": pl.String,
+    "reason": pl.String,
+    "seconds": pl.Float64,
+    "config_fingerprint": pl.String,
+}
+IMPORTANCE = {
+    "recipe": pl.String,
+    "path": pl.String,
+    "share": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "step": pl.Int64,
+}
+COMPARISON = {
+    "recipe": pl.String,
+    "trials": pl.Int64,
+    "steps": pl.Float64,
+    "seconds": pl.Float64,
+    "expected_best": pl.Float64,
+}
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """`best` is the best point (None where no trial is complete), `best_config` its config file;
+    `contests` say what the final runs showed, `comparison` has the rows of comparison.parquet, `warnings`
+    are sentences for the user."""
+
+    state: SweepState
+    best: TrialRecord | None
+    best_config: Path | None
+    contests: tuple[Contest, ...] = ()
+    importances: tuple[Importance, ...] = ()
+    warnings: tuple[str, ...] = ()
+    comparison: tuple[dict[str, Any], ...] = ()
+
+
+def write_progress(state: SweepState, bases: Mapping[str, RunConfig]) -> None:
+    """Rewrites `trials.parquet` and `best.yaml`; called after every trial."""
+    write_trials(state.trials, state.spec, state.out / "trials.parquet")
+    best = state.best()
+    if best:
+        # The recipe's own test tasks and seed, the winner's point.
+        config = run_config(bases[best[0].recipe].dump(), best[0].point, None)
+        write_text(state.out / "best.yaml", to_yaml(config))
+
+
+def write_outcome(state: SweepState, bases: Mapping[str, RunConfig]) -> SweepOutcome:
+    """Everything that a sweep leaves when it ends: also `importance.parquet`, `finals.parquet` and, where
+    several recipes were searched, `comparison.parquet`."""
+    write_progress(state, bases)
+    outcome = outcome_of(state)
+    write_importance(outcome.importances, state.out / "importance.parquet")
+    if state.finals:
+        write_finals(state, state.out / "finals.parquet")
+    if len(state.spec.recipe) > 1:
+        _write(pl.DataFrame(comparison_rows(state), schema=COMPARISON), state.out / "comparison.parquet")
+    return outcome
+
+
+def outcome_of(state: SweepState) -> SweepOutcome:
+    """The outcome so far, without writing."""
+    best = state.best()
+    if not best:
+        return SweepOutcome(state, None, None)
+    winner = best[0]
+    return SweepOutcome(
+        state=state,
+        best=winner,
+        best_config=state.out / "best.yaml",
+        contests=tuple(contests(state)),
+        importances=tuple(
+            one
+            for recipe in state.spec.recipe
+            for one in importances(state.spec, [trial for trial in state.trials if trial.recipe == recipe])
+        ),
+        warnings=(*at_edge(state.spec.space, winner.point, allowed), *mixed_versions(state.out)),
+        comparison=tuple(comparison_rows(state)) if len(state.spec.recipe) > 1 else (),
+    )
+
+
+def mixed_versions(out: Path) -> list[str]:
+    """A sentence where more than one version of the code has worked on the sweep."""
+    versions = code_versions(out)
+    if len(versions) < 2:
+        return []
+    return [f"the trials ran with {len(versions)} versions of the code ({', '.join(versions)}): are they comparable?"]
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    with written_aside(path) as aside:
+        frame.write_parquet(aside)
+
+
+def write_importance(found: Sequence[Importance], path: Path) -> None:
+    """One row for each recipe and searched path; `step` is null where final values were compared."""
+    _write(pl.DataFrame([asdict(one) for one in found], schema=IMPORTANCE).rename({"share": "importance"}), path)
+
+
+def write_finals(state: SweepState, path: Path) -> None:
+    """One row for each ended final run: `candidate` is the trial's number, null for the base recipe;
+    `scores` are those of its test tasks, one column each."""
+    ended = [record for record in state.finals if record.run.state != "running"]
+    scores = [final_scores(state, record) for record in ended]
+    columns = dict.fromkeys(column for found in scores for column in found)
+    rows = [
+        {
+            "recipe": record.recipe,
+            "candidate": None if record.candidate == BASE else record.candidate,
+            "seed": record.run.seed,
+            "state": record.run.state,
+            "reason": record.run.reason,
+            "seconds": record.run.seconds,
+            "config_fingerprint": record.run.fingerprint,
+            **found,
+        }
+        for record, found in zip(ended, scores, strict=True)
+    ]
+    _write(pl.DataFrame(rows, schema={**FINALS, **dict.fromkeys(columns, pl.Float64)}), path)
+
+
+def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> None:
+    """One row for each ended trial and seed; a trial that was never run (an invalid or a known point) has
+    one row without a seed."""
+    rows = [row for trial in trials if trial.state != "running" for row in trial_rows(trial, spec)]
+    schema: dict[str, Any] = {**COLUMNS, **dict.fromkeys(spec.metric[1:], pl.Float64)}
+    schema |= {path: _column_type(spec, path) for path in spec.space}
+    _write(pl.DataFrame(rows, schema=schema), path)
+
+
+def _column_type(spec: SweepSpec, path: str) -> Any:
+    dimension = spec.space[path]
+    if dimension.choice is None:
+        return pl.Int64 if dimension.integer is not None else pl.Float64
+    kinds = {type(value) for value in dimension.choice if value is not None}
+    if kinds == {bool}:
+        return pl.Boolean
+    if kinds == {int}:
+        return pl.Int64
+    return pl.Float64 if kinds and kinds <= {int, float} else pl.String
+
+
+def trial_rows(trial: TrialRecord, spec: SweepSpec) -> list[dict[str, Any]]:
+    """The rows of one trial; values of mixed choices are written as text."""
+    point = {
+        path: str(value) if value is not None and _column_type(spec, path) == pl.String else value
+        for path, value in trial.point.items()
+    }
+    shared = {"trial": trial.number, "recipe": trial.recipe, **{p: point.get(p) for p in spec.space}}
+    if not trial.runs:
+        return [{**shared, "state": trial.state, "reason": trial.reason, "steps": 0, "seconds": 0.0}]
+    return [
+        {
+            **shared,
+            "seed": run.seed,
+            "state": run.state,
+            "reason": run.reason or (trial.reason if run.state != "complete" else None),
+            "value": run.values[0] if run.values else run.value,
+            **dict(zip(spec.metric[1:], run.values[1:], strict=False)),
+            "steps": run.steps,
+            "seconds": run.seconds,
+            "config_fingerprint": run.fingerprint,
+        }
+        for run in trial.runs
+    ]

@@ -1,0 +1,217 @@
+"""A sweep on the terminal."""
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from dalr.sweeps.analysis.outcome import SweepOutcome
+from dalr.sweeps.search.records import TrialRecord
+from dalr.sweeps.search.snapshot import SweepState
+from dalr.sweeps.spec.schema import SweepSpec
+
+SHOWN = 12
+REFRESH_SECONDS = 2.0
+
+
+@contextmanager
+def live(state: Callable[[], SweepState], *, quiet: bool) -> Iterator[None]:
+    """While the block runs: the state's table on a terminal; elsewhere, as in the log of a job, a line for
+    each trial that ends."""
+    console = Console(stderr=True)
+    if quiet:
+        yield
+    elif console.is_terminal:
+        with (
+            Live(table(state()), console=console, transient=True, auto_refresh=False) as display,
+            _followed(lambda: display.update(table(state()), refresh=True)),
+        ):
+            yield
+    else:
+        with _followed(_Announcer(state, console).announce):
+            yield
+
+
+@contextmanager
+def _followed(look: Callable[[], object]) -> Iterator[None]:
+    """Calls `look` every few seconds while the block runs, and once when it ends."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(REFRESH_SECONDS):
+            look()
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        look()
+
+
+class _Announcer:
+    """Prints each trial and final run that has ended since it looked last."""
+
+    def __init__(self, state: Callable[[], SweepState], console: Console) -> None:
+        self._state, self._console = state, console
+        self._known = set(ended_lines(state()))
+
+    def announce(self) -> None:
+        """Looks, and prints what is new."""
+        state = self._state()
+        new = {key: line for key, line in ended_lines(state).items() if key not in self._known}
+        self._known |= set(new)
+        for line in new.values():
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if new:
+            self._console.print(f"  {budget_line(state)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def ended_lines(state: SweepState) -> dict[str, str]:
+    """A line for each ended trial and final run, by its name."""
+    lines = {}
+    for trial in state.trials:
+        if trial.state != "running":
+            _, _, value, steps, _, point = row(trial)
+            why = f" ({trial.reason})" if trial.reason else ""
+            lines[f"trial {trial.number}"] = f"trial {trial.number} {trial.state}, {steps} steps: {value}{why}; {point}"
+    for record in state.finals:
+        if record.run.state != "running":
+            value = "" if record.run.value is None else f": {record.run.value:.2f}"
+            name = f"{record.name}, seed {record.run.seed}"
+            lines[name] = f"{name} {record.run.state}{value}"
+    return lines
+
+
+def plan_line(spec: SweepSpec, steps: int | None) -> str:
+    """What a search will cost, before it starts: its trials, where they are stopped, and the steps."""
+    trials = spec.budget.trials or len(spec.design() or ())
+    words = [f"{trials} trials" if trials else "trials until the budget's time is used up"]
+    if steps:
+        words.append(f"of {steps} steps")
+        rungs = spec.scheduler.rungs(steps)
+        if rungs:
+            words.append(f"stopped early at steps {', '.join(map(str, rungs))}")
+        expected = trials * spec.scheduler.expected_steps(steps)
+        if trials:
+            words.append(
+                f"about {expected:.0f} of {trials * steps} steps in all" if rungs else f"{expected:.0f} in all"
+            )
+    return ", ".join(words).replace(", of", " of", 1)
+
+
+def table(state: SweepState) -> RenderableType:
+    """One line of counts, one of the budget, then the running trials and the best ones."""
+    lines = [counts_line(state), budget_line(state)]
+    grid = Table(box=None, pad_edge=False)
+    for column in ("trial", "state", "value", "steps", "seeds", "point"):
+        grid.add_column(column, justify="right" if column in ("trial", "value", "steps") else "left")
+    running = [trial for trial in state.trials if trial.state == "running"]
+    for trial in [*running, *state.best()][:SHOWN]:
+        grid.add_row(*row(trial))
+    return Group(*lines, grid)
+
+
+def counts_line(state: SweepState) -> str:
+    """How many trials are in which state, and the best value so far."""
+    counts = state.counts
+    ended = f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed"
+    best = state.best()
+    value = f"; best {state.spec.metric[0]} {best[0].values[0]:.2f} (trial {best[0].number})" if best else ""
+    return f"{sum(counts.values())} trials: {ended}, {counts['running']} running{value}"
+
+
+def budget_line(state: SweepState) -> str:
+    """What is used up of the budget, and the time left at the pace so far."""
+    used = state.used()
+    words = [f"{state.hours:.2f} hours so far"]
+    if used is not None:
+        words.insert(0, f"{used:.0%} of the budget used")
+    left = state.hours_left()
+    if left is not None and used is not None and used < 1:
+        words.append(f"about {left:.2f} hours left")
+    done = sum(record.run.state != "running" for record in state.finals)
+    if state.finals:
+        words.append(f"{done} of {len(state.finals)} final runs done")
+    return ", ".join(words)
+
+
+def row(trial: TrialRecord) -> list[str]:
+    """A trial in six cells."""
+    value = trial.values[0] if trial.values else trial.best_so_far
+    return [
+        str(trial.number),
+        trial.state,
+        "" if value is None else f"{value:.2f}",
+        str(sum(run.steps for run in trial.runs)),
+        ",".join(str(run.seed) for run in trial.runs),
+        point_text(trial),
+    ]
+
+
+def point_text(trial: TrialRecord) -> str:
+    """`learning_rate=0.0003 pair_every=1`: of each path as much of its end as tells it apart, and its value."""
+    return " ".join(f"{ending(path, trial.point)}={short(value)}" for path, value in trial.point.items())
+
+
+def ending(path: str, paths: Collection[str]) -> str:
+    """The shortest end of a path, in whole parts, that no other one of `paths` has."""
+    parts = path.split(".")
+    ends = (".".join(parts[-count:]) for count in range(1, len(parts)))
+    others = [f".{other}" for other in paths if other != path]
+    return next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), path)
+
+
+def short(value: object) -> str:
+    """A value in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def failures(state: SweepState) -> list[str]:
+    """One line for each failed trial."""
+    return [f"trial {trial.number} failed: {trial.reason}" for trial in state.trials if trial.state == "failed"]
+
+
+def best_lines(outcome: SweepOutcome) -> list[str]:
+    """The winner, what the final runs showed of it, what mattered, and what to beware of."""
+    if outcome.best is None:
+        return ["no trial is complete yet"]
+    best, spec = outcome.best, outcome.state.spec
+    values = ", ".join(f"{name} {value:.2f}" for name, value in zip(spec.metric, best.values, strict=True))
+    lines = [f"best: trial {best.number} of {best.recipe}: {values}", f"  {point_text(best)}"]
+    if len(spec.metric) > 1:
+        lines.append(f"Pareto front: trials {', '.join(str(trial.number) for trial in outcome.state.front())}")
+    lines += [contest.sentence() for contest in outcome.contests if contest.primary]
+    lines += [f"  trial {one.candidate}, {one.line()}" for one in outcome.contests if not one.primary]
+    if not outcome.contests:
+        lines.append(f"not tested against the base recipe{_why_untested(outcome.state)}")
+    lines += comparison_lines(outcome)
+    mattered = [one for one in outcome.importances if one.recipe == best.recipe]
+    if mattered:
+        step = mattered[0].step
+        lines.append("importance of each path" + (f" for the score after {step} steps:" if step else ":"))
+    lines += [f"  {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in mattered]
+    lines += [f"warning: {warning}" for warning in outcome.warnings]
+    return [*lines, f"its config: {outcome.best_config}"]
+
+
+def _why_untested(state: SweepState) -> str:
+    if not state.spec.seeds.final:
+        return ": its value is the best of many noisy ones; seeds.final=3 adds the test to this sweep"
+    failed = sum(record.run.state == "failed" for record in state.finals)
+    return f": {failed} final runs failed" if failed else " yet: that is done when the search has ended"
+
+
+def comparison_lines(outcome: SweepOutcome) -> list[str]:
+    """Where several recipes were searched: what each is expected to reach with the budget of all."""
+    last = {row["recipe"]: row for row in outcome.comparison}
+    return [
+        f"{recipe}: expected best of {row['trials']} trials ({row['steps']:.0f} steps, {row['seconds']:.0f} s): "
+        f"{row['expected_best']:.2f}"
+        for recipe, row in last.items()
+    ]

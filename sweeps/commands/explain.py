@@ -1,0 +1,121 @@
+"""One trial in full: what it was, how it went, and whether it goes the same way again."""
+
+import json
+import shutil
+from collections.abc import Mapping
+
+from dalr.config.overrides import read_config
+from dalr.config.schema import RunConfig
+from dalr.errors import InputError
+from dalr.provenance import code_version, package_versions
+from dalr.sweeps.commands.display import short
+from dalr.sweeps.execution.trial import run_name
+from dalr.sweeps.search.records import RunRecord, TrialRecord
+from dalr.sweeps.search.snapshot import SweepState
+from dalr.training.callbacks import Diverged, Reporter, StopTraining
+from dalr.training.run_folder import RunFolder
+
+TOLERANCE = 0.005
+"""Points of the metric within which two curves count as the same; results are printed to 0.01."""
+
+
+def folder_of(state: SweepState, trial: TrialRecord, run: RunRecord) -> RunFolder:
+    """The folder of one seed's run."""
+    return RunFolder(state.out / "runs" / run_name(f"trial-{trial.number:04d}", run.seed))
+
+
+def curve(folder: RunFolder, metric: str) -> dict[int, float]:
+    """The evaluations of a run, step → score, from metrics.jsonl."""
+    if not folder.metrics.is_file():
+        return {}
+    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    return {line["step"]: line[metric] for line in lines if metric in line}
+
+
+def explain(state: SweepState, number: int) -> list[str]:
+    """The trial's point, each run's curve and fate, and its error if it has one.
+
+    Raises:
+        InputError: there is no such trial.
+    """
+    trial = state.trial(number)
+    lines = [f"trial {trial.number} of {trial.recipe}: {trial.state}" + (f": {trial.reason}" if trial.reason else "")]
+    lines += [f"  {path} = {short(value)}" for path, value in trial.point.items()]
+    for run in trial.runs:
+        folder = folder_of(state, trial, run)
+        lines.append(
+            f"seed {run.seed}: {run.state} after {run.steps} steps and {run.seconds:.0f} s, "
+            f"config {run.fingerprint}, {folder.path}"
+        )
+        scores = curve(folder, state.spec.metric[0])
+        if scores:
+            points = "  ".join(f"{step}: {score:.2f}" for step, score in scores.items())
+            lines.append(f"  {state.spec.metric[0]} by step: {points}")
+        if run.reason and run.reason != trial.reason:
+            lines.append(f"  {run.reason}")
+        error = folder.path / "error.txt"
+        if run.state == "failed" and error.is_file():
+            lines += [f"  {line}" for line in error.read_text(encoding="utf-8").rstrip().splitlines()[-6:]]
+    if trial.violation:
+        lines.append(f"it breaks the constraints by {trial.violation:.3g}, so it cannot win")
+    rank = next((place for place, point in enumerate(state.best(), 1) if point.point_id == trial.point_id), None)
+    if trial.state == "complete" and rank:
+        lines.append(f"rank {rank} of {len(state.best())} complete points")
+    return lines
+
+
+class _StopAt(Reporter):
+    """Ends a run where the trial had ended."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        if step >= self._step:
+            raise StopTraining("the trial's last step")
+
+
+def reproduce(state: SweepState, number: int, *, quiet: bool = False) -> tuple[list[str], bool]:
+    """The trial's first run once more, with its config and seed, to its last step, in
+    `reproduced/trial-N-seed-S`; whether every evaluation is met again.
+
+    Raises:
+        InputError: there is no such trial, or it was never run.
+    """
+    from dalr.training.loop import train
+
+    trial = state.trial(number)
+    if not trial.runs or not (folder_of(state, trial, trial.runs[0]).path / "config.yaml").is_file():
+        raise InputError(f"trial {number} was never run ({trial.reason or 'it has no folder'})")
+    run = trial.runs[0]
+    original = folder_of(state, trial, run)
+    config: RunConfig = read_config(original.path / "config.yaml")
+    if config.fingerprint() != run.fingerprint:
+        raise InputError(f"{original.path}/config.yaml is not the config of trial {number}: it was changed")
+    lines = differing_versions(original.notes())
+    again = RunFolder(state.out / "reproduced" / original.path.name)
+    shutil.rmtree(again.path, ignore_errors=True)  # what an earlier call left would only be read again
+    try:
+        train(config, again.path, reporters=[_StopAt(run.steps)], recipe=trial.recipe, quiet=quiet)
+    except Diverged as error:
+        lines.append(f"it diverges again: {error}")
+        return lines, trial.state == "failed"
+    before, after = (curve(folder, config.evaluation.metric) for folder in (original, again))
+    shared = [step for step in before if step in after and step <= run.steps]
+    if not shared:
+        return [*lines, f"trial {number} was never evaluated, so there is nothing to compare"], trial.state == "failed"
+    gap = max(abs(before[step] - after[step]) for step in shared)
+    same = gap <= TOLERANCE
+    verdict = "the same" if same else "NOT the same"
+    lines.append(
+        f"trial {number}, seed {run.seed}, {run.steps} steps: {verdict}; {len(shared)} evaluations differ by at most "
+        f"{gap:.4f} points; {again.path}"
+    )
+    return lines, same
+
+
+def differing_versions(notes: Mapping[str, object]) -> list[str]:
+    """One line for each version that is another now than when the trial ran."""
+    then = {"code": notes.get("code_version"), **(notes.get("packages") or {})}  # type: ignore[dict-item]
+    now = {"code": code_version(), **package_versions()}
+    return [f"{name}: {then[name]} then, {now.get(name)} now" for name in then if then[name] != now.get(name)]

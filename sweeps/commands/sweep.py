@@ -1,0 +1,145 @@
+"""The command `dalr sweep`: a search, or a question about one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dalr.errors import InputError
+from dalr.files import uri_of
+
+QUESTIONS = ("status", "best", "why", "reproduce")
+
+
+def sweep(
+    spec: Annotated[
+        str, typer.Argument(help="A YAML file or a bundled sweep's name; or status, best, why, reproduce.")
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value for a sweep; DIR [TRIAL] for a question.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder; the same command continues it.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="status: refresh until interrupted.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
+) -> None:
+    """Search hyperparameters with Ray Tune and Optuna; the same command continues a sweep.
+
+    A SPEC is a YAML file or one of the bundled dalr_core, dalr_full, baselines, ablation, seeds. Words
+    such as budget.trials=40 or train.steps=400 change it. Questions about a sweep's folder:
+
+    dalr sweep status DIR (counts, budget, best so far; --watch), dalr sweep best DIR, dalr sweep why DIR
+    TRIAL (its config, curve and fate), dalr sweep reproduce DIR TRIAL (the same trial again).
+
+    Example: dalr sweep dalr_core --out sweeps/core budget.trials=24 train.steps=400
+    """
+    if spec in QUESTIONS:
+        _answer(spec, words or [], watch=watch, quiet=quiet)
+        return
+    if out is None:
+        raise InputError("where to? Give the sweep's folder: dalr sweep SPEC --out DIR")
+    if uri := uri_of(out):
+        raise InputError(
+            f"--out {uri}: a sweep's database needs a file system with locks; give a folder "
+            "that every node sees, such as /nfs/sweeps/core"
+        )
+    if watch:
+        raise InputError("--watch belongs to dalr sweep status DIR; a running sweep shows its own table")
+    search(spec, words or [], out, quiet=quiet)
+
+
+def _answer(question: str, words: Sequence[str], *, watch: bool, quiet: bool) -> None:
+    wanted = 2 if question in ("why", "reproduce") else 1
+    if len(words) != wanted:
+        raise InputError(f"expected: dalr sweep {question} DIR{' TRIAL' * (wanted == 2)}")
+    folder = Path(words[0])
+    if question == "status":
+        status(folder, watch=watch, quiet=quiet)
+    elif question == "best":
+        best(folder, quiet=quiet)
+    elif question == "why":
+        why(folder, _number(words[1]), quiet=quiet)
+    else:
+        reproduce_trial(folder, _number(words[1]), quiet=quiet)
+
+
+def _number(word: str) -> int:
+    if not word.isdigit():
+        raise InputError(f"{word!r} is not a trial's number (0, 1, ...; dalr sweep status DIR lists them)")
+    return int(word)
+
+
+def search(source: str, words: Sequence[str], out: Path, *, quiet: bool) -> None:
+    """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
+    from dalr.sweeps.commands.display import best_lines, counts_line, plan_line
+    from dalr.sweeps.execution.runner import run_sweep
+    from dalr.sweeps.spec.loading import base_configs, load_spec
+
+    spec = load_spec(source, list(words))
+    if not quiet:
+        for recipe, base in base_configs(spec).items():
+            typer.echo(f"{recipe}: {plan_line(spec, base.train.steps)}")
+    outcome = run_sweep(spec, out, quiet=quiet)
+    if not quiet:
+        typer.echo("\n".join([counts_line(outcome.state), *best_lines(outcome)]))
+    if outcome.best is None:
+        typer.echo(f"no trial was completed; dalr sweep status {out} says why", err=True)
+        raise typer.Exit(1)
+
+
+def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
+    """Counts, budget, running and best trials, failures."""
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from dalr.sweeps.commands.display import REFRESH_SECONDS, failures, table
+    from dalr.sweeps.search.snapshot import read_state
+
+    state = read_state(folder)
+    if quiet:
+        return
+    console = Console()
+    if watch:
+        with Live(table(state), console=console, auto_refresh=False) as display:
+            while True:
+                time.sleep(REFRESH_SECONDS)
+                display.update(table(read_state(folder)), refresh=True)
+    console.print(table(state))
+    for line in failures(state):
+        console.print(line, markup=False, highlight=False)
+
+
+def best(folder: Path, *, quiet: bool = False) -> None:
+    """The winner, whether it beats the base recipe, and what mattered."""
+    from dalr.sweeps.analysis.outcome import outcome_of
+    from dalr.sweeps.commands.display import best_lines
+    from dalr.sweeps.search.snapshot import read_state
+
+    outcome = outcome_of(read_state(folder))
+    if not quiet:
+        typer.echo("\n".join(best_lines(outcome)))
+
+
+def why(folder: Path, number: int, *, quiet: bool = False) -> None:
+    """A trial's config, curve and fate."""
+    from dalr.sweeps.commands.explain import explain
+    from dalr.sweeps.search.snapshot import read_state
+
+    lines = explain(read_state(folder), number)
+    if not quiet:
+        typer.echo("\n".join(lines))
+
+
+def reproduce_trial(folder: Path, number: int, *, quiet: bool = False) -> None:
+    """Runs a trial again in this process. Exit code 1 where its scores are not met again."""
+    from dalr.sweeps.commands.explain import reproduce
+    from dalr.sweeps.search.snapshot import read_state
+
+    lines, same = reproduce(read_state(folder), number, quiet=quiet)
+    if not quiet:
+        typer.echo("\n".join(lines))
+    if not same:
+        raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""Keeps a sweep from filling the disk: what an ended trial no longer needs is removed."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dalr.errors import InputError
+from dalr.sweeps.execution.trial import run_name
+from dalr.sweeps.search.records import TrialRecord
+from dalr.sweeps.search.snapshot import SweepState
+
+KEPT_MODELS = 3
+"""So many best points keep their exported model (or `seeds.final_top`, if that is more)."""
+GRACE_SECONDS = 60.0
+"""A stopped worker may still be writing its last checkpoint."""
+
+LEAST_FREE = 2**30
+"""Bytes: below this a sweep does not start. A BERT's checkpoint with its optimizer takes more."""
+
+
+def check_space(out: Path) -> None:
+    """Refuses a disk that is about to be full.
+
+    Raises:
+        InputError: less than `LEAST_FREE` is free.
+    """
+    free = shutil.disk_usage(out).free
+    if free < LEAST_FREE:
+        raise InputError(
+            f"--out: only {free / 1e9:.1f} GB are free in {out}; trials need at least {LEAST_FREE / 1e9:.1f}"
+        )
+
+
+class DiskKeeper:
+    """Removes the checkpoints of ended trials, which never go on, and the models of all but the best.
+    Configs, metrics and provenance stay."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._ended: dict[int, float] = {}
+        self._checkpoints_gone: set[int] = set()
+        self._models_gone: set[int] = set()
+
+    def tidy(self, state: SweepState, *, at_once: bool = False) -> None:
+        """Removes what may go; `at_once` where no worker is left."""
+        kept = {trial.number for trial in state.best()[: max(KEPT_MODELS, state.spec.seeds.final_top)]}
+        for trial in state.trials:
+            if trial.state == "running" or trial.number in self._models_gone:
+                continue
+            ended = self._ended.setdefault(trial.number, self._now())
+            if not at_once and self._now() - ended < GRACE_SECONDS:
+                continue
+            if trial.number not in self._checkpoints_gone:
+                _remove(state, trial, "checkpoints", "ray")
+                self._checkpoints_gone.add(trial.number)
+            if trial.number not in kept:
+                _remove(state, trial, "model")
+                self._models_gone.add(trial.number)
+
+
+def _remove(state: SweepState, trial: TrialRecord, *names: str) -> None:
+    for run in trial.runs:
+        for name in names:
+            shutil.rmtree(
+                state.out / "runs" / run_name(f"trial-{trial.number:04d}", run.seed) / name, ignore_errors=True
+            )

@@ -1,0 +1,182 @@
+"""Runs a sweep on Ray Tune, from its start or from wherever it was left."""
+
+import fcntl
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dalr.config.schema import RunConfig
+from dalr.errors import InputError
+from dalr.files import writable_folder
+from dalr.sweeps.analysis.outcome import SweepOutcome, write_outcome, write_progress
+from dalr.sweeps.commands.display import live
+from dalr.sweeps.execution.disk import DiskKeeper, check_space
+from dalr.sweeps.execution.trial import Train, make_trainable
+from dalr.sweeps.search.coordinator import Coordinator
+from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
+from dalr.sweeps.search.snapshot import state_of
+from dalr.sweeps.search.spec_file import save_spec
+from dalr.sweeps.spec.loading import base_configs
+from dalr.sweeps.spec.schema import ResourceSpec, SweepSpec
+
+Trainable = Callable[[Mapping[str, str]], None]
+
+WORKER_DEATHS = 2
+"""How often a trial whose process dies (a lost node, a kill) is started again from its checkpoint."""
+
+NEXT_TO_NOTHING = {"memory": 1.0}
+"""What Tune reserves for the process of a trial whose workers do the work: a byte. It refuses to reserve
+nothing, and any share of a CPU could be the one that the last worker lacks."""
+
+
+def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train | None = None) -> SweepOutcome:
+    """Searches until the budget or the design ends, reruns the best, and writes the outcome to `out`.
+    The same call goes on with a sweep that was cut off, at whatever moment.
+
+    `train` trains one run (None: `dalr.training.loop`, on Ray Train where a trial has several workers).
+
+    Raises:
+        InputError: `out` holds another sweep, or another process works on it; a file or model that every
+            trial needs is missing; nothing would end the search.
+        NotEnoughResources: the cluster cannot run a single trial.
+    """
+    out = writable_folder(Path(out).absolute(), "--out")
+    quiet_optuna()
+    with sole_driver(out):
+        bases = base_configs(spec)
+        check_trials(spec, bases)
+        check_space(out)
+        save_spec(spec, out)
+        storage = open_storage(database_url(spec, out))
+        coordinator = Coordinator(spec, bases, storage, str(out))
+        keeper = DiskKeeper()
+
+        def changed() -> None:
+            state = state_of(coordinator)
+            write_progress(state, bases)
+            keeper.tidy(state)
+
+        coordinator.changed = changed
+        try:
+            if not coordinator.finished_before():
+                _run_on_ray(coordinator, out, make_trainable(train), quiet=quiet)
+            keeper.tidy(state_of(coordinator), at_once=True)
+            return write_outcome(state_of(coordinator), bases)
+        finally:
+            close_storage(storage)
+
+
+@contextmanager
+def sole_driver(out: Path) -> Iterator[None]:
+    """Holds the sweep's folder: its database has one writer. The kernel frees the lock of a dead one."""
+    with (out / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"{out}: another `dalr sweep` works on this folder (process {file.read().strip()})"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many trials run at once, the GPUs of one worker, and what Tune reserves for each trial."""
+
+    concurrent: int
+    gpus: float
+    bundle: dict[str, float]
+
+
+def room_for(resources: ResourceSpec) -> Room:
+    """Checks the cluster before anything starts.
+
+    Raises:
+        NotEnoughResources: not even one trial fits.
+    """
+    from dalr.cluster.preflight.resources import bundles_on, check, cluster_nodes
+
+    nodes = cluster_nodes()
+    gpus = resources.gpus if resources.gpus is not None else min(1.0, sum(node.get("GPU", 0.0) for node in nodes))
+    worker = {"CPU": resources.cpus, **({"GPU": gpus} if gpus else {})}
+    check(worker, resources.workers, nodes=nodes)
+    limit = resources.concurrent or 10_000
+    most = sum(bundles_on(node, worker, limit * resources.workers) for node in nodes) // resources.workers
+    return Room(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else NEXT_TO_NOTHING)
+
+
+def check_trials(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
+    """What would fail every trial is refused before the first: a missing file, data that cannot be scored."""
+    from dalr.evaluation import MetricScorer
+    from dalr.training.inputs import check_inputs
+
+    for base in bases.values():
+        # A path that is searched has other values in every trial.
+        check_inputs(base)
+        if base.evaluation.data is not None:
+            for name in dict.fromkeys([*spec.metric, *spec.constraints]):
+                if name != "seconds":
+                    MetricScorer(base.evaluation.data, name)
+
+
+def check_end(spec: SweepSpec, gpus: float) -> None:
+    """A budget of GPU-hours alone never ends on a cluster without GPUs."""
+    budget = spec.budget
+    if budget.gpu_hours and not gpus and budget.trials is None and budget.hours is None and spec.design() is None:
+        raise InputError("budget: trials use no GPU here, so gpu_hours alone never end; give trials or hours besides")
+
+
+def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, *, quiet: bool) -> None:
+    from dalr.cluster.session import ray_session
+
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a model's relative folder keeps its meaning
+    with ray_session(quiet=quiet):
+        room = room_for(coordinator.spec.resources)
+        check_end(coordinator.spec, room.gpus)
+        coordinator.give_room(room.concurrent, room.gpus)
+        scratch = out / ".tune" / uuid.uuid4().hex[:8]
+        try:
+            with live(lambda: state_of(coordinator), quiet=quiet):
+                _tune(coordinator, room, scratch, trainable)
+            if not coordinator.finished:
+                raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
+        finally:
+            coordinator.stop_clock()
+            shutil.rmtree(out / ".tune", ignore_errors=True)
+
+
+def _tune(coordinator: Coordinator, room: Room, scratch: Path, trainable: Trainable) -> None:
+    from ray import tune
+
+    from dalr.sweeps.execution.tune_adapter import SweepScheduler, SweepSearch
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    nested = coordinator.spec.resources.workers > 1
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, tune.PlacementGroupFactory([room.bundle])),
+        tune_config=tune.TuneConfig(
+            search_alg=SweepSearch(coordinator),
+            scheduler=SweepScheduler(coordinator),
+            num_samples=-1,
+            reuse_actors=not nested,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=scratch.name,
+            storage_path=str(scratch.parent),
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            verbose=0,
+        ),
+    )
+    tuner.fit()

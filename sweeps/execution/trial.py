@@ -1,0 +1,232 @@
+"""What runs inside a trial's process: the runs of one trial, reported to Tune.
+
+Nothing here raises for a failure that belongs to the trial (NaN, bad input, out of memory): it is
+reported, with its reason, so that Tune keeps the process, and with it the imports, for the next trial.
+"""
+
+import json
+import math
+import os
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from dalr.config.overrides import read_config
+from dalr.config.schema import RunConfig
+from dalr.errors import InputError
+from dalr.files import locked, write_text
+from dalr.sweeps.search.records import Report, RunRecord, Task
+from dalr.sweeps.search.study import run_config
+from dalr.training.callbacks import Diverged, Outcome, Reporter, StopTraining
+
+Tell = Callable[[Report], None]
+"""Hands a report to the sweep; raises SystemExit where the sweep wants the trial to end."""
+
+Train = Callable[[RunConfig, Path, Reporter, Task], Outcome]
+"""Trains, or goes on training, one run in a folder."""
+
+LOCK_SECONDS = 60.0
+
+
+def make_trainable(train: Train | None = None) -> Callable[[Mapping[str, str]], None]:
+    """The function that Tune runs: `config["task"]` is a `Task` as JSON. `train` trains one run (None:
+    `dalr.training.loop` in this process, or Ray Train where a trial has several workers)."""
+
+    def trial(config: Mapping[str, str]) -> None:
+        from ray import tune
+
+        # Tune fails the next trial if this one has not left the process by then; a checkpoint takes
+        # longer to write than Tune's 2 seconds.
+        os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "120")
+        task = Task(**json.loads(config["task"]))
+        default = train_nested if task.workers > 1 else train_here
+        run_task(task, lambda report: tune.report(report.dump()), train or default)
+
+    return trial
+
+
+def run_task(task: Task, tell: Tell, train: Train) -> None:
+    """The runs that are not done yet, one seed after the other; the sweep may end the trial after any."""
+    pending = [run for run in map(RunRecord.load, task.runs) if run.state == "running"]
+    for run in pending:
+        if not _Run(task, run, tell, train, last=run is pending[-1]).attempt():
+            return
+
+
+def train_here(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+    """One run in this process."""
+    from dalr.training.loop import train
+
+    return train(config, folder, reporters=[listener], recipe=task.recipe, quiet=True)
+
+
+def train_nested(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+    """One run of several workers."""
+    from dalr.sweeps.execution.multi_worker import follow_ray_train
+
+    return follow_ray_train(config, folder, listener, task)
+
+
+class _Run:
+    """One attempt at one seed's run."""
+
+    def __init__(self, task: Task, record: RunRecord, tell: Tell, train: Train, *, last: bool) -> None:
+        self.task = task
+        self.train = train
+        self.seed = record.seed
+        self.expected = record.fingerprint
+        self.folder = folder_of(task, record.seed)
+        self.tell = tell
+        self.last = last
+        self.attempt_id = uuid.uuid4().hex
+        self.began = time.monotonic()
+        self.listener = _Listener(self)
+
+    def attempt(self) -> bool:
+        """Trains, and reports how it ended; whether it did, or left before its end because it was asked to."""
+        try:
+            # After a crash of the driver an orphaned worker may still be writing.
+            with locked(self.folder / ".lock", seconds=LOCK_SECONDS, what=f"the run in {self.folder}"):
+                config = self.checked_config()
+                outcome = self.train(config, self.folder, self.listener, self.task)
+                self.compare_written()
+                report = self.success(config, outcome)
+        except StopTraining as stop:  # before the first step
+            raise SystemExit from stop
+        except Exception as error:
+            # The trial's own failure, whatever it is: it is written down, and the sweep goes on.
+            write_text(self.folder / "error.txt", traceback.format_exc())
+            report = self.report(state="failed", reason=reason_of(error))
+            _free_memory()
+        if self.listener.stopped:
+            raise SystemExit
+        self.tell(report)
+        return report.state != "running"
+
+    def checked_config(self) -> RunConfig:
+        """The config built here; a value that did not arrive shows in its fingerprint."""
+        config = run_config(self.task.base, self.task.point, self.seed)
+        if config.fingerprint() != self.expected:
+            raise RuntimeError(
+                f"the trial's config has fingerprint {config.fingerprint()}, the sweep suggested {self.expected}: "
+                "a sampled value did not arrive (is the code on this node another version?)"
+            )
+        if not (Path(self.task.out) / "sweep.yaml").is_file():
+            raise InputError(f"{self.task.out} is not visible on this node: put --out on storage that all nodes share")
+        return config
+
+    def compare_written(self) -> None:
+        """What the run says it trained with must be what the sweep suggested."""
+        written = read_config(self.folder / "config.yaml").fingerprint()
+        if written != self.expected:
+            raise RuntimeError(f"the run trained with config {written}, the sweep suggested {self.expected}")
+
+    def success(self, config: RunConfig, outcome: Outcome) -> Report:
+        """The last report of a run: every metric of the spec, in its order."""
+        if not outcome.finished:
+            return self.report(step=outcome.steps, best=outcome.best_score, state="running")
+        if outcome.best_score is None:
+            return self.report(
+                step=outcome.steps, state="failed", reason="no score was reported: nothing was evaluated"
+            )
+        metrics = {self.task.metrics[0]: outcome.best_score, "seconds": self.seconds}
+        metrics |= extra_scores(config, self.folder, self.task.extra_metrics)
+        unusable = [f"{name} is {metrics[name]}" for name in self.task.metrics if not math.isfinite(metrics[name])]
+        if unusable:
+            return self.report(step=outcome.steps, state="failed", reason=f"no usable score: {', '.join(unusable)}")
+        values = tuple(metrics[name] for name in self.task.metrics)
+        return self.report(
+            step=outcome.steps, best=outcome.best_score, values=values, metrics=metrics, state="complete"
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of this attempt."""
+        return time.monotonic() - self.began
+
+    def report(self, **known: object) -> Report:
+        """A report of this attempt."""
+        values = {"step": self.listener.step, "total": self.listener.total, "last": self.last, **known}
+        return Report(seed=self.seed, attempt=self.attempt_id, seconds=self.seconds, **values)  # type: ignore[arg-type]
+
+
+class _Listener(Reporter):
+    """Passes evaluations on to the sweep and its wish to stop back to the run."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+        self.step = 0
+        self.total = 0
+        self.best: float | None = None
+        self.stopped = False
+
+    def on_start(self, step: int, total: int) -> None:
+        """Says that the teacher features are there and training begins."""
+        self.step, self.total = step, total
+        self.send(self.run.report())
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.step = step
+
+    def on_evaluation(self, step: int, score: float, metrics: Mapping[str, float]) -> None:
+        """One report an evaluation."""
+        self.step = step
+        self.best = score if self.best is None else max(self.best, score)
+        self.send(self.run.report(score=score, best=self.best, metrics=dict(metrics)))
+
+    def send(self, report: Report) -> None:
+        """Reports; Tune's wish to end the trial, a SystemExit, becomes an orderly end of the run."""
+        try:
+            self.run.tell(report)
+        except SystemExit:
+            self.stopped = True
+            raise StopTraining("stopped by the sweep") from None
+
+
+def folder_of(task: Task, seed: int) -> Path:
+    """Where one seed's run of a task lies."""
+    return Path(task.out) / "runs" / run_name(task.name, seed)
+
+
+def run_name(trial: str, seed: int) -> str:
+    """The folder of one seed's run: `trial-0007-seed-1`."""
+    return f"{trial}-seed-{seed}"
+
+
+def extra_scores(config: RunConfig, folder: Path, names: list[str]) -> dict[str, float]:
+    """Scores of the exported model on further TASK.SPLIT metrics, 0-100."""
+    if not names or config.evaluation.data is None:
+        return {}
+    from dalr.evaluation import SentenceEncoder, dev_score
+
+    encoder = SentenceEncoder.load(str(folder / "model"), pooler=config.model.pooler)
+    return {name: dev_score(encoder.encode, config.evaluation.data, name) for name in names}
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says why a run failed."""
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, Diverged):
+        return f"diverged: {text}"
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        return f"out of memory: {text}"
+    return f"{type(error).__name__}: {text}"
+
+
+def _free_memory() -> None:
+    """Gives back what a failed run held, for the next trial in this process."""
+    import gc
+    import sys
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def task_json(task: Task) -> str:
+    """The form in which a task travels."""
+    return json.dumps(asdict(task))

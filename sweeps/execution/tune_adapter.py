@@ -1,0 +1,148 @@
+"""Ray Tune's side of a sweep: its searcher and its scheduler, both thin, around one `Coordinator`.
+
+Tune's own bridge to Optuna has faults that a long search cannot live with: a NaN leaves its trial
+running for ever, a stopped trial counts as complete, a reopened study gets its start points twice,
+and experiments share a study by default. Here the study is the coordinator's, and Tune only carries
+tasks and reports.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from dalr.sweeps.execution.multi_worker import ask_to_leave
+from dalr.sweeps.execution.trial import task_json
+from dalr.sweeps.search.coordinator import Coordinator
+from dalr.sweeps.search.records import TUNE_METRIC, Report
+
+STARTUP_SECONDS = 600.0
+"""A new process may be silent for so long, at least, while it imports and loads."""
+
+LEAVE_SECONDS = 300.0
+"""Workers that are asked to leave finish their step and write a checkpoint; after so long they hang."""
+
+
+class SweepSearch(OptunaSearch):
+    """Suggests the coordinator's tasks. Its state is the database: there is nothing to save."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        super().__init__(metric=TUNE_METRIC, mode="max")
+        self._coordinator = coordinator
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Metric and space are the specification's."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """A task, None while there is none, FINISHED when there will be none."""
+        task = self._coordinator.next_task(trial_id)
+        if task is not None:
+            return {"task": task_json(task)}
+        return Searcher.FINISHED if self._coordinator.finished else None
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """The scheduler has passed it on: Tune does not call this for a result that ends a trial."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial that Tune considers over but that has not said how it ended."""
+        self._coordinator.lost(trial_id, "its worker ended without a report")
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the database has it."""
+
+
+class SweepScheduler(FIFOScheduler):
+    """Passes reports to the coordinator, stops what it wants stopped, and ends silent trials."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        super().__init__()
+        self._coordinator = coordinator
+        self._timeout = coordinator.spec.resources.timeout_minutes * 60
+        self._heard: dict[str, float] = {}
+        self._begun: set[str] = set()
+        self._leaving: dict[str, tuple[float, object]] = {}
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        self._heard[trial.trial_id] = time.monotonic()
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
+        self._heard[trial.trial_id] = time.monotonic()
+        self._begun.add(trial.trial_id)
+        report = Report.load(result)
+        assignment = self._coordinator.live.get(trial.trial_id)
+        stop = self._coordinator.hear(trial.trial_id, report)
+        if trial.trial_id in self._leaving:
+            return self.CONTINUE if report.state == "running" else self.STOP
+        if stop and assignment is not None and assignment.task.workers > 1 and report.state == "running":
+            # Ended from here it would abandon its workers; it ends by itself when they have left.
+            self._leaving[trial.trial_id] = time.monotonic(), ask_to_leave(assignment.task, report.seed)
+            trial.max_failures = 0  # should it die before, it is over all the same
+            return self.CONTINUE
+        return self.STOP if stop else self.CONTINUE
+
+    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> None:
+        self._leaving.pop(trial.trial_id, None)
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Also called where Tune is about to start the trial again, which then is not lost."""
+        if trial.should_recover():
+            return
+        self._leaving.pop(trial.trial_id, None)
+        self._coordinator.lost(trial.trial_id, _death(trial))
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Called in each round of Tune's loop, which makes it the place to look for silent trials."""
+        self._coordinator.tick()
+        for trial in tune_controller.get_live_trials():
+            if trial.status == Trial.RUNNING:
+                self._end_if_silent(trial)
+                self._end_if_it_stays(trial)
+            elif trial.status == Trial.PENDING:
+                self._heard[trial.trial_id] = time.monotonic()
+                self._begun.discard(trial.trial_id)
+        return super().choose_trial_to_run(tune_controller)
+
+    def _end_if_silent(self, trial: Trial) -> None:
+        silent = time.monotonic() - self._heard[trial.trial_id]
+        actor = trial.temporary_state.ray_actor
+        limit = self._timeout if trial.trial_id in self._begun else max(self._timeout, STARTUP_SECONDS)
+        if silent > limit and actor is not None and trial.trial_id in self._coordinator.live:
+            self._coordinator.lost(trial.trial_id, self._silence(trial, silent))
+            trial.max_failures = 0  # it would hang again
+            ray.kill(actor)
+
+    def _end_if_it_stays(self, trial: Trial) -> None:
+        asked, _ = self._leaving.get(trial.trial_id, (math.inf, None))
+        actor = trial.temporary_state.ray_actor
+        if time.monotonic() - asked > LEAVE_SECONDS and actor is not None:
+            self._leaving[trial.trial_id] = math.inf, None
+            ray.kill(actor)
+
+    def _silence(self, trial: Trial, silent: float) -> str:
+        reason = f"hung: no sign of life for {silent / 60:.1f} minutes"
+        if trial.trial_id in self._begun:
+            return reason
+        return (
+            f"{reason} before its first step; where teacher features take that long to compute, do so "
+            "beforehand (dalr features) or raise resources.timeout_minutes"
+        )
+
+
+def _death(trial: Trial) -> str:
+    """Why a worker's process ended, in one line."""
+    # Tune has the error itself only after its next sync; the text is there at once.
+    path = Path(trial.error_file or "")
+    text = " ".join(path.read_text(encoding="utf-8").split("Failure #")[-1].split()) if path.is_file() else ""
+    if "running low on memory" in text or "OutOfMemoryError" in text:
+        return f"out of memory: {text[:300]}"
+    _, _, cause = text.partition("The actor is dead because ")
+    return f"its worker died: {(cause or text)[:300]}"

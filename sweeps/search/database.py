@@ -1,0 +1,76 @@
+"""The one database of a sweep's studies."""
+
+from pathlib import Path
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+
+from dalr.errors import InputError
+from dalr.sweeps.spec.schema import SweepSpec
+
+LOCAL_FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "f2fs", "bcachefs")
+
+
+def database_url(spec: SweepSpec, out: Path) -> str:
+    """Where the studies lie: the specification's `storage`, or `study.db` in the sweep's folder."""
+    return spec.storage or f"sqlite:///{Path(out).absolute() / 'study.db'}"
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Optuna's storage at a database URL.
+
+    Raises:
+        InputError: there is no such database, or its driver is not installed.
+    """
+    try:
+        storage = RDBStorage(url)
+    except ImportError as error:
+        raise InputError(f"storage: {url.split(':')[0]} needs a database driver: {error.__cause__ or error}") from error
+    except Exception as error:  # SQLAlchemy's many: unreachable host, wrong password, not a database
+        raise InputError(
+            f"storage: cannot open {without_password(url)}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    path = storage.engine.url.database
+    if storage.engine.dialect.name == "sqlite" and path and is_local(Path(path)):
+        _write_ahead(storage)
+    return storage
+
+
+def without_password(url: str | None) -> str:
+    """A database URL as it may be shown; the file beside the sweep where there is none."""
+    return "study.db" if url is None else sqlalchemy.make_url(url).render_as_string(hide_password=True)
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Logs ahead: a commit is then one append instead of several waits for the disk, and a killed
+    process still loses nothing. The log's shared memory does not work on network file systems."""
+    storage.engine.dispose()
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def _set(connection, record) -> None:  # type: ignore[no-untyped-def]
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+
+def close_storage(storage: RDBStorage) -> None:
+    """Ends the connections, so that `study.db` alone holds everything and can be copied."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def is_local(path: Path) -> bool:
+    """Whether a path is known to lie on a disk of this machine."""
+    mounts = Path("/proc/mounts")
+    if not mounts.is_file():
+        return False
+    kinds = {place: kind for _, place, kind, *_ in map(str.split, mounts.read_text(encoding="utf-8").splitlines())}
+    parents = [str(parent) for parent in path.absolute().parents]
+    return next((kinds[parent] for parent in parents if parent in kinds), "") in LOCAL_FILE_SYSTEMS
+
+
+def quiet_optuna() -> None:
+    """Optuna logs every trial to stderr; a sweep has its own table."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

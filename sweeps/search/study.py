@@ -1,0 +1,295 @@
+"""One recipe's search as an Optuna study: the only record of what was tried, and its single writer.
+
+Every change is in the database before anything acts on it, so a sweep that is killed at any moment
+goes on from here: finished trials are known, unfinished ones are handed out again under their number.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from dalr.config.overrides import validated, with_overrides
+from dalr.config.schema import RunConfig
+from dalr.errors import InputError
+from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
+from dalr.sweeps.search.samplers import make_pruner, make_sampler
+from dalr.sweeps.search.study_schema import name_metrics, study_name, trial_record
+from dalr.sweeps.spec.schema import SweepSpec
+from dalr.sweeps.spec.space import Point, draw
+
+TEACHING: dict[str, tuple[State, ...]] = {
+    "tpe": ("complete", "pruned"),
+    "multivariate_tpe": ("complete", "pruned"),
+    "cmaes": ("complete",),
+}
+"""The trials from which each sampler that learns does so; the others draw without results."""
+
+
+class RecipeStudy:
+    """The trials of one recipe. `index` of `count` recipes decides the numbers: trial n of this study
+    is trial n·count + index of the sweep."""
+
+    def __init__(
+        self, spec: SweepSpec, recipe: str, base: RunConfig, storage: BaseStorage, *, index: int = 0, count: int = 1
+    ) -> None:
+        self.spec = spec
+        self.recipe = recipe
+        self.base = base
+        self._index, self._count = index, count
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=study_name(spec, recipe),
+            directions=list(spec.directions),
+            sampler=make_sampler(spec.sampler, spec.space),
+            pruner=make_pruner(spec.scheduler),
+            load_if_exists=True,
+        )
+        name_metrics(self._study, list(spec.metric))
+        self._check_base()
+        self._design = spec.design()
+        # The database has one writer, this object, so what it read once it need not read again.
+        trials = [t for t in self._study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+        self._records = {t.number: trial_record(t, recipe, self._global(t.number)) for t in trials}
+        self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
+        self._live: dict[int, optuna.Trial] = {}
+
+    def _check_base(self) -> None:
+        """The base config decides every trial: a recipe that changed since would mix two searches."""
+        known, now = self._study.user_attrs.get("base"), self.base.fingerprint()
+        if known not in (None, now):
+            raise InputError(
+                f"recipe {self.recipe}: its config has changed since this sweep began ({known}, now {now}): "
+                "choose another --out"
+            )
+        self._study.set_user_attr("base", now)
+
+    # What there is
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial, by number."""
+        return [self._records[local] for local in sorted(self._records)]
+
+    def size(self) -> int:
+        """How many trials there are, in any state."""
+        return len(self._records)
+
+    def has_next(self) -> bool:
+        """Whether the design and the budget's trials allow one more."""
+        return self._given_point(self.size()) is not None
+
+    def may_draw(self) -> bool:
+        """Whether the next point need not wait for the results of those that run: a sampler that learns
+        would draw at random until `startup` trials have taught it, however many were begun by then."""
+        taught = TEACHING.get(self.spec.sampler.name, ())
+        if not taught or self._given_point(self.size()):
+            return True
+        states = [record.state for record in self._records.values()]
+        ended = sum(state in taught for state in states)
+        startup = self.spec.sampler.startup
+        return ended >= startup or ended + states.count("running") < startup
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study itself, for importances and dashboards."""
+        return self._study
+
+    def _global(self, number: int) -> int:
+        return number * self._count + self._index
+
+    def _local(self, number: int) -> int:
+        return number // self._count
+
+    # Handing out
+
+    def unfinished(self) -> list[TrialRecord]:
+        """Trials that were running when the sweep last ended, ready to go on under their numbers.
+
+        One that was cut off while its point was drawn gets the point it would have had."""
+        opened = [self._open(optuna.Trial(self._study, trial_id)) for trial_id in self._cut_off.values()]
+        self._cut_off = {}
+        return [record for record in opened if record.state == "running"]
+
+    def next(self) -> TrialRecord:
+        """A new trial with its point; there must be one (`has_next`).
+
+        A point whose config is invalid fails at once, and one that was already stopped or failed is
+        told what became of it: neither is run, and the record says so.
+        """
+        point = self._given_point(self.size())
+        assert point is not None, "asked for a trial beyond the last"
+        if point and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._study.enqueue_trial(point)
+        return self._open(self._study.ask())
+
+    def _given_point(self, number: int) -> Point | None:
+        """The values that trial `number` must have; empty: drawn; None: there is no such trial."""
+        limit = self.spec.budget.trials
+        if limit is not None and number >= limit:
+            return None
+        if self._design is not None:
+            return self._design[number] if number < len(self._design) else None
+        return self.spec.try_first[number] if number < len(self.spec.try_first) else {}
+
+    def _open(self, trial: optuna.Trial) -> TrialRecord:
+        local = trial.number
+        self._live[local] = trial
+        if local not in self._records or not self._records[local].runs:
+            self._records[local] = TrialRecord(
+                self._global(local), self.recipe, draw(self.spec.space, trial), "", "running", ()
+            )
+            self._plan_runs(local)
+        return self._records[local]
+
+    def _plan_runs(self, local: int) -> None:
+        """Chooses the seeds, or finishes the trial on the spot."""
+        record = self._records[local]
+        try:
+            config = self.config(record.point, None)
+        except InputError as error:
+            self._finish(local, "failed", f"the point's config is invalid: {error}")
+            return
+        point_id = with_overrides(config, {"train.seed": 0}).fingerprint()
+        twins = [other for other in self._records.values() if other.point_id == point_id]
+        record = replace(record, point_id=point_id)
+        settled = next((twin for twin in twins if twin.state in ("pruned", "failed")), None)
+        if settled is None:
+            used = {run.seed for twin in twins for run in twin.runs}
+            wanted = 1 if twins else self.spec.seeds.per_trial
+            seeds = [config.train.seed] if "train.seed" in record.point else self._fresh_seeds(used, wanted)
+            runs = tuple(RunRecord(seed, self.config(record.point, seed).fingerprint()) for seed in seeds)
+            record = replace(record, runs=runs)
+        self._write(local, record, plan=True)
+        if settled is not None:
+            reason = f"same point as trial {settled.number}, which was {settled.state}"
+            self._finish(local, settled.state, reason)
+
+    def _write(self, local: int, record: TrialRecord, *, plan: bool = False) -> None:
+        """Database first, memory second. `runs` is written last: it says that the plan is whole."""
+        trial = self._live[local]
+        if plan:
+            trial.set_user_attr("trial", record.number)
+            trial.set_user_attr("values", record.point)
+            trial.set_user_attr("point_id", record.point_id)
+        if record.reason is not None:
+            trial.set_user_attr("reason", record.reason)
+        trial.set_user_attr("runs", [run.dump() for run in record.runs])
+        self._records[local] = record
+
+    def _fresh_seeds(self, used: set[int], wanted: int) -> list[int]:
+        """The recipe's own seed and the ones after it, without `used`."""
+        candidates = itertools.count(self.base.train.seed)
+        return list(itertools.islice((seed for seed in candidates if seed not in used), wanted))
+
+    def config(self, point: Mapping[str, Any], seed: int | None) -> RunConfig:
+        """The config of a run at `point`; `seed` None keeps the recipe's or the point's."""
+        return run_config(self.base.dump(), point, seed)
+
+    # Taking note
+
+    def note(self, number: int, report: Report) -> None:
+        """Writes a worker's report down; intermediate scores of the first seed go to the pruner."""
+        local = self._local(number)
+        record = self._records[local]
+        runs = tuple(run.at(report) if run.seed == report.seed else run for run in record.runs)
+        self._write(local, replace(record, runs=runs))
+        if runs[0].seed == report.seed:
+            self._note_score(local, report)
+            if report.state == "complete":
+                self._note_constraints(local, report)
+
+    def _note_score(self, local: int, report: Report) -> None:
+        """A resumed run passes some steps twice; the first score of a step stands."""
+        record = self._records[local]
+        if len(self.spec.metric) == 1 and report.score is not None and report.step not in record.scores:
+            self._live[local].report(report.score, report.step)
+            self._records[local] = replace(record, scores={**record.scores, report.step: report.score})
+
+    def _note_constraints(self, local: int, report: Report) -> None:
+        measured = {**report.metrics, "seconds": self._records[local].runs[0].seconds}
+        for name, bound in self.spec.constraints.items():
+            if math.isfinite(measured.get(name, math.nan)):
+                violation = bound.violation(measured[name])
+                self._live[local].set_constraint(name, violation)
+                record = self._records[local]
+                self._records[local] = replace(record, violation=record.violation + max(0.0, violation))
+
+    def add_seconds(self, number: int, seconds: float) -> None:
+        """Charges a trial for time that no report covers."""
+        local = self._local(number)
+        record = self._records[local]
+        at_work = next((run.seed for run in record.runs if run.state == "running"), None)
+        runs = (replace(r, seconds=r.seconds + seconds) if r.seed == at_work else r for r in record.runs)
+        self._records[local] = replace(record, runs=tuple(runs))
+
+    def should_stop(self, number: int, report: Report) -> bool:
+        """Whether the scheduler stops the trial after this report. The last step is never stopped: it
+        saves nothing."""
+        if report.score is None or report.step >= report.total or len(self.spec.metric) > 1:
+            return False
+        local = self._local(number)
+        return self._records[local].runs[0].seed == report.seed and self._live[local].should_prune()
+
+    def deserves_next_seed(self, number: int) -> bool:
+        """Whether a trial whose first k seeds are done is among the best third by their mean; always,
+        where seeds are not raced."""
+        if not self.spec.seeds.race:
+            return True
+        mine = _first_values(self._records[self._local(number)])
+        rivals = [_first_values(other) for other in self._records.values() if other.number != number]
+        means = [fmean(values[: len(mine)]) for values in rivals if len(values) >= len(mine)]
+        sign = 1 if self.spec.directions[0] == "maximize" else -1
+        better = sum(sign * mean > sign * fmean(mine) for mean in means)
+        return better < max(1, math.ceil((len(means) + 1) / 3))
+
+    def finish(self, number: int, state: State, reason: str | None = None) -> TrialRecord:
+        """Closes a trial: `complete` with the mean over its seeds, `pruned`, or `failed` with a reason."""
+        local = self._local(number)
+        self._finish(local, state, reason)
+        return self._records[local]
+
+    def _finish(self, local: int, state: State, reason: str | None) -> None:
+        record = self._records[local]
+        values = record.values
+        if state == "complete" and (len(values) != len(self.spec.metric) or not all(map(math.isfinite, values))):
+            state, reason = "failed", reason or "no score was reported: nothing was evaluated"
+        runs = tuple(run if run.state != "running" else replace(run, state=state, reason=reason) for run in record.runs)
+        begun = tuple(run for run in runs if run.attempt) or runs[:1]  # the race did not reach the others
+        self._write(local, replace(record, runs=begun, reason=reason))
+        outcome = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
+        self._study.tell(self._live.pop(local), list(values) if state == "complete" else None, state=outcome)
+        self._records[local] = replace(self._records[local], state=state)
+
+
+def _first_values(record: TrialRecord) -> list[float]:
+    """The first metric of each complete run, in the order of the seeds."""
+    return [run.values[0] for run in record.runs if run.state == "complete" and run.values]
+
+
+def run_config(base: Mapping[str, Any], point: Mapping[str, Any], seed: int | None) -> RunConfig:
+    """The complete config of a run: `base` with the point's values and the seed.
+
+    Raises:
+        InputError: the values contradict each other.
+    """
+    overrides = dict(point)
+    if seed is not None and "train.seed" not in point:
+        overrides["train.seed"] = seed
+    return with_overrides(validated(base), overrides)
+
+
+def best_points(trials: Sequence[TrialRecord], *, maximize: bool) -> list[TrialRecord]:
+    """The complete, feasible trials by their first metric, best first, one for each point: identical
+    points count as one, its value the mean over all their seeds. Ties: the earlier trial."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for trial in trials:
+        if trial.state == "complete" and not trial.violation and trial.values:
+            groups.setdefault(trial.point_id, []).append(trial)
+    merged = [replace(group[0], runs=tuple(run for t in group for run in t.runs)) for group in groups.values()]
+    return sorted(merged, key=lambda t: (-t.values[0] if maximize else t.values[0], t.number))

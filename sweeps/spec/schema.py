@@ -1,0 +1,227 @@
+"""A sweep's specification: read from YAML, validated like a config, frozen.
+
+The keys and their meaning are the fields of `SweepSpec`. Everything that decides which points are
+drawn and what they are worth goes into `study_key`; budget, resources and reruns may change between
+two starts of the same sweep.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dalr.sweeps.spec.space import Dimension, Point, grid, one_at_a_time, ordered
+
+Direction = Literal["maximize", "minimize"]
+Sampler = Literal["tpe", "multivariate_tpe", "cmaes", "random", "qmc", "grid", "one_at_a_time"]
+FIXED_DESIGNS: tuple[Sampler, ...] = ("grid", "one_at_a_time")
+
+
+class Section(BaseModel):
+    """The base of every part: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SamplerSpec(Section):
+    """How points are drawn: `tpe`, `multivariate_tpe`, `cmaes`, `random`, `qmc` (Sobol), or a fixed
+    design: `grid` (every point of a finite space) or `one_at_a_time` (first values, then each other
+    value in turn). `startup` trials are random before `tpe` and `cmaes` learn from results: while so many
+    run or have ended without a result yet, no other is drawn. Let it be at least the trials that run at
+    once, lest places stay empty at the start.
+    """
+
+    name: Sampler = "tpe"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    startup: int = Field(default=10, ge=1)
+
+
+class SchedulerSpec(Section):
+    """What is stopped early: nothing (`none`), trials outside the best 1/`reduction` at steps
+    `grace_steps` · `reduction`^k (`asha`), or below the median of earlier trials at the same step
+    (`median`, from `grace_steps` on)."""
+
+    name: Literal["none", "asha", "median"] = "none"
+    grace_steps: int = Field(default=1, ge=1)
+    reduction: int = Field(default=3, ge=2)
+
+    def rungs(self, steps: int) -> list[int]:
+        """The steps at which ASHA decides, below `steps`."""
+        if self.name != "asha":
+            return []
+        found, step = [], self.grace_steps
+        while step < steps:
+            found.append(step)
+            step *= self.reduction
+        return found
+
+    def expected_steps(self, steps: int) -> float:
+        """The mean steps of a trial of `steps`, where 1 in `reduction` passes each of ASHA's rungs."""
+        ends = [*self.rungs(steps), steps]
+        begins = [0, *ends]
+        return sum((end - begin) / self.reduction**k for k, (begin, end) in enumerate(zip(begins, ends, strict=False)))
+
+
+class BudgetSpec(Section):
+    """Whichever ends first: `trials` a recipe, `hours` of wall clock over all starts of the sweep,
+    `gpu_hours` a recipe (training seconds · workers · GPUs of a worker). Final reruns come on top."""
+
+    trials: int | None = Field(default=None, ge=1)
+    hours: float | None = Field(default=None, gt=0)
+    gpu_hours: float | None = Field(default=None, gt=0)
+
+    @property
+    def endless(self) -> bool:
+        """Whether nothing ends the search."""
+        return self.trials is None and self.hours is None and self.gpu_hours is None
+
+
+class SeedSpec(Section):
+    """`per_trial` seeds for each point; with `race` a point gets its second and later ones only while
+    it is among the best third so far. `final` fresh seeds for the `final_top` best points and the base
+    recipe when the search has ended (0: no rerun)."""
+
+    per_trial: int = Field(default=1, ge=1)
+    race: bool = True
+    final: int = Field(default=0, ge=0)
+    final_top: int = Field(default=1, ge=1)
+
+
+class ResourceSpec(Section):
+    """What one trial uses: `workers` processes with `cpus` and `gpus` each (`gpus` null: one, where the
+    cluster has any). `concurrent` limits the
+    trials that run at once (null: as many as fit). A trial that reports nothing for
+    `timeout_minutes` fails."""
+
+    workers: int = Field(default=1, ge=1)
+    cpus: float = Field(default=1, gt=0)
+    gpus: float | None = Field(default=None, ge=0)
+    concurrent: int | None = Field(default=None, ge=1)
+    timeout_minutes: float = Field(default=60, gt=0)
+
+
+class Bound(Section):
+    """What a metric of the finished run must satisfy."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("expected min, max or both")
+        return self
+
+    def violation(self, value: float) -> float:
+        """How far `value` lies outside; 0 or less inside (Optuna's convention)."""
+        sides = []
+        if self.min is not None:
+            sides.append(self.min - value)
+        if self.max is not None:
+            sides.append(value - self.max)
+        return max(sides)
+
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class SweepSpec(Section):
+    """One search.
+
+    `recipe` is a recipe's name or a config file, or several for a comparison in which each gets the
+    whole budget. `overrides` and `space` are keyed by config path. `metric` is TASK.SPLIT (several: a
+    Pareto front, with one `direction` each, or one for all); the test split is refused without
+    `allow_test`. `try_first` points are run before any that is drawn; paths they leave out are drawn.
+    `constraints` bound reported metrics, or `seconds`; a point outside never wins. `storage` is an
+    Optuna database URL (null: `study.db` in the sweep's folder).
+    """
+
+    recipe: Names
+    overrides: dict[str, Any] = {}
+    space: dict[str, Dimension] = {}
+    metric: Names = ("STSBenchmark.dev",)
+    direction: Annotated[tuple[Direction, ...], Field(min_length=1)] = ("maximize",)
+    sampler: SamplerSpec = SamplerSpec()
+    scheduler: SchedulerSpec = SchedulerSpec()
+    budget: BudgetSpec = BudgetSpec()
+    seeds: SeedSpec = SeedSpec()
+    resources: ResourceSpec = ResourceSpec()
+    try_first: tuple[Point, ...] = ()
+    constraints: dict[str, Bound] = {}
+    allow_test: bool = False
+    storage: str | None = None
+
+    @field_validator("recipe", "metric", "direction", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        ordered(self.space)
+        if len(set(self.recipe)) != len(self.recipe) or len(set(self.metric)) != len(self.metric):
+            raise ValueError("recipe and metric must not name one twice")
+        if len(self.direction) not in (1, len(self.metric)):
+            raise ValueError(f"direction: expected 1 or {len(self.metric)}, one for each metric")
+        if len(self.metric) > 1 and self.scheduler.name != "none":
+            raise ValueError("scheduler: several metrics have no order to stop by; use {name: none}")
+        if len(self.metric) > 1 and self.sampler.name == "cmaes":
+            raise ValueError("sampler: cmaes searches one metric; use tpe for a Pareto front")
+        if self.budget.endless and self.sampler.name not in FIXED_DESIGNS:
+            raise ValueError("budget: expected at least one of trials, hours and gpu_hours")
+        if "train.seed" in self.space and (self.seeds.per_trial > 1 or self.seeds.final):
+            raise ValueError("seeds: per_trial must be 1 and final 0 where the space holds train.seed")
+        self._check_fixed_design()
+        for place, point in enumerate(self.try_first):
+            for path, value in point.items():
+                if path not in self.space or not self.space[path].contains(value):
+                    raise ValueError(f"try_first[{place}]: {path}: {value!r} does not lie in the space")
+        return self
+
+    def _check_fixed_design(self) -> None:
+        if self.sampler.name in FIXED_DESIGNS:
+            endless = [path for path, dimension in self.space.items() if dimension.values is None]
+            if endless:
+                raise ValueError(f"sampler: {self.sampler.name} needs finite dimensions, but {endless[0]} is not")
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """One for each metric."""
+        return self.direction if len(self.direction) == len(self.metric) else self.direction * len(self.metric)
+
+    def design(self) -> list[Point] | None:
+        """Every point of a fixed design, `try_first` ahead; None for a sampler that draws."""
+        if self.sampler.name not in FIXED_DESIGNS:
+            return None
+        points = (grid if self.sampler.name == "grid" else one_at_a_time)(self.space)
+        first = [dict(point) for point in self.try_first]
+        return first + [point for point in points if point not in first]
+
+    def study_key(self) -> str:
+        """12 hex digits that change with everything that decides the trials' points and values."""
+        values = self.dump()
+        for part in ("budget", "resources", "storage"):
+            values.pop(part, None)
+        values["seeds"] = {"per_trial": self.seeds.per_trial, "race": self.seeds.race}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+    def dump(self) -> dict[str, Any]:
+        """The specification as plain values, in the form in which it is read."""
+        values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # A null among the values is a value; only keys that are not set are left out.
+        values["overrides"] = self.model_dump(mode="json")["overrides"]
+        values["try_first"] = self.model_dump(mode="json")["try_first"]
+        values["space"] = {
+            path: dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            for path, dimension in self.space.items()
+        }
+        for key in ("recipe", "metric", "direction"):
+            values[key] = values[key][0] if len(values[key]) == 1 else values[key]
+        return values
+
+
+def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The top-level keys in which two dumped specifications differ."""
+    return [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]

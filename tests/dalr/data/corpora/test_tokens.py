@@ -1,0 +1,65 @@
+"""A tokenised corpus pads to what the tokenizer itself would give."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dalr.data.corpora.sources import Sentences
+from dalr.data.corpora.tokens import tokenise
+from dalr.model.loading import load_tokenizer
+
+TEXTS = ("a dog", "the small cat plays in the park with two girls", "x", "a man runs")
+
+
+def test_padding_agrees_with_the_tokenizer(tmp_path: Path, tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert))
+    corpus = tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True)
+    rows = np.asarray([3, 1, 0])
+    for length in (None, 8):
+        ids, mask = corpus.padded(rows, length)
+        padding = {"padding": True} if length is None else {"padding": "max_length"}
+        expected = tokenizer(
+            [TEXTS[row] for row in rows], truncation=True, max_length=8, return_tensors="pt", **padding
+        )
+        assert torch.equal(ids, expected["input_ids"])
+        assert torch.equal(mask, expected["attention_mask"])
+    ids, mask = corpus.padded(np.asarray([2, 0]))
+    assert ids.shape == mask.shape == (2, 4)  # no longer than the longest of the batch
+
+
+def test_tokenised_once_unless_damaged(tmp_path: Path, tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert))
+    first = tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True)
+    written = (first.folder / "ids.npy").stat().st_mtime_ns
+    assert tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True).folder == first.folder
+    assert (first.folder / "ids.npy").stat().st_mtime_ns == written
+    good = (first.folder / "ids.npy").read_bytes()
+    (first.folder / "ids.npy").write_bytes(good[:-2])
+    tokenise(Sentences(TEXTS), tokenizer, 8, tmp_path, quiet=True)
+    assert (first.folder / "ids.npy").read_bytes() == good
+    others = [tokenise(Sentences(TEXTS), tokenizer, 9, tmp_path, quiet=True)]
+    others.append(tokenise(Sentences(TEXTS[1:]), tokenizer, 8, tmp_path, quiet=True))
+    assert len({first.key, *(other.key for other in others)}) == 3
+
+
+def test_workers_share_one_mapping_by_its_place(tmp_path: Path, tiny_bert: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_bert))
+    corpus = tokenise(Sentences(TEXTS * 200), tokenizer, 8, tmp_path, quiet=True)
+    assert isinstance(corpus.ids, np.memmap)
+    assert not corpus.ids.flags.writeable
+    travels = pickle.dumps(corpus)
+    assert len(travels) < 300  # the place, not the ids
+    (tmp_path / "corpus.pickle").write_bytes(travels)
+    # Another process sees the very file, mapped and not read into memory of its own.
+    script = (
+        "import pickle, sys; from pathlib import Path\n"
+        "corpus = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
+        "print(int(corpus.ids.sum()), str(corpus.folder / 'ids.npy') in Path('/proc/self/maps').read_text())"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "corpus.pickle")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(int(corpus.ids.sum())), "True"]

@@ -1,0 +1,69 @@
+"""Validation by several workers: the score of one process to the last bit, the work divided."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from dalr.evaluation import MetricScorer, SentenceEncoder
+from tests.dalr.evaluation.small_data import write_small_data
+from tests.dalr.training.validation_workers import METRICS, answers, small_batches, worker
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_data(tmp_path_factory.mktemp("senteval"))
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path, tiny_bert: Path) -> dict[str, Any]:
+    """The answers of a process without others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found = answers(str(tiny_bert), str(data))
+    torch.set_num_threads(threads)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, data: Path, tiny_bert: Path) -> Path:
+    """The answers of 2 and of 3 workers."""
+    folder = tmp_path_factory.mktemp("workers")
+    mp.spawn(worker, args=((2, 3), str(tiny_bert), str(data), str(folder)), nprocs=3, join=True)
+    return folder
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_one_process_scores_what_the_plain_encoder_does(
+    metric: str, alone: dict[str, Any], data: Path, tiny_bert: Path
+) -> None:
+    encoder = SentenceEncoder.load(str(tiny_bert), "avg", device="cpu")
+    with small_batches():
+        assert alone[metric] == MetricScorer(data, metric).score(encoder.encode)
+    assert alone["training"] is True
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_every_worker_has_the_score_of_one_process(world: int, alone: dict[str, Any], folder: Path) -> None:
+    workers = [json.loads((folder / f"{world}-{number}.json").read_text()) for number in range(world)]
+    for metric in METRICS:
+        assert [found[metric] for found in workers] == [alone[metric]] * world
+        shares = [found[f"{metric}.encoded"] for found in workers]
+        assert sum(shares) == alone[f"{metric}.encoded"]  # each sentence once, by one of them
+    assert all(found["training"] for found in workers)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_vectors_that_are_not_finite_are_told_on_every_worker(world: int, folder: Path) -> None:
+    for number in range(world):
+        assert "not finite" in json.loads((folder / f"{world}-{number}.json").read_text())["error"]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_work_is_divided(world: int, alone: dict[str, Any], folder: Path) -> None:
+    workers = [json.loads((folder / f"{world}-{number}.json").read_text()) for number in range(world)]
+    shares = [found["STS12.test.encoded"] for found in workers]
+    assert max(shares) < 1.5 * alone["STS12.test.encoded"] / world

@@ -1,0 +1,62 @@
+"""What a sweep writes of importance, as reports read it; and that of the sweep in docs/example-report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dalr.reports.load.importance import importance
+from dalr.reports.load.sweeps import read_sweep
+from dalr.sweeps.analysis.outcome import outcome_of, write_importance, write_trials
+from dalr.sweeps.search.records import RunRecord, TrialRecord
+from dalr.sweeps.search.snapshot import SweepState
+from dalr.sweeps.search.spec_file import save_spec, saved_spec
+from tests.sweeps.make import spec
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "example-report" / "runs" / "sweep"
+
+
+def test_reports_read_what_a_sweep_writes(tmp_path: Path) -> None:
+    """Of two recipes one has too few trials to tell."""
+    overrides = {"evaluation.data": "/x", "train.steps": 9}
+    chosen = spec(recipe=["quickstart", "simcse"], overrides=overrides)
+    random = np.random.default_rng(0)
+    trials = []
+    for number in range(30):
+        rate, weight = float(10 ** random.uniform(-5, -2)), float(random.uniform(0.05, 1.0))
+        point, value = {"optim.learning_rate": rate, "objective.intra_modal": weight}, 70 - 10 * abs(np.log10(rate) + 3)
+        recipe = "simcse" if number < 3 else "quickstart"
+        run = RunRecord(1, str(number), "complete", None, value, (value,), 9, 10.0)
+        trials.append(TrialRecord(number, recipe, point, str(number), "complete", (run,)))
+    save_spec(chosen, tmp_path)
+    write_trials(trials, chosen, tmp_path / "trials.parquet")
+    found = outcome_of(SweepState(tmp_path, chosen, tuple(trials), (), 1.0, 0.0)).importances
+    write_importance(found, tmp_path / "importance.parquet")
+    read = importance(read_sweep(tmp_path, "s"))
+    assert read["recipe"].unique().to_list() == ["quickstart"]
+    assert read["path"][0] == "optim.learning_rate"
+    assert read["importance"].to_list() == [one.share for one in found]
+    assert read["step"].null_count() == read.height == 2
+
+
+def test_the_example_s_importance_follows_from_its_trials(tmp_path: Path) -> None:
+    """From trials.parquet and each trial's metrics.jsonl; the database is not kept there."""
+    chosen = saved_spec(EXAMPLE)
+    trials = []
+    for row in pl.read_parquet(EXAMPLE / "trials.parquet").sort("trial").to_dicts():
+        number, seed, state = row["trial"], row["seed"], row["state"]
+        metrics = EXAMPLE / "runs" / f"trial-{number:04d}-seed-{seed}" / "metrics.jsonl"
+        lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+        scores = {line["step"]: line[chosen.metric[0]] for line in lines if chosen.metric[0] in line}
+        values = (row["value"],) if state == "complete" else ()
+        run = RunRecord(seed, row["config_fingerprint"], state, None, row["value"], values, row["steps"])
+        point = {path: row[path] for path in chosen.space}
+        trials.append(TrialRecord(number, row["recipe"], point, str(number), state, (run,), scores=scores))
+    found = outcome_of(SweepState(tmp_path, chosen, tuple(trials), (), 1.0, 0.0)).importances
+    write_importance(found, tmp_path / "importance.parquet")
+    kept, made = (pl.read_parquet(folder / "importance.parquet") for folder in (EXAMPLE, tmp_path))
+    assert made.drop("importance", "low", "high").equals(kept.drop("importance", "low", "high"))
+    for column in ("importance", "low", "high"):
+        assert made[column].to_list() == pytest.approx(kept[column].to_list(), abs=1e-9)

@@ -1,0 +1,155 @@
+"""What happens before and around the trials: random draws, budgets over several starts, preflight."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dalr.errors import InputError, NotEnoughResources
+from dalr.sweeps.execution import runner as run
+from dalr.sweeps.execution.disk import check_space
+from dalr.sweeps.execution.tune_adapter import _death
+from dalr.sweeps.search.coordinator import Coordinator
+from dalr.sweeps.search.records import Report
+from dalr.sweeps.spec.schema import ResourceSpec
+from tests.sweeps.make import coordinator, spec
+
+
+def begin(search: Coordinator, keys: str) -> list[str]:
+    """The keys that get a task; each of them then says that its training has begun."""
+    begun = []
+    for key in keys:
+        task = search.next_task(key)
+        if task is not None:
+            begun.append(key)
+            search.hear(key, Report(task.runs[0]["seed"], key, 0, 1.0, total=9))
+    return begun
+
+
+def end(search: Coordinator, key: str, value: float | None) -> None:
+    seed = search.live[key].task.runs[0]["seed"]
+    if value is None:
+        search.hear(key, Report(seed, key, 3, 1.0, "failed", reason="an accident", total=9))
+    else:
+        search.hear(key, Report(seed, key, 9, 1.0, "complete", value, value, (value,), total=9, last=True))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "cmaes"])
+def test_no_more_random_trials_than_asked_for_however_many_run_at_once(tmp_path: Path, sampler: str) -> None:
+    chosen = spec(sampler={"name": sampler, "startup": 3}, budget={"trials": 12})
+    search = coordinator(chosen, tmp_path, concurrent=8)
+    assert begin(search, "abcdef") == ["a", "b", "c"]
+    end(search, "a", 50.0)
+    assert begin(search, "d") == [], "a fourth random trial would follow from two results"
+    end(search, "b", None)
+    assert begin(search, "e") == ["e"], "a failed trial teaches nothing: one more is drawn at random"
+    end(search, "c", 51.0)
+    end(search, "e", 52.0)
+    assert len(begin(search, "ghijklmn")) == 8, "from here on all places are used"
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_samplers_that_do_not_learn_do_not_wait(tmp_path: Path, sampler: str) -> None:
+    search = coordinator(spec(sampler={"name": sampler, "startup": 2}), tmp_path, concurrent=4)
+    assert begin(search, "abcd") == ["a", "b", "c", "d"]
+
+
+def test_start_points_do_not_wait(tmp_path: Path) -> None:
+    first = [{"optim.learning_rate": rate} for rate in (1e-3, 1e-4, 2e-3, 3e-3)]
+    search = coordinator(spec(try_first=first, sampler={"startup": 2}), tmp_path, concurrent=6)
+    assert begin(search, "abcdef") == ["a", "b", "c", "d"]
+
+
+def test_gpu_hours_of_an_earlier_start_count(tmp_path: Path) -> None:
+    chosen = spec(budget={"gpu_hours": 1.0}, resources={"gpus": 0.5, "workers": 2})
+    first = coordinator(chosen, tmp_path)
+    task = first.next_task("a")
+    assert task is not None
+    first.hear("a", Report(task.runs[0]["seed"], "one", 3, 3000.0, score=50.0, best=50.0, total=9))
+    second = coordinator(chosen, tmp_path)  # the first driver was killed
+    study = second.studies["quickstart"]
+    assert second.gpu_hours_used(study) == pytest.approx(3000 / 3600)
+    again = second.next_task("b")
+    assert again is not None
+    assert again.name == task.name
+    assert second.hear("b", Report(again.runs[0]["seed"], "two", 6, 700.0, score=51.0, best=51.0, total=9))
+    assert second.gpu_hours_used(study) == pytest.approx(3700 / 3600)
+    assert second.next_task("c") is None
+    assert second.finished
+
+
+def test_time_counts_while_no_worker_reports(tmp_path: Path) -> None:
+    clock = SimpleNamespace(time=0.0)
+    first = coordinator(spec(), tmp_path, now=lambda: clock.time)
+    first.next_task("a")
+    clock.time = 500.0
+    first.tick()
+    assert coordinator(spec(), tmp_path, now=lambda: 0.0).hours_used() == pytest.approx(500 / 3600)
+
+
+def test_gpu_hours_alone_are_refused_without_gpus() -> None:
+    with pytest.raises(InputError, match="trials use no GPU here"):
+        run.check_end(spec(budget={"gpu_hours": 1.0}), 0.0)
+    run.check_end(spec(budget={"gpu_hours": 1.0}), 0.25)
+    run.check_end(spec(budget={"gpu_hours": 1.0, "hours": 2.0}), 0.0)
+
+
+def test_a_missing_file_is_refused_before_any_trial(tmp_path: Path) -> None:
+    chosen = spec(overrides={"train.steps": 9, "train.eval_every": 3, "data.text": str(tmp_path / "none.txt")})
+    with pytest.raises(InputError, match=r"data\.text.*none\.txt"):
+        run.run_sweep(chosen, tmp_path / "out", quiet=True)
+    assert not (tmp_path / "out" / "study.db").exists()
+
+
+def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_space(tmp_path)
+    monkeypatch.setattr("dalr.sweeps.execution.disk.shutil.disk_usage", lambda path: SimpleNamespace(free=5e8))
+    with pytest.raises(InputError, match=r"only 0\.5 GB are free"):
+        check_space(tmp_path)
+
+
+NODES = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 3.0, "GPU": 4.0}, {"CPU": 16.0}]
+
+
+@pytest.mark.parametrize(
+    ("resources", "concurrent"),
+    [
+        ({"workers": 1, "cpus": 1, "gpus": 0.5}, 4 + 3),  # the second node's CPUs are used up before its GPUs
+        ({"workers": 1, "cpus": 1}, 2 + 3),
+        ({"workers": 2, "cpus": 1}, 2),  # five workers make two trials; a third would wait for ever
+        ({"workers": 5, "cpus": 1}, 1),
+        ({"workers": 1, "cpus": 4, "gpus": 0}, 2 + 0 + 4),
+        ({"workers": 1, "cpus": 1, "concurrent": 2}, 2),
+    ],
+)
+def test_as_many_trials_run_at_once_as_fit_whole(
+    monkeypatch: pytest.MonkeyPatch, resources: dict, concurrent: int
+) -> None:
+    monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: NODES)
+    room = run.room_for(ResourceSpec(**resources))
+    assert room.concurrent == concurrent
+    assert ("CPU" in room.bundle) == (resources["workers"] == 1), "a nested trial's own process takes no CPU"
+
+
+def test_a_trial_that_fits_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: NODES)
+    with pytest.raises(NotEnoughResources, match="not enough GPU: 7 workers of 1 GPU make 7 GPU"):
+        run.room_for(ResourceSpec(workers=7))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "Failure # 1\nray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.",
+            "out of memory: ",
+        ),
+        (
+            "Failure # 1\nold\nFailure # 2\nThe actor is dead because its worker process has died. SIGKILL",
+            "its worker died: its worker process has died. SIGKILL",
+        ),
+    ],
+)
+def test_a_dead_worker_has_its_reason(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "error.txt").write_text(text)
+    assert _death(SimpleNamespace(error_file=str(tmp_path / "error.txt"))).startswith(reason)  # type: ignore[arg-type]
