@@ -103,7 +103,7 @@ class Step(NamedTuple):
     number: int
 
 
-class Agenda:
+class WorkQueue:
     """What can be done next, over all evaluations: first tasks whose shares are there, so that they are
     finished and stored early; else shares, those first that the biggest tasks need."""
 
@@ -181,7 +181,7 @@ class _Spread:
     """The steps of all evaluations, and what came of them."""
 
     def __init__(self, evaluations: Sequence[Evaluation], device: str, keep: Callable[[Any], Any]) -> None:
-        self.agenda = Agenda()
+        self.agenda = WorkQueue()
         self.done = 0
         self._evaluations = evaluations
         self._device = device

@@ -15,8 +15,8 @@ from types import FrameType
 import ray
 import ray.train
 
-from dalr.distributed import share
-from dalr.training.callbacks import Reporter, StopTraining
+from dalr.distributed import broadcast
+from dalr.training.callbacks import Callback, StopTraining
 
 ASK_NODES_EVERY = 2.0
 """Seconds, at least, between two questions whether a node is to leave: each takes some milliseconds. Notice
@@ -83,7 +83,7 @@ def sigterm_asks(run: str, *, training: Callable[[], bool]) -> Iterator[None]:
 NODE_LEAVES = "a node is about to be taken away"
 
 
-class SaveBeforeNodeLeaves(Reporter):
+class SaveBeforeNodeLeaves(Callback):
     """Stops the run, which saves, when a worker's node is drained, as autoscalers drain a spot machine on
     notice. All workers of a run ask, at the same steps: the question is a barrier."""
 
@@ -104,10 +104,10 @@ class SaveBeforeNodeLeaves(Reporter):
         self._asked = step, time.monotonic()
         seconds = max(1e-3, (self._asked[1] - then) / (step - before))
         # Worker 0's clock is everyone's, or one would wait at a step where the others do not ask.
-        self._next = step + share(max(1, int(ASK_NODES_EVERY / seconds)))
+        self._next = step + broadcast(max(1, int(ASK_NODES_EVERY / seconds)))
 
 
-class StopWhenAsked(Reporter):
+class StopWhenAsked(Callback):
     """Stops the run after the step at which it finds a request to (`request_to_stop`). One worker of a run asks."""
 
     def __init__(self, run: str) -> None:

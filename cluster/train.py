@@ -20,11 +20,11 @@ from dalr.cluster.storage.filesystems import StorageFailed
 from dalr.cluster.storage.storage import Storage, storage_at
 from dalr.config.overrides import validated
 from dalr.config.schema import RunConfig
-from dalr.distributed import on_all
+from dalr.distributed import run_on_all_ranks
 from dalr.errors import Failed, InputError
-from dalr.progress import bar, describe
+from dalr.progress import bar
 from dalr.tracking import SETTINGS, make_trackers
-from dalr.training.callbacks import Diverged, Outcome, Reporter
+from dalr.training.callbacks import Callback, Diverged, Outcome, describe
 
 STARTS = 3
 """How often Ray Train tries to start the workers, each time for RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S seconds."""
@@ -162,14 +162,14 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     device = ray.train.torch.get_device()
     try:
         _fetch(storage, config)
-        reporters: list[Reporter] = [_RayReporter(), SaveBeforeNodeLeaves()]
+        callbacks: list[Callback] = [_RayCallback(), SaveBeforeNodeLeaves()]
         if ray.train.get_context().get_world_rank() == 0:
             trackers = make_trackers(task["report_to"], folder, config)
-            reporters += [StopWhenAsked(storage.name), *trackers, *storage.reporters(config)]
+            callbacks += [StopWhenAsked(storage.name), *trackers, *storage.callbacks(config)]
         outcome = train(
             config,
             folder.path,
-            reporters=reporters,
+            callbacks=callbacks,
             recipe=task["recipe"],
             device=device,
             quiet=True,
@@ -188,15 +188,15 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
 
 def _fetch(storage: Storage, config: RunConfig) -> None:
     """Makes every machine's folder what the run goes on from; what one of them cannot do ends it on all."""
-    for work in (lambda: storage.make_up(config), storage.fetch):
-        on_all(lambda: work() if _first_on_node() else None)  # noqa: B023
+    for work in (lambda: storage.push_pending(config), storage.fetch):
+        run_on_all_ranks(lambda: work() if _first_on_node() else None)  # noqa: B023
 
 
 def _first_on_node() -> bool:
     return ray.train.get_context().get_local_rank() == 0
 
 
-class _RayReporter(Reporter):
+class _RayCallback(Callback):
     """Shows evaluations to Ray. A report is a barrier of all workers, so never one a step."""
 
     def on_evaluation(self, step: int, score: float, metrics: Mapping[str, float]) -> None:

@@ -29,7 +29,7 @@ def barrier() -> None:
         _all_reduced(1, dist.ReduceOp.SUM)
 
 
-def share(value: Value) -> Value:
+def broadcast(value: Value) -> Value:
     """Worker 0's value, on every worker. The value is small and plain: numbers, text, None."""
     if world_size() == 1:
         return value
@@ -38,7 +38,7 @@ def share(value: Value) -> Value:
     return box[0]
 
 
-def on_first(work: Callable[[], Value]) -> Value:
+def run_on_rank0(work: Callable[[], Value]) -> Value:
     """Worker 0 works while the others wait. All get what it returns, small and plain; or raise what it
     raises of InputError, Failed and OSError, so that no worker is left waiting for another."""
     if world_size() == 1:
@@ -49,13 +49,13 @@ def on_first(work: Callable[[], Value]) -> Value:
             answer = (work(), None)
         except (InputError, Failed, OSError) as error:
             answer = (None, error)
-    value, failure = share(answer)
+    value, failure = broadcast(answer)
     if failure is not None:
         raise failure
     return value  # type: ignore[return-value]  # None is what `work` returned
 
 
-def on_all(work: Callable[[], Value]) -> Value:
+def run_on_all_ranks(work: Callable[[], Value]) -> Value:
     """Every worker works, and has what its own work returns. What the first of them that fails raises of
     InputError, Failed and OSError, all raise, so that no worker is left waiting for another."""
     if world_size() == 1:
@@ -74,7 +74,7 @@ def on_all(work: Callable[[], Value]) -> Value:
     return value  # type: ignore[return-value]  # None is what `work` returned
 
 
-def agreed(reason: str | None) -> str | None:
+def first_reason(reason: str | None) -> str | None:
     """The reason of the first worker that has one, on every worker; None where none has."""
     return _first_of_all(reason)
 

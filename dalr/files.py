@@ -18,7 +18,7 @@ from dalr.errors import Failed, InputError
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary sibling of `path`, a file or a folder to be created by the caller; renames
     it to `path` when the block ends, and removes it when the block raises.
 
@@ -112,7 +112,7 @@ def locked(path: Path, *, seconds: float, what: str) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically."""
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
@@ -127,7 +127,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sealed(path: Path) -> str:
+def fsync_and_hash(path: Path) -> str:
     """Brings a written file to the disk itself, so that it outlives a loss of power; its hex sha256."""
     with Path(path).open("rb") as file:
         os.fsync(file.fileno())
@@ -142,6 +142,20 @@ def existing_file(path: str | Path, what: str) -> Path:
     if path.stat().st_size == 0:
         raise InputError(f"{what}: the file is empty: {path}")
     return path
+
+
+def read_utf8(path: Path, what: str) -> str:
+    """A file's text without a byte-order mark.
+
+    Raises:
+        InputError: no such file, empty, or not UTF-8; the message names the line.
+    """
+    data = existing_file(path, what).read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{what}: {path}, line {line}: not UTF-8; convert the file to UTF-8") from error
 
 
 def uri_of(path: str | Path) -> str | None:

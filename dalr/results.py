@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dalr.errors import InputError
-from dalr.files import write_json, written_aside
+from dalr.files import atomic_write, write_json
 
 SCHEMA = 1
 
@@ -199,7 +199,7 @@ def write_details(result: Path, details: TaskDetails) -> None:
     record = np.frombuffer(details.record.model_dump_json().encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, record=record, **arrays)
-    with written_aside(details_file(result, details.record.task)) as aside:
+    with atomic_write(details_file(result, details.record.task)) as aside:
         aside.write_bytes(buffer.getvalue())
 
 

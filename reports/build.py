@@ -8,7 +8,7 @@ from typing import Any
 from dalr.errors import InputError
 from dalr.reports.answer import Verdict, sweep_verdict, verdicts
 from dalr.reports.examples import Examples
-from dalr.reports.figures.collect import Wanted, figures
+from dalr.reports.figures.collect import FigureSelection, figures
 from dalr.reports.figures.export import FORMATS
 from dalr.reports.figures.figure import Figure
 from dalr.reports.load.discover import Problem
@@ -20,7 +20,7 @@ from dalr.reports.significance import ExampleTest, with_marks
 from dalr.reports.tables.ablation import ablation
 from dalr.reports.tables.budgets import Budget, budgets, unequal
 from dalr.reports.tables.finals import Finals, finals
-from dalr.reports.tables.labels import labels, unsaid
+from dalr.reports.tables.labels import labels, omitted_defaults
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard
 from dalr.reports.tables.scores import AVERAGE, Averaging, Table, task_table
 
@@ -118,7 +118,7 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     examples = Examples(loaded)
     test = examples.p_value
     score_tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
-    said = tuple(unsaid(loaded.sources.values()))
+    said = tuple(omitted_defaults(loaded.sources.values()))
     trained = budgets(loaded.sources.values())
     score_tables = [replace(table, key=(*_unequal(table, trained), *said)) for table in score_tables if table.measured]
     answers = [verdict for table in score_tables for verdict in verdicts(table, test, trained)]
@@ -132,7 +132,7 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         answers += [verdict] if verdict else []
     if not tables:
         raise InputError(_nothing(loaded, damaged))
-    wanted = Wanted(best_first=_best_first(score_tables), always=_always(options))
+    wanted = FigureSelection(best_first=_best_first(score_tables), always=_always(options))
     drawn = figures(loaded, named, sweeps, wanted, examples, damaged) if options.with_figures else []
     return Report(
         options=options,

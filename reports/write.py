@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dalr.files import sha256_of, writable_folder, write_text, written_aside
+from dalr.files import atomic_write, sha256_of, writable_folder, write_text
 from dalr.progress import track
 from dalr.reports.build import Report
 from dalr.reports.figures.export import FORMATS, export
@@ -33,9 +33,9 @@ def write(report: Report, out: Path, *, quiet: bool = True) -> None:
     for name, text in texts(report, places).items():
         write_text(out / name, text)
     for table in report.tables:
-        with written_aside(out / "tables" / f"{table.name}.parquet") as aside:
+        with atomic_write(out / "tables" / f"{table.name}.parquet") as aside:
             cell_frame(table).write_parquet(aside)
-    with written_aside(out / "scores.parquet") as aside:
+    with atomic_write(out / "scores.parquet") as aside:
         report.loaded.scores.collect().write_parquet(aside)
     for figure in track(report.figures, "Drawing figures", quiet=quiet):
         export(figure, out / "figures", report.options.formats)

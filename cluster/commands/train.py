@@ -91,16 +91,16 @@ def train_here(
     config: "RunConfig", storage: "Storage", *, recipe: str, trackers: Sequence[str], quiet: bool
 ) -> "Outcome":
     """Trains in this process."""
-    from dalr.progress import ProgressReporter
     from dalr.tracking import make_trackers
+    from dalr.training.callbacks import ProgressCallback
     from dalr.training.loop import train
 
-    storage.make_up(config)
+    storage.push_pending(config)
     storage.fetch()
     folder = storage.folder
-    watching = [ProgressReporter(quiet=quiet), *make_trackers(trackers, folder, config)]
-    reporters = [*watching, *storage.reporters(config)]
-    outcome = train(config, folder.path, reporters=reporters, recipe=recipe, quiet=quiet, called=folder.called)
+    watching = [ProgressCallback(quiet=quiet), *make_trackers(trackers, folder, config)]
+    callbacks = [*watching, *storage.callbacks(config)]
+    outcome = train(config, folder.path, callbacks=callbacks, recipe=recipe, quiet=quiet, called=folder.called)
     if outcome.finished:
         storage.leave(writer=True)
     return outcome

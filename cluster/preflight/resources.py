@@ -23,7 +23,7 @@ the nodes that run now."""
 
 UNKNOWN = float(2**60)  # bytes; a node that does not say how much memory it has is not held against a run
 
-GRAIN = 10_000  # Ray counts resources in ten-thousandths; so do we, lest 0.9 / 0.3 be 2.
+RESOURCE_RESOLUTION = 10_000  # Ray counts resources in ten-thousandths; so do we, lest 0.9 / 0.3 be 2.
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Shortage:
 
 
 def _grains(amount: float) -> int:
-    return round(amount * GRAIN)
+    return round(amount * RESOURCE_RESOLUTION)
 
 
 def _needs(bundle: Resources) -> dict[str, float]:

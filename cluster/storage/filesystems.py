@@ -129,7 +129,7 @@ def _s3(place: Location) -> tuple[fs.FileSystem, str]:
 
 
 @contextmanager
-def worded(shown: str) -> Iterator[None]:
+def translate_errors(shown: str) -> Iterator[None]:
     """Inside the block, what a file system raises becomes a StorageFailed that names the place."""
     try:
         yield

@@ -20,8 +20,8 @@ from typing import Any
 from dalr.cluster.storage.filesystems import StorageFailed
 from dalr.cluster.storage.remote_folder import RemoteFolder
 from dalr.errors import InputError
-from dalr.files import write_text, written_aside
-from dalr.training.callbacks import Outcome, Reporter, StopTraining
+from dalr.files import atomic_write, write_text
+from dalr.training.callbacks import Callback, Outcome, StopTraining
 from dalr.training.checkpoint import DamagedCheckpoint, check_usable, checkpoint_folder, steps_saved, superseded
 from dalr.training.run_folder import RunFolder
 
@@ -100,7 +100,7 @@ class Mirror:
         names = {name.removeprefix(prefix): size for name, size in files.items() if name.startswith(prefix)}
         if not afresh and _same(path, names, self.remote.read(f"{prefix}meta.json")):
             return
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             aside.mkdir(parents=True)
             for name in names:
                 self.remote.download(prefix + name, aside / name)
@@ -201,7 +201,7 @@ def _same(path: Path, sizes: dict[str, int], meta: bytes | None) -> bool:
     return (path / "meta.json").read_bytes() == meta
 
 
-class Pushes(Reporter):
+class Pushes(Callback):
     """Keeps the remote folder up to date, on the worker that writes. While the run goes on, a push that
     fails is a warning, and the next one brings more; the first and the last one must succeed."""
 
@@ -211,7 +211,7 @@ class Pushes(Reporter):
         self._taken_over: TakenOver | None = None
 
     def on_start(self, step: int, total: int) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         try:
             self._mirror.claim()
             self._mirror.set_aside_after(step)
@@ -220,16 +220,16 @@ class Pushes(Reporter):
             raise InputError(str(error)) from error
 
     def on_step(self, step: int, metrics: Any) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         if self._taken_over is not None:
             raise StopTraining(str(self._taken_over))
 
     def on_checkpoint(self, step: int) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         self._try(f"step {step} is not stored yet, the next checkpoint makes up for it")
 
     def on_end(self, outcome: Outcome) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         for remaining in reversed(range(LAST_TRIES)):
             try:
                 self._mirror.push(keep=self._keep)
@@ -244,7 +244,7 @@ class Pushes(Reporter):
                 time.sleep(LAST_PAUSE)
 
     def on_failure(self, error: BaseException) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         self._try("what this attempt wrote last is not stored")
 
     def _try(self, otherwise: str) -> None:

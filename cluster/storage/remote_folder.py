@@ -7,8 +7,8 @@ from typing import Self
 
 from pyarrow import fs
 
-from dalr.cluster.storage.filesystems import Location, worded
-from dalr.files import written_aside
+from dalr.cluster.storage.filesystems import Location, translate_errors
+from dalr.files import atomic_write
 
 _CHUNK = 8 * 2**20
 _WITHOUT_FOLDERS = ("s3", "gcs")
@@ -30,7 +30,7 @@ class RemoteFolder:
 
     def files(self) -> dict[str, int]:
         """The size in bytes of each file below the folder, by name; none where there is no folder."""
-        with worded(self.shown):
+        with translate_errors(self.shown):
             selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
             found = self.filesystem.get_file_info(selector)
         prefix = f"{self.path}/"
@@ -38,7 +38,7 @@ class RemoteFolder:
 
     def read(self, name: str, *, last: int | None = None) -> bytes | None:
         """A small file's bytes, or its `last` ones; None where it is not there."""
-        with worded(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.shown}/{name}"):
             try:
                 with self.filesystem.open_input_file(self._at(name)) as file:
                     if last is not None:
@@ -58,7 +58,7 @@ class RemoteFolder:
 
     def _write(self, name: str, chunks: Iterator[bytes]) -> None:
         target = self._at(name)
-        with worded(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.shown}/{name}"):
             if self.filesystem.type_name not in _WITHOUT_FOLDERS:
                 self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
             with self.filesystem.open_output_stream(target) as stream:
@@ -67,17 +67,17 @@ class RemoteFolder:
 
     def download(self, name: str, path: Path) -> None:
         """Copies a file from here to the local `path`, which holds it whole or not at all."""
-        with written_aside(path) as aside, aside.open("wb") as file:
+        with atomic_write(path) as aside, aside.open("wb") as file:
             for chunk in self._chunks(name):
                 file.write(chunk)
 
     def _chunks(self, name: str) -> Iterator[bytes]:
         # One block for each call: what the caller does with a chunk is not this folder's failure.
-        with worded(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.shown}/{name}"):
             stream = self.filesystem.open_input_stream(self._at(name))
         with stream:
             while True:
-                with worded(f"{self.shown}/{name}"):
+                with translate_errors(f"{self.shown}/{name}"):
                     chunk = stream.read(_CHUNK)
                 if not chunk:
                     return
@@ -85,14 +85,14 @@ class RemoteFolder:
 
     def rename(self, name: str, new: str) -> None:
         """Renames a file."""
-        with worded(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.shown}/{name}"):
             if self.filesystem.type_name not in _WITHOUT_FOLDERS:
                 self.filesystem.create_dir(self._at(new).rpartition("/")[0], recursive=True)
             self.filesystem.move(self._at(name), self._at(new))
 
     def remove(self, name: str) -> None:
         """Removes a file; nothing happens where it is not there."""
-        with worded(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.shown}/{name}"):
             try:
                 self.filesystem.delete_file(self._at(name))
             except FileNotFoundError:
@@ -100,7 +100,7 @@ class RemoteFolder:
 
     def remove_folder(self, name: str) -> None:
         """Removes a folder with all that is in it; nothing happens where it is not there."""
-        with worded(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.shown}/{name}"):
             try:
                 self.filesystem.delete_dir(self._at(name))
             except FileNotFoundError:

@@ -15,7 +15,7 @@ from dalr.cluster.storage.remote_folder import RemoteFolder
 from dalr.config.schema import RunConfig, default_root
 from dalr.errors import Failed, InputError
 from dalr.files import writable_folder
-from dalr.training.callbacks import Reporter
+from dalr.training.callbacks import Callback
 from dalr.training.run_folder import RunFolder, refuse_another
 
 _SCRATCH = ".ray"
@@ -38,14 +38,14 @@ class Storage(Protocol):
     def check(self, config: RunConfig) -> None:
         """Refuses, before anything starts, a place that holds another config's run or cannot be written."""
 
-    def make_up(self, config: RunConfig) -> None:
+    def push_pending(self, config: RunConfig) -> None:
         """Stores what the last attempt could not store, if it ran on this machine. On several machines all
         have done this before one does what follows."""
 
     def fetch(self) -> None:
         """Makes the folder on this machine what the run goes on from."""
 
-    def reporters(self, config: RunConfig) -> Sequence[Reporter]:
+    def callbacks(self, config: RunConfig) -> Sequence[Callback]:
         """What keeps the place up to date, for the worker that writes."""
 
     def leave(self, *, writer: bool) -> None:
@@ -94,13 +94,13 @@ class SharedFolder:
         self.folder.check(config)
         writable_folder(self.folder.path, "--out")
 
-    def make_up(self, config: RunConfig) -> None:
+    def push_pending(self, config: RunConfig) -> None:
         """Nothing is stored elsewhere."""
 
     def fetch(self) -> None:
         """The folder is the storage."""
 
-    def reporters(self, config: RunConfig) -> Sequence[Reporter]:
+    def callbacks(self, config: RunConfig) -> Sequence[Callback]:
         return ()
 
     def leave(self, *, writer: bool) -> None:
@@ -147,7 +147,7 @@ class RemoteRun:
         except StorageFailed as error:
             raise InputError(f"--out {error}") from error
 
-    def make_up(self, config: RunConfig) -> None:
+    def push_pending(self, config: RunConfig) -> None:
         with self.folder.locked():
             if self._mirror.is_ahead():
                 self._mirror.push(keep=config.train.keep)
@@ -156,7 +156,7 @@ class RemoteRun:
         with self.folder.locked():
             self._mirror.pull()
 
-    def reporters(self, config: RunConfig) -> Sequence[Reporter]:
+    def callbacks(self, config: RunConfig) -> Sequence[Callback]:
         return (Pushes(self._mirror, keep=config.train.keep),)
 
     def leave(self, *, writer: bool) -> None:

@@ -47,3 +47,14 @@ class PairedBatch(TextBatch):
 
     images: Tensor | None = None
     captions: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Views:
+    """The student's two dropout passes over the global batch.
+
+    `pooled` [B, 2, D]: h and h', before the student's head. `projected` [B, 2, D]: z and z', after it.
+    """
+
+    pooled: Tensor
+    projected: Tensor

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dalr.data.store import key_of, refuse_other
 from dalr.errors import InputError
-from dalr.files import remove_leftovers, sha256_of, write_json, written_aside
+from dalr.files import atomic_write, remove_leftovers, sha256_of, write_json
 
 
 def folder_for(store: Path, kind: str, identity: Mapping[str, Any]) -> Path:
@@ -24,7 +24,7 @@ def save_arrays(
     """Writes each array as `NAME.npy`, and a manifest with their checksums and with `also`. The
     caller holds the folder's lock."""
     remove_leftovers(folder.parent, folder.name)
-    with written_aside(folder) as aside:
+    with atomic_write(folder) as aside:
         aside.mkdir()
         for name, array in arrays.items():
             np.save(aside / f"{name}.npy", array, allow_pickle=False)

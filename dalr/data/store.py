@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalr.errors import InputError
-from dalr.files import remove_leftovers, sha256_of, writable_folder, write_json, written_aside
+from dalr.files import atomic_write, remove_leftovers, sha256_of, writable_folder, write_json
 from dalr.progress import bar
 
 Bounds = tuple[tuple[int, int], ...]
@@ -145,7 +145,7 @@ def extract_shard(extraction: Extraction, folder: Path, number: int, tick: Tick)
     if not np.isfinite(array).all():
         raise InputError(f"{extraction.kind} features of {extraction.identity.get('model')}: not finite in float16")
     file = f"shard-{number:05d}.npy"
-    with written_aside(folder / file) as aside, aside.open("wb") as handle:
+    with atomic_write(folder / file) as aside, aside.open("wb") as handle:
         np.save(handle, np.ascontiguousarray(array), allow_pickle=False)
     return Shard(number, file, array.shape[0], array.shape[1], sha256_of(folder / file))
 

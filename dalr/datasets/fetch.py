@@ -11,7 +11,7 @@ from dalr.datasets.check import check_senteval
 from dalr.datasets.download import FetchError, download
 from dalr.errors import InputError
 from dalr.evaluation.tasks import expected_files
-from dalr.files import writable_folder, written_aside
+from dalr.files import atomic_write, writable_folder
 
 HUB = "https://huggingface.co/datasets/princeton-nlp/datasets-for-simcse/resolve/main"
 """Where SimCSE's authors keep both corpora. No checksum of theirs is pinned here: none is published
@@ -73,7 +73,7 @@ def fetch_senteval(root: Path, *, mirror: str = HUB, quiet: bool = False) -> str
     archive = Path(root) / "senteval.tar"
     known = _first_use(root, archive.name)
     source = download(f"{mirror.rstrip('/')}/{archive.name}", archive, first_use=known, quiet=quiet)
-    with written_aside(folder) as aside:
+    with atomic_write(folder) as aside:
         extract_tar(archive, aside / "unpacked")
         _tasks_folder(aside / "unpacked", archive).rename(aside / "downstream")
         _remove_empty(aside / "unpacked")
@@ -141,7 +141,7 @@ def fetch_wiki1m(root: Path, *, mirror: str = HUB, quiet: bool = False) -> str:
         _record(root, target)
         return f"wiki1m: {target} is there already, and sound"
     known = _first_use(root, WIKI1M)
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         kept = root / f"{WIKI1M}.download"  # a stable name, so that the next call resumes it
         source = download(f"{mirror.rstrip('/')}/{WIKI1M}", kept, first_use=known, quiet=quiet)
         kept.rename(aside)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dalr.errors import InputError
-from dalr.files import writable_folder, written_aside
+from dalr.files import atomic_write, writable_folder
 
 
 class VectorCache:
@@ -37,5 +37,5 @@ class VectorCache:
     def write(self, sentences: list[str], vectors: np.ndarray) -> None:
         """Adds a block."""
         text = np.frombuffer(json.dumps(sentences).encode(), dtype=np.uint8)
-        with written_aside(self._folder / f"{uuid.uuid4().hex}.npz") as aside, aside.open("wb") as file:
+        with atomic_write(self._folder / f"{uuid.uuid4().hex}.npz") as aside, aside.open("wb") as file:
             np.savez(file, sentences=text, vectors=vectors)

@@ -142,7 +142,7 @@ def encode(
 
     from dalr.errors import InputError
     from dalr.evaluation.encoder import SentenceEncoder
-    from dalr.files import written_aside
+    from dalr.files import atomic_write
     from dalr.progress import track
 
     encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
@@ -167,5 +167,5 @@ def encode(
     if out is None:
         sys.stdout.buffer.write(written)
         return
-    with written_aside(out) as aside:
+    with atomic_write(out) as aside:
         aside.write_bytes(written)

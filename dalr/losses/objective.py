@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dalr.config.schema import ObjectiveConfig, PairedTerm
-from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
+from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch, Views
 from dalr.errors import InputError
 from dalr.losses.alignment import soft_alignment
 from dalr.losses.consistency import consistency
@@ -28,17 +28,6 @@ from dalr.losses.similarity import angular_margin, cosine
 from dalr.losses.targets import TeacherMix, normalise_tokens
 
 NEEDS_TEACHER = ("cross_alignment", "intra_alignment", "rank")
-
-
-@dataclass(frozen=True)
-class Views:
-    """The student's two dropout passes over the global batch.
-
-    `pooled` [B, 2, D]: h and h', before the student's head. `projected` [B, 2, D]: z and z', after it.
-    """
-
-    pooled: Tensor
-    projected: Tensor
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dalr.config.schema import ModelConfig, StudentPooler
+from dalr.data.batches import Views
 from dalr.errors import InputError
-from dalr.files import written_aside
-from dalr.losses.objective import Views
+from dalr.files import atomic_write
 from dalr.model.loading import load_encoder, quiet_transformers
 from dalr.model.pooling import pool
 
@@ -99,7 +99,7 @@ def export(student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path) -
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
     ]
-    with written_aside(folder) as aside, quiet_transformers():
+    with atomic_write(folder) as aside, quiet_transformers():
         student.encoder.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
         (aside / "1_Pooling").mkdir()

@@ -43,7 +43,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def make_trackers(names: Sequence[str], folder: RunFolder, config: RunConfig) -> list[Tracker]:
-    """The reporters of these names for a run; make them before the run starts, on one worker only."""
+    """The callbacks of these names for a run; make them before the run starts, on one worker only."""
     return [_make(name, folder, config) for name in names]
 
 

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import write_json
-from dalr.training.callbacks import Outcome, Reporter
+from dalr.training.callbacks import Callback, Outcome
 from dalr.training.run_folder import RunFolder
 
 State = Literal["finished", "stopped", "failed"]
 
 
-class Tracker(Reporter):
+class Tracker(Callback):
     """Sends every line of metrics.jsonl to a service, in order, each once.
 
     A resumed run goes on in the service's own run, whose id is kept in the run's folder. What the
@@ -46,7 +46,7 @@ class Tracker(Reporter):
         raise NotImplementedError
 
     def on_start(self, step: int, total: int) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         try:
             self._sent = self.open(step)
             self._open = True
@@ -60,15 +60,15 @@ class Tracker(Reporter):
                 self._send(int(line["step"]), {key: value for key, value in line.items() if key != "step"})
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         self._send(step, metrics)
 
     def on_end(self, outcome: Outcome) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         self._end("finished" if outcome.finished else "stopped")
 
     def on_failure(self, error: BaseException) -> None:
-        """See `Reporter`."""
+        """See `Callback`."""
         self._end("failed")
 
     def _send(self, step: int, metrics: Mapping[str, float]) -> None:

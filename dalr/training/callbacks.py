@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dalr.errors import Failed
+from dalr.progress import bar
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Outcome:
 
 
 class StopTraining(Exception):
-    """Raised by a reporter: end the run now, orderly, with a checkpoint. The message is the reason."""
+    """Raised by a callback: end the run now, orderly, with a checkpoint. The message is the reason."""
 
 
 class Diverged(Failed):
@@ -42,8 +43,8 @@ class Diverged(Failed):
         return type(self), (self.step, str(self))
 
 
-class Reporter:
-    """Listens to a run. Every method may be left as it is. Each worker calls the reporters that it was
+class Callback:
+    """Listens to a run. Every method may be left as it is. Each worker calls the callbacks that it was
     given, at the same steps with the same values; any method may raise `StopTraining`."""
 
     def on_start(self, step: int, total: int) -> None:
@@ -64,3 +65,30 @@ class Reporter:
 
     def on_failure(self, error: BaseException) -> None:
         """The loop, or what follows it, has raised; the error goes on its way."""
+
+
+def describe(line: Mapping[str, float]) -> str:
+    """A line of metrics.jsonl in a few words."""
+    scores = [f"{name} {value:.2f}" for name, value in line.items() if name.endswith((".dev", ".test", ".train"))]
+    return "  ".join([f"loss {line['loss']:.3f}", f"{line['samples_per_second']:.0f} samples/s", *scores])
+
+
+class ProgressCallback(Callback):
+    """Shows a run's steps on a progress bar."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._display = bar(quiet=quiet)
+        self._task = self._display.add_task("training", total=None, note="")
+
+    def on_start(self, step: int, total: int) -> None:
+        self._display.start()
+        self._display.update(self._task, completed=step, total=total)
+
+    def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._display.update(self._task, completed=step, note=describe(metrics))
+
+    def on_end(self, outcome: Outcome) -> None:
+        self._display.stop()
+
+    def on_failure(self, error: BaseException) -> None:
+        self._display.stop()

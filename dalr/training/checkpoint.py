@@ -22,7 +22,7 @@ from torch import nn
 
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
-from dalr.files import sealed, sha256_of, write_json, written_aside
+from dalr.files import atomic_write, fsync_and_hash, sha256_of, write_json
 
 _NAME = re.compile(r"step-(\d+)")
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Trainables:
 def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, config: RunConfig) -> Path:
     """Writes `folder`/step-N aside and renames it. Returns its path."""
     path = checkpoint_folder(folder, progress.step)
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.mkdir(parents=True)
         save_model(trainables.student, str(aside / "student.safetensors"))
         save_model(trainables.objective, str(aside / "objective.safetensors"))
@@ -62,7 +62,7 @@ def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, co
         notes = {
             **asdict(progress),
             "config_fingerprint": config.fingerprint(),
-            "files": {file.name: sealed(file) for file in sorted(aside.iterdir())},
+            "files": {file.name: fsync_and_hash(file) for file in sorted(aside.iterdir())},
             "config": config.dump(),
         }
         write_json(aside / "meta.json", {**notes, "sha256": _digest(notes)})
@@ -114,7 +114,7 @@ def _check_files(path: Path) -> dict[str, Any]:
     return meta
 
 
-def set_damaged_aside(folder: Path) -> None:
+def quarantine(folder: Path) -> None:
     """Renames checkpoints that cannot be used, newest first, until one can: the run goes on from there.
     What is renamed stays for inspection. Each is told in a warning."""
     for step in reversed(steps_saved(folder)):

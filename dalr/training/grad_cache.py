@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dalr.data.batches import TeacherTargets, TextBatch
+from dalr.data.batches import TeacherTargets, TextBatch, Views
 from dalr.distributed import average_gradients, gather_rows, rank, shard, world_size
-from dalr.losses.objective import LossTerms, Objective, Views
+from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student
 
 Seed = Callable[[int], None]

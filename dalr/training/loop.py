@@ -16,20 +16,20 @@ import torch
 
 from dalr.config.schema import RunConfig
 from dalr.data.features.prepare import prepare_features
-from dalr.distributed import agreed, on_all, on_first, rank
-from dalr.training.callbacks import Diverged, Outcome, Reporter, StopTraining
+from dalr.distributed import first_reason, rank, run_on_all_ranks, run_on_rank0
+from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.inputs import check_inputs
 from dalr.training.run_folder import MetricsLog, RunFolder
 from dalr.training.trainer import Run
 
-__all__ = ["Diverged", "Outcome", "Reporter", "StopTraining", "train"]
+__all__ = ["Callback", "Diverged", "Outcome", "StopTraining", "train"]
 
 
 def train(
     config: RunConfig,
     out: Path,
     *,
-    reporters: Sequence[Reporter] = (),
+    callbacks: Sequence[Callback] = (),
     recipe: str | None = None,
     device: torch.device | None = None,
     quiet: bool = False,
@@ -39,7 +39,7 @@ def train(
     `evaluation.tasks` with it.
 
     Under torch.distributed every worker calls this with the same arguments and the same shared folder;
-    worker 0 writes. A reporter may keep the folder elsewhere: `called` then says where, and each machine
+    worker 0 writes. A callback may keep the folder elsewhere: `called` then says where, and each machine
     may have a copy of its own, all alike when this is called. `recipe` is noted in the provenance. `config`
     has absolute paths (`dalr.config.overrides.with_absolute_paths`).
 
@@ -50,26 +50,26 @@ def train(
         OSError: a file cannot be written. What was written before is whole.
     """
     folder = RunFolder(Path(out).absolute(), called)
-    on_first(lambda: folder.check(config))
-    on_first(lambda: check_inputs(config))
+    run_on_rank0(lambda: folder.check(config))
+    run_on_rank0(lambda: check_inputs(config))
     # Worker 0 fills the feature store first; its bad input is everyone's.
-    on_first(lambda: _prepare(config, quiet=quiet))
+    run_on_rank0(lambda: _prepare(config, quiet=quiet))
     # Each reads it for itself; a machine that does not share the store fills its own.
-    run = on_all(lambda: Run.start(config, folder, device or _default_device()))
+    run = run_on_all_ranks(lambda: Run.start(config, folder, device or _default_device()))
     with contextlib.ExitStack() as held:
-        on_first(lambda: held.enter_context(folder.locked()))
-        on_first(lambda: folder.open(config, recipe))
+        run_on_rank0(lambda: held.enter_context(folder.locked()))
+        run_on_rank0(lambda: folder.open(config, recipe))
         run.resume()
         try:
-            outcome = _loop(run, reporters)
+            outcome = _loop(run, callbacks)
             if outcome.finished:
-                on_first(run.finish)
+                run_on_rank0(run.finish)
         except BaseException as error:
-            for reporter in reporters:
-                reporter.on_failure(error)
+            for callback in callbacks:
+                callback.on_failure(error)
             raise
-    for reporter in reporters:
-        reporter.on_end(outcome)
+    for callback in callbacks:
+        callback.on_end(outcome)
     return outcome
 
 
@@ -81,14 +81,14 @@ def _default_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
-    """Steps until all are done, or until a signal or a reporter asks to stop."""
+def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
+    """Steps until all are done, or until a signal or a callback asks to stop."""
     started = time.perf_counter()
     log = MetricsLog(run.folder.metrics, step=run.progress.step) if rank() == 0 else None
     reason: str | None = None
     loss: float | None = None
     try:
-        _begin(reporters, run)
+        _begin(callbacks, run)
         with _signals() as asked:
             while run.progress.step < run.total and reason is None:
                 metrics = run.step()
@@ -99,8 +99,8 @@ def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
                     metrics |= {run.config.evaluation.metric: score, "evaluation_seconds": time.perf_counter() - began}
                 if log is not None:
                     log.write(run.progress.step, metrics)
-                reason = agreed(_tell(reporters, run.progress.step, metrics, score) or asked())
-                run.checkpoint_if_due(reporters, stopping=reason is not None)
+                reason = first_reason(_tell(callbacks, run.progress.step, metrics, score) or asked())
+                run.checkpoint_if_due(callbacks, stopping=reason is not None)
     finally:
         if log is not None:
             log.close()
@@ -115,26 +115,26 @@ def _loop(run: Run, reporters: Sequence[Reporter]) -> Outcome:
     )
 
 
-def _begin(reporters: Sequence[Reporter], run: Run) -> None:
-    """Tells every reporter of the start. What one of them refuses on any worker ends the run on all."""
+def _begin(callbacks: Sequence[Callback], run: Run) -> None:
+    """Tells every callback of the start. What one of them refuses on any worker ends the run on all."""
 
     def tell() -> None:
-        for reporter in reporters:
-            reporter.on_start(run.progress.step, run.total)
+        for callback in callbacks:
+            callback.on_start(run.progress.step, run.total)
 
-    on_all(tell)
+    run_on_all_ranks(tell)
 
 
-def _tell(reporters: Sequence[Reporter], step: int, metrics: dict[str, float], score: float | None) -> str | None:
-    """Tells every reporter of the step; the reason to stop, if one of them asks for it."""
+def _tell(callbacks: Sequence[Callback], step: int, metrics: dict[str, float], score: float | None) -> str | None:
+    """Tells every callback of the step; the reason to stop, if one of them asks for it."""
     reason = None
-    for reporter in reporters:
+    for callback in callbacks:
         try:
-            reporter.on_step(step, metrics)
+            callback.on_step(step, metrics)
             if score is not None:
-                reporter.on_evaluation(step, score, metrics)
+                callback.on_evaluation(step, score, metrics)
         except StopTraining as stop:
-            reason = str(stop) or "a reporter asked for it"
+            reason = str(stop) or "a callback asked for it"
     return reason
 
 

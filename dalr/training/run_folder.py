@@ -25,7 +25,7 @@ from dalr.files import (
 )
 from dalr.provenance import code_version, machine, package_versions
 from dalr.results import Provenance
-from dalr.training.checkpoint import describe_difference, flat_values, set_damaged_aside, steps_saved
+from dalr.training.checkpoint import describe_difference, flat_values, quarantine, steps_saved
 
 FILE_KEYS = ("data.text", "data.captions", "data.image_features", "data.image_ids", "data.caption_features")
 LOCK_SECONDS = 120.0
@@ -93,7 +93,7 @@ class RunFolder:
         writable_folder(self.path, "--out")
         for place in (self.path, self.checkpoints, self.results):
             remove_leftovers(place)
-        set_damaged_aside(self.checkpoints)
+        quarantine(self.checkpoints)
         write_text(self.path / "config.yaml", to_yaml(config))
         step = self.last_step()
         notes = self.notes()

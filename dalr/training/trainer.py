@@ -16,13 +16,13 @@ from dalr.config.schema import RunConfig
 from dalr.data.batches import PairedBatch, TextBatch
 from dalr.data.features.prepare import Features, prepare_features
 from dalr.data.mixing import MixedBatches
-from dalr.distributed import gather_constant, on_first, rank, shard, share, world_size
+from dalr.distributed import broadcast, gather_constant, rank, run_on_rank0, shard, world_size
 from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
-from dalr.files import written_aside
+from dalr.files import atomic_write
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student, export, make_student
-from dalr.training.callbacks import Diverged, Reporter
+from dalr.training.callbacks import Callback, Diverged
 from dalr.training.checkpoint import (
     Progress,
     Trainables,
@@ -86,7 +86,7 @@ class Run:
 
     def resume(self) -> None:
         """Goes back to the newest checkpoint, if there is one; all workers to the same."""
-        step = share(self.folder.last_step())
+        step = broadcast(self.folder.last_step())
         if step:
             self.progress = load_checkpoint(self.folder.checkpoints, step, self.trainables, self.config)
 
@@ -159,10 +159,10 @@ class Run:
         tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
 
         def save() -> None:
-            with written_aside(self.folder.path / name) as aside:
+            with atomic_write(self.folder.path / name) as aside:
                 save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, str(aside))
 
-        on_first(save)
+        run_on_rank0(save)
         bad = ", ".join(f"{term} = {value.item()}" for term, value in terms.terms.items() if not value.isfinite())
         where = f"{self.folder.name}/{name}"
         raise Diverged(step, f"{what} at step {step} ({bad or 'every term is finite'}); batch: {where}")
@@ -185,15 +185,15 @@ class Run:
             step = self.progress.step
             raise Diverged(step, f"the student cannot be evaluated after step {step}: {error}") from error
 
-    def checkpoint_if_due(self, reporters: Sequence[Reporter], *, stopping: bool) -> None:
+    def checkpoint_if_due(self, callbacks: Sequence[Callback], *, stopping: bool) -> None:
         """Saves at every `checkpoint_every`, at a new best, at the end and when stopping."""
         train, step = self.config.train, self.progress.step
         due = step % (train.checkpoint_every or train.eval_every) == 0 or step == self.total
         if not due and not stopping and step != self.progress.best_step:
             return
-        on_first(self.save)
-        for reporter in reporters:
-            reporter.on_checkpoint(step)
+        run_on_rank0(self.save)
+        for callback in callbacks:
+            callback.on_checkpoint(step)
 
     def save(self) -> None:
         """Writes a checkpoint, then removes those that it makes superfluous."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dalr.distributed import gather_constant, on_first, rank, world_size
+from dalr.distributed import gather_constant, rank, run_on_rank0, world_size
 from dalr.evaluation import MetricScorer, SentenceEncoder
 from dalr.evaluation.encoder import evaluating
 
@@ -42,7 +42,7 @@ class Validation:
         def encode(sentences: Sequence[str]) -> np.ndarray[Any, Any]:
             return vectors[[self._row[sentence] for sentence in sentences]]
 
-        return on_first(lambda: self.scorer.score(encode))
+        return run_on_rank0(lambda: self.scorer.score(encode))
 
     def vectors(self) -> np.ndarray[Any, Any]:
         """The vectors of all sentences, float32 [n, D], each encoded by one worker."""

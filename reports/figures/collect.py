@@ -32,7 +32,7 @@ MOST_NAMES = 14  # points of a plane that are told apart by colour and shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class FigureSelection:
     """Which models a figure shows where it has room for fewer than there are: those that it always shows,
     and the first of the others. Both are row labels; `best_first` has all."""
 
@@ -50,7 +50,7 @@ def figures(
     loaded: Loaded,
     labels: Mapping[str, str],
     sweeps: Sequence[Sweep],
-    wanted: Wanted,
+    wanted: FigureSelection,
     examples: Examples,
     problems: list[Problem],
 ) -> list[Figure]:
@@ -63,7 +63,7 @@ def figures(
 
 
 def _curve_figures(
-    loaded: Loaded, labels: Mapping[str, str], wanted: Wanted, problems: list[Problem]
+    loaded: Loaded, labels: Mapping[str, str], wanted: FigureSelection, problems: list[Problem]
 ) -> Iterator[Figure]:
     trained = {labels[one.row] for one in loaded.sources.values() if one.run and not one.run.untrained}
     chosen = wanted.first(MOST_CURVES, trained)
@@ -117,7 +117,7 @@ def _metrics(loaded: Loaded, labels: Mapping[str, str], chosen: Sequence[str], p
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
-def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: Wanted) -> Iterator[Figure]:
+def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: FigureSelection) -> Iterator[Figure]:
     geometry = alignment_uniformity(loaded.scores, dict(labels))
     for variant in geometry["variant"].unique().sort():
         mine = geometry.filter(pl.col("variant") == variant)
@@ -140,7 +140,7 @@ def _model_figures(loaded: Loaded, labels: Mapping[str, str], wanted: Wanted) ->
 
 
 def _similarity_figure(
-    loaded: Loaded, labels: Mapping[str, str], wanted: Wanted, examples: Examples
+    loaded: Loaded, labels: Mapping[str, str], wanted: FigureSelection, examples: Examples
 ) -> Iterator[Figure]:
     """The first STS-B result of each of the best models that kept its similarities."""
     task = "STSBenchmark"

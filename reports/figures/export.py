@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dalr.files import written_aside
+from dalr.files import atomic_write
 from dalr.reports.figures.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
@@ -32,5 +32,5 @@ def export(figure: Figure, folder: Path, formats: Sequence[str] = FORMATS) -> No
     }
     for ending in formats:
         content = makers[ending]()
-        with written_aside(folder / f"{figure.name}.{ending}") as aside:
+        with atomic_write(folder / f"{figure.name}.{ending}") as aside:
             aside.write_bytes(content)

@@ -15,7 +15,7 @@ from dalr.progress import track
 from dalr.reports.load.discover import Found, Problem, discover
 from dalr.reports.load.link import RunFinder
 from dalr.reports.load.names import Names, shortened
-from dalr.reports.load.runs import Run, told_apart
+from dalr.reports.load.runs import Run, disambiguate
 from dalr.results import STS, TRANSFER, Result, read_result
 
 SCHEMA: dict[str, Any] = {
@@ -126,7 +126,7 @@ def _without_path(error: InputError, path: Path) -> str:
 
 def _sources(read: Sequence[tuple[Path, Result, Run | None]], names: Names) -> list[Source]:
     runs = {run.folder: run for _, _, run in read if run is not None}
-    settled = {run.folder: run for run in told_apart(list(runs.values()))}
+    settled = {run.folder: run for run in disambiguate(list(runs.values()))}
     sources = [_source(path, result, settled[run.folder] if run else None, names) for path, result, run in read]
     seeds: dict[str, set[int | None]] = defaultdict(set)
     for source in sources:

@@ -146,7 +146,7 @@ def file_name(value: Any) -> Any:
     return f"{path.parent.name}/{path.name}" if path.name == "model" else path.name
 
 
-def told_apart(runs: Sequence[Run]) -> list[Run]:
+def disambiguate(runs: Sequence[Run]) -> list[Run]:
     """The runs with the same names for the same files: files that differ in their checksums get the first
     digits behind a name that they share, and one file is called the same by all runs, whatever each
     of them called it. A key that an older version's runs lack tells nothing where all others agree."""

@@ -2,7 +2,7 @@
 
 The rule: a run is called by its recipe, followed by the settings in which it differs from the recipe
 and by which the rows of that recipe differ from each other (`dalr, pair_every=1`). Where no row has
-the recipe's own value of a setting, the value of most results goes without saying (`unsaid`), first of
+the recipe's own value of a setting, the value of most results goes without saying (`omitted_defaults`), first of
 those of the settings with the most seeds. A run of a sweep is called by its trial (`dalr, trial-0007`,
 from its folder `trial-0007-seed-1`), another one with more than `MOST_SETTINGS` such settings by its
 folder without the seed. A run whose only step had rate 0 is `untrained`. A model that no run made is
@@ -38,14 +38,14 @@ def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None
     firsts = {row: sources[0] for row, sources in members.items()}
     settings = _settings_labels([one for each in members.values() for one in each])
     names = {row: settings[source.setting] for row, source in firsts.items()}
-    names = _told_apart(names, firsts, lambda source: source.result.protocol)
-    names = _told_apart(names, firsts, lambda source: source.result.pooler or "no pooler")
-    names = _told_apart(names, firsts, _sweep_of)
-    names = _told_apart(names, firsts, lambda source: source.setting[:12])
+    names = _disambiguate(names, firsts, lambda source: source.result.protocol)
+    names = _disambiguate(names, firsts, lambda source: source.result.pooler or "no pooler")
+    names = _disambiguate(names, firsts, _sweep_of)
+    names = _disambiguate(names, firsts, lambda source: source.setting[:12])
     return _overridden(names, members, overrides or {})
 
 
-def unsaid(sources: Iterable[Source]) -> list[str]:
+def omitted_defaults(sources: Iterable[Source]) -> list[str]:
     """A sentence for each recipe whose rows are told apart, on the values that their names leave out."""
     said = []
     for base, members in _by_recipe(sources).items():
@@ -173,7 +173,9 @@ def plain(value: Any) -> str:
     return Path(value).name if isinstance(value, str) and "/" in value else str(value)
 
 
-def _told_apart(names: dict[str, str], firsts: Mapping[str, Source], trait: Callable[[Source], str]) -> dict[str, str]:
+def _disambiguate(
+    names: dict[str, str], firsts: Mapping[str, Source], trait: Callable[[Source], str]
+) -> dict[str, str]:
     """Adds `trait` to labels that several rows share, where it tells them apart."""
     rows_of: dict[str, list[str]] = defaultdict(list)
     for row, name in names.items():

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 
 from dalr.results import GROUPS, read_details
-from dalr.sweeps.execution.trial import run_name
 from dalr.sweeps.search.finals import FinalRecord
+from dalr.sweeps.search.records import run_name
 
 
 def final_folder(out: Path, record: FinalRecord) -> Path:

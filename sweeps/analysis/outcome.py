@@ -9,7 +9,7 @@ import polars as pl
 
 from dalr.config.overrides import to_yaml
 from dalr.config.schema import RunConfig
-from dalr.files import write_text, written_aside
+from dalr.files import atomic_write, write_text
 from dalr.sweeps.analysis.comparison import comparison_rows
 from dalr.sweeps.analysis.importance import Importance, importances
 from dalr.sweeps.analysis.verdict import Contest, contests, final_scores
@@ -128,7 +128,7 @@ def mixed_versions(out: Path) -> list[str]:
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         frame.write_parquet(aside)
 
 

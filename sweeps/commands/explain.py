@@ -9,10 +9,9 @@ from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.provenance import code_version, package_versions
 from dalr.sweeps.commands.display import short
-from dalr.sweeps.execution.trial import run_name
-from dalr.sweeps.search.records import RunRecord, TrialRecord
+from dalr.sweeps.search.records import RunRecord, TrialRecord, run_name
 from dalr.sweeps.search.snapshot import SweepState
-from dalr.training.callbacks import Diverged, Reporter, StopTraining
+from dalr.training.callbacks import Callback, Diverged, StopTraining
 from dalr.training.run_folder import RunFolder
 
 TOLERANCE = 0.005
@@ -64,7 +63,7 @@ def explain(state: SweepState, number: int) -> list[str]:
     return lines
 
 
-class _StopAt(Reporter):
+class _StopAt(Callback):
     """Ends a run where the trial had ended."""
 
     def __init__(self, step: int) -> None:
@@ -96,7 +95,7 @@ def reproduce(state: SweepState, number: int, *, quiet: bool = False) -> tuple[l
     again = RunFolder(state.out / "reproduced" / original.path.name)
     shutil.rmtree(again.path, ignore_errors=True)  # what an earlier call left would only be read again
     try:
-        train(config, again.path, reporters=[_StopAt(run.steps)], recipe=trial.recipe, quiet=quiet)
+        train(config, again.path, callbacks=[_StopAt(run.steps)], recipe=trial.recipe, quiet=quiet)
     except Diverged as error:
         lines.append(f"it diverges again: {error}")
         return lines, trial.state == "failed"

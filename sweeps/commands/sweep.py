@@ -1,6 +1,7 @@
 """The command `dalr sweep`: a search, or a question about one."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +73,7 @@ def _number(word: str) -> int:
 
 def search(source: str, words: Sequence[str], out: Path, *, quiet: bool) -> None:
     """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
-    from dalr.sweeps.commands.display import best_lines, counts_line, plan_line
+    from dalr.sweeps.commands.display import best_lines, counts_line, live, plan_line
     from dalr.sweeps.execution.runner import run_sweep
     from dalr.sweeps.spec.loading import base_configs, load_spec
 
@@ -80,7 +81,7 @@ def search(source: str, words: Sequence[str], out: Path, *, quiet: bool) -> None
     if not quiet:
         for recipe, base in base_configs(spec).items():
             typer.echo(f"{recipe}: {plan_line(spec, base.train.steps)}")
-    outcome = run_sweep(spec, out, quiet=quiet)
+    outcome = run_sweep(spec, out, quiet=quiet, display=partial(live, quiet=quiet))
     if not quiet:
         typer.echo("\n".join([counts_line(outcome.state), *best_lines(outcome)]))
     if outcome.best is None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dalr.errors import InputError
-from dalr.sweeps.execution.trial import run_name
-from dalr.sweeps.search.records import TrialRecord
+from dalr.sweeps.search.records import TrialRecord, run_name
 from dalr.sweeps.search.snapshot import SweepState
 
 KEPT_MODELS = 3

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from dalr.config.schema import RunConfig
-from dalr.sweeps.execution.trial import folder_of
-from dalr.sweeps.search.records import Task
-from dalr.training.callbacks import Outcome, Reporter
+from dalr.sweeps.search.records import Task, folder_of
+from dalr.training.callbacks import Callback, Outcome
 from dalr.training.run_folder import RunFolder
 
 POLL_SECONDS = 0.5
 
 
-def follow_ray_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+def follow_ray_train(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
     """Trains on Ray Train in a thread, and tells the listener of each evaluation as it appears in
     metrics.jsonl. A run that the sweep asked to leave (`ask_to_leave`) ends here unfinished.
     """

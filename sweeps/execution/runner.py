@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,31 +14,42 @@ from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import writable_folder
 from dalr.sweeps.analysis.outcome import SweepOutcome, write_outcome, write_progress
-from dalr.sweeps.commands.display import live
 from dalr.sweeps.execution.disk import DiskKeeper, check_space
 from dalr.sweeps.execution.trial import Train, make_trainable
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
-from dalr.sweeps.search.snapshot import state_of
+from dalr.sweeps.search.snapshot import SweepState, state_of
 from dalr.sweeps.search.spec_file import save_spec
 from dalr.sweeps.spec.loading import base_configs
 from dalr.sweeps.spec.schema import ResourceSpec, SweepSpec
+
+Display = Callable[[Callable[[], SweepState]], AbstractContextManager[None]]
+"""Shows the state that a call gives while its block runs."""
 
 Trainable = Callable[[Mapping[str, str]], None]
 
 WORKER_DEATHS = 2
 """How often a trial whose process dies (a lost node, a kill) is started again from its checkpoint."""
 
-NEXT_TO_NOTHING = {"memory": 1.0}
+MIN_RESERVATION = {"memory": 1.0}
 """What Tune reserves for the process of a trial whose workers do the work: a byte. It refuses to reserve
 nothing, and any share of a CPU could be the one that the last worker lacks."""
 
 
-def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train | None = None) -> SweepOutcome:
+def run_sweep(
+    spec: SweepSpec,
+    out: Path,
+    *,
+    quiet: bool = False,
+    train: Train | None = None,
+    display: Display = lambda _: nullcontext(),
+) -> SweepOutcome:
     """Searches until the budget or the design ends, reruns the best, and writes the outcome to `out`.
     The same call goes on with a sweep that was cut off, at whatever moment.
 
     `train` trains one run (None: `dalr.training.loop`, on Ray Train where a trial has several workers).
+
+    `display` shows how the sweep stands while it runs.
 
     Raises:
         InputError: `out` holds another sweep, or another process works on it; a file or model that every
@@ -64,7 +75,7 @@ def run_sweep(spec: SweepSpec, out: Path, *, quiet: bool = False, train: Train |
         coordinator.changed = changed
         try:
             if not coordinator.finished_before():
-                _run_on_ray(coordinator, out, make_trainable(train), quiet=quiet)
+                _run_on_ray(coordinator, out, make_trainable(train), display, quiet=quiet)
             keeper.tidy(state_of(coordinator), at_once=True)
             return write_outcome(state_of(coordinator), bases)
         finally:
@@ -89,7 +100,7 @@ def sole_driver(out: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """How many trials run at once, the GPUs of one worker, and what Tune reserves for each trial."""
 
     concurrent: int
@@ -97,7 +108,7 @@ class Room:
     bundle: dict[str, float]
 
 
-def room_for(resources: ResourceSpec) -> Room:
+def capacity_for(resources: ResourceSpec) -> Capacity:
     """Checks the cluster before anything starts.
 
     Raises:
@@ -111,7 +122,7 @@ def room_for(resources: ResourceSpec) -> Room:
     check(worker, resources.workers, nodes=nodes)
     limit = resources.concurrent or 10_000
     most = sum(bundles_on(node, worker, limit * resources.workers) for node in nodes) // resources.workers
-    return Room(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else NEXT_TO_NOTHING)
+    return Capacity(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else MIN_RESERVATION)
 
 
 def check_trials(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
@@ -135,20 +146,20 @@ def check_end(spec: SweepSpec, gpus: float) -> None:
         raise InputError("budget: trials use no GPU here, so gpu_hours alone never end; give trials or hours besides")
 
 
-def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, *, quiet: bool) -> None:
+def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, display: Display, *, quiet: bool) -> None:
     from dalr.cluster.session import ray_session
 
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a model's relative folder keeps its meaning
     with ray_session(quiet=quiet):
-        room = room_for(coordinator.spec.resources)
-        check_end(coordinator.spec, room.gpus)
-        coordinator.give_room(room.concurrent, room.gpus)
+        capacity = capacity_for(coordinator.spec.resources)
+        check_end(coordinator.spec, capacity.gpus)
+        coordinator.set_capacity(capacity.concurrent, capacity.gpus)
         scratch = out / ".tune" / uuid.uuid4().hex[:8]
         try:
-            with live(lambda: state_of(coordinator), quiet=quiet):
-                _tune(coordinator, room, scratch, trainable)
+            with display(lambda: state_of(coordinator)):
+                _tune(coordinator, capacity, scratch, trainable)
             if not coordinator.finished:
                 raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
         finally:
@@ -156,7 +167,7 @@ def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, *, qu
             shutil.rmtree(out / ".tune", ignore_errors=True)
 
 
-def _tune(coordinator: Coordinator, room: Room, scratch: Path, trainable: Trainable) -> None:
+def _tune(coordinator: Coordinator, capacity: Capacity, scratch: Path, trainable: Trainable) -> None:
     from ray import tune
 
     from dalr.sweeps.execution.tune_adapter import SweepScheduler, SweepSearch
@@ -164,7 +175,7 @@ def _tune(coordinator: Coordinator, room: Room, scratch: Path, trainable: Traina
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     nested = coordinator.spec.resources.workers > 1
     tuner = tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([room.bundle])),
+        tune.with_resources(trainable, tune.PlacementGroupFactory([capacity.bundle])),
         tune_config=tune.TuneConfig(
             search_alg=SweepSearch(coordinator),
             scheduler=SweepScheduler(coordinator),

@@ -18,14 +18,14 @@ from dalr.config.overrides import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import locked, write_text
-from dalr.sweeps.search.records import Report, RunRecord, Task
+from dalr.sweeps.search.records import Report, RunRecord, Task, folder_of
 from dalr.sweeps.search.study import run_config
-from dalr.training.callbacks import Diverged, Outcome, Reporter, StopTraining
+from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 
 Tell = Callable[[Report], None]
 """Hands a report to the sweep; raises SystemExit where the sweep wants the trial to end."""
 
-Train = Callable[[RunConfig, Path, Reporter, Task], Outcome]
+Train = Callable[[RunConfig, Path, Callback, Task], Outcome]
 """Trains, or goes on training, one run in a folder."""
 
 LOCK_SECONDS = 60.0
@@ -56,14 +56,14 @@ def run_task(task: Task, tell: Tell, train: Train) -> None:
             return
 
 
-def train_here(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+def train_here(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
     """One run in this process."""
     from dalr.training.loop import train
 
-    return train(config, folder, reporters=[listener], recipe=task.recipe, quiet=True)
+    return train(config, folder, callbacks=[listener], recipe=task.recipe, quiet=True)
 
 
-def train_nested(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+def train_nested(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
     """One run of several workers."""
     from dalr.sweeps.execution.multi_worker import follow_ray_train
 
@@ -153,7 +153,7 @@ class _Run:
         return Report(seed=self.seed, attempt=self.attempt_id, seconds=self.seconds, **values)  # type: ignore[arg-type]
 
 
-class _Listener(Reporter):
+class _Listener(Callback):
     """Passes evaluations on to the sweep and its wish to stop back to the run."""
 
     def __init__(self, run: _Run) -> None:
@@ -184,16 +184,6 @@ class _Listener(Reporter):
         except SystemExit:
             self.stopped = True
             raise StopTraining("stopped by the sweep") from None
-
-
-def folder_of(task: Task, seed: int) -> Path:
-    """Where one seed's run of a task lies."""
-    return Path(task.out) / "runs" / run_name(task.name, seed)
-
-
-def run_name(trial: str, seed: int) -> str:
-    """The folder of one seed's run: `trial-0007-seed-1`."""
-    return f"{trial}-seed-{seed}"
 
 
 def extra_scores(config: RunConfig, folder: Path, names: list[str]) -> dict[str, float]:

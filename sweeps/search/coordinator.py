@@ -71,7 +71,7 @@ class Coordinator:
         self._heard: dict[str, float] = {}
         self._clock = WallClock(next(iter(self.studies.values())), now)
 
-    def give_room(self, concurrent: int, gpus: float) -> None:
+    def set_capacity(self, concurrent: int, gpus: float) -> None:
         """Says how many trials fit at once and how many GPUs a worker has."""
         self.concurrent, self.gpus = concurrent, gpus
         next(iter(self.studies.values())).study.set_user_attr("gpus", gpus)
@@ -138,7 +138,7 @@ class Coordinator:
         ready = [
             study
             for study in open_studies
-            if study.may_draw() and (study.recipe in self._warm or study.recipe not in busy)
+            if study.can_sample() and (study.recipe in self._warm or study.recipe not in busy)
         ]
         return min(ready, key=lambda study: study.size(), default=None)
 
@@ -218,7 +218,7 @@ class Coordinator:
         if report.state == "failed":
             return "failed", report.reason
         if report.state == "complete":
-            goes_on = not report.last and not self.over_budget(study) and study.deserves_next_seed(number)
+            goes_on = not report.last and not self.over_budget(study) and study.passes_racing(number)
             return None if goes_on else ("complete", None)
         if report.score is None:
             return None

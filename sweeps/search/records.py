@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
@@ -138,3 +139,13 @@ class Report:
         """The report in a Tune result."""
         values = json.loads(result[REPORT_KEY])
         return cls(**{**values, "values": tuple(values["values"])})
+
+
+def folder_of(task: Task, seed: int) -> Path:
+    """Where one seed's run of a task lies."""
+    return Path(task.out) / "runs" / run_name(task.name, seed)
+
+
+def run_name(trial: str, seed: int) -> str:
+    """The folder of one seed's run: `trial-0007-seed-1`."""
+    return f"{trial}-seed-{seed}"

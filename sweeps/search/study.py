@@ -84,7 +84,7 @@ class RecipeStudy:
         """Whether the design and the budget's trials allow one more."""
         return self._given_point(self.size()) is not None
 
-    def may_draw(self) -> bool:
+    def can_sample(self) -> bool:
         """Whether the next point need not wait for the results of those that run: a sampler that learns
         would draw at random until `startup` trials have taught it, however many were begun by then."""
         taught = TEACHING.get(self.spec.sampler.name, ())
@@ -236,7 +236,7 @@ class RecipeStudy:
         local = self._local(number)
         return self._records[local].runs[0].seed == report.seed and self._live[local].should_prune()
 
-    def deserves_next_seed(self, number: int) -> bool:
+    def passes_racing(self, number: int) -> bool:
         """Whether a trial whose first k seeds are done is among the best third by their mean; always,
         where seeds are not raced."""
         if not self.spec.seeds.race:

@@ -9,7 +9,7 @@ import pytest
 
 from dalr.reports.build import Options, build
 from dalr.reports.examples import Examples
-from dalr.reports.figures.collect import Wanted, figures
+from dalr.reports.figures.collect import FigureSelection, figures
 from dalr.reports.load.frame import load
 from dalr.reports.load.names import addresses
 from dalr.reports.load.sweeps import read_sweep
@@ -43,7 +43,9 @@ def test_ten_thousand_trials(tmp_path: Path) -> None:
     assert sum(times.values()) < MOST_SECONDS
     with timed("figures, binned", times):
         sweep = read_sweep(tmp_path / "sweep", "sweep")
-        drawn = figures(report.loaded, report.labels, [sweep], Wanted(best_first=[]), Examples(report.loaded), [])
+        drawn = figures(
+            report.loaded, report.labels, [sweep], FigureSelection(best_first=[]), Examples(report.loaded), []
+        )
     assert all(len(str(figure.spec)) < 1_500_000 for figure in drawn)
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from dalr.distributed import barrier, on_first
+from dalr.distributed import barrier, run_on_rank0
 from dalr.evaluation import MetricScorer, SentenceEncoder
 from dalr.training.validation import Validation
 
@@ -35,7 +35,7 @@ def worker(number: int, data: str, folder: str) -> None:
     validation = Validation(scorer, encoder)
 
     def alone() -> float:
-        return on_first(lambda: scorer.score(encoder.encode))
+        return run_on_rank0(lambda: scorer.score(encoder.encode))
 
     seconds: dict[str, list[float]] = {"spread": [], "alone": []}
     scores: dict[str, set[float]] = {"spread": set(), "alone": set()}

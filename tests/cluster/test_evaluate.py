@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dalr.__main__ import main
-from dalr.cluster.evaluate import Agenda, Evaluation, Step, evaluate_on_ray, needs_of, score
+from dalr.cluster.evaluate import Evaluation, Step, WorkQueue, evaluate_on_ray, needs_of, score
 from dalr.cluster.train import Workers
 from dalr.errors import InputError
 from dalr.evaluation.readers import DataFolder
@@ -61,7 +61,7 @@ def without_time(path: Path) -> dict[str, Any]:
 
 
 def test_the_agenda_finishes_tasks_early_and_encodes_no_share_twice() -> None:
-    agenda = Agenda()
+    agenda = WorkQueue()
     agenda.add(0, {2: [0, 2], 1: [0, 1], 3: []})
     agenda.add(1, {0: [0]})
     taken = [agenda.next(), agenda.next(), agenda.next()]

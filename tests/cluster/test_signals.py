@@ -18,21 +18,21 @@ def test_nodes_are_asked_about_every_two_seconds_or_at_every_longer_step(
     clock, found = [0.0], []
     monkeypatch.setattr(stopping.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(ray.train, "get_preemption_info", lambda: found.append(step))
-    reporter = SaveBeforeNodeLeaves()
+    callback = SaveBeforeNodeLeaves()
     step = 0
-    reporter.on_start(0, 100)
+    callback.on_start(0, 100)
     for step in range(1, asked[-1] + 1):
         clock[0] += seconds
-        reporter.on_step(step, {})
+        callback.on_step(step, {})
     assert found == asked
 
 
 def test_a_resumed_run_asks_after_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray.train, "get_preemption_info", lambda: object())
-    reporter = SaveBeforeNodeLeaves()
-    reporter.on_start(500, 1000)
+    callback = SaveBeforeNodeLeaves()
+    callback.on_start(500, 1000)
     with pytest.raises(StopTraining, match=NODE_LEAVES):
-        reporter.on_step(501, {})
+        callback.on_step(501, {})
 
 
 RESOURCES = {"CPU": 4.0, "GPU": 0.5}

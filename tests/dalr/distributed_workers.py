@@ -14,21 +14,21 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dalr.config.schema import ObjectiveConfig, Weights
-from dalr.data.batches import PairedBatch, TextBatch
+from dalr.data.batches import PairedBatch, TextBatch, Views
 from dalr.distributed import (
-    agreed,
     average_gradients,
     barrier,
+    broadcast,
+    first_reason,
     gather_constant,
     gather_rows,
-    on_all,
     rank,
+    run_on_all_ranks,
     shard,
-    share,
     world_size,
 )
 from dalr.errors import InputError
-from dalr.losses.objective import Objective, Views
+from dalr.losses.objective import Objective
 from tests.dalr.losses.batches import WIDTH, as_text, make_batch
 
 SIZES = (12, 10, 2, 1)
@@ -128,13 +128,13 @@ def collectives() -> dict[str, Tensor]:
         "constant": gather_constant(own.long()),
         "mask": gather_constant(torch.tensor([True, False]).repeat(rank())),
         "nothing": gather_rows(own[:0]),
-        "shared": torch.tensor(share(10 + rank())),
-        "agreed": torch.tensor(int(agreed("worker 1" if rank() == 1 else None) == "worker 1")),
-        "each": torch.tensor(on_all(lambda: rank() * 3)),
-        "disagreed": torch.tensor(int(agreed(None) is None)),
+        "shared": torch.tensor(broadcast(10 + rank())),
+        "first_reason": torch.tensor(int(first_reason("worker 1" if rank() == 1 else None) == "worker 1")),
+        "each": torch.tensor(run_on_all_ranks(lambda: rank() * 3)),
+        "disagreed": torch.tensor(int(first_reason(None) is None)),
     }
     try:
-        on_all(lambda: fails_on(1))
+        run_on_all_ranks(lambda: fails_on(1))
     except InputError as error:
         answers["failed"] = torch.tensor(int(f"no captions.csv (worker 1, on {socket.gethostname()})" == str(error)))
     try:

@@ -11,15 +11,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dalr.distributed import (
-    agreed,
     average_gradients,
     barrier,
+    broadcast,
+    first_reason,
     gather_constant,
     gather_rows,
-    on_all,
     rank,
+    run_on_all_ranks,
     shard,
-    share,
     world_size,
 )
 from tests.dalr.distributed_workers import SIZES, run, worker
@@ -77,7 +77,7 @@ def test_collectives(workers: list[dict[str, Tensor]]) -> None:
         assert answers["collective.mask"].tolist() == [True, False] * (len(own_rows))
         assert answers["collective.nothing"].shape == (0, 2)
         assert answers["collective.shared"].item() == 10
-        assert answers["collective.agreed"].item() == 1
+        assert answers["collective.first_reason"].item() == 1
         assert answers["collective.disagreed"].item() == 1
         assert answers["collective.failed"].item() == 1
     assert [answers["collective.each"].item() for answers in workers] == [3 * k for k in range(len(workers))]
@@ -96,9 +96,9 @@ def test_without_a_group_everything_is_the_identity() -> None:
     assert torch.equal(gather_constant(tensor), tensor)
     assert not gather_constant(tensor).requires_grad
     assert parameter.grad.tolist() == [1, 2]
-    assert share("x") == "x"
-    assert agreed("stop") == "stop"
-    assert on_all(lambda: 5) == 5
+    assert broadcast("x") == "x"
+    assert first_reason("stop") == "stop"
+    assert run_on_all_ranks(lambda: 5) == 5
 
 
 @given(n=st.integers(0, 200), world=st.integers(1, 20))

@@ -27,7 +27,7 @@ def flip(path: Path) -> None:
 def stopped(plan: Plan, tmp_path: Path) -> tuple[RunConfig, Path]:
     """A run that keeps all its checkpoints and was stopped after step 7: it has those of 3, 6 and 7."""
     config = with_overrides(plan.config, {"train.keep": 10})
-    train(config, tmp_path / "run", reporters=[StopAfter(7)], quiet=True)
+    train(config, tmp_path / "run", callbacks=[StopAfter(7)], quiet=True)
     return config, tmp_path / "run"
 
 

@@ -15,12 +15,9 @@ from dalr.reports.build import Options, build
 from dalr.reports.write import texts
 texts(build([Path(sys.argv[1])], Options()), {})
 heavy = sorted({"torch", "ray", "transformers", "open_clip", "optuna"} & set(sys.modules))
-# dalr.training.callbacks is what dalr.progress listens with
-allowed = {"dalr", "dalr.training", "dalr.training.callbacks", "dalr.results", "dalr.statistics"}
-allowed |= {"dalr.errors", "dalr.files", "dalr.progress"}
-others = sorted(
-    name for name in sys.modules if name.split(".")[0] == "dalr" and not name.startswith("dalr.reports") and name not in allowed
-)
+allowed = {"dalr", "dalr.results", "dalr.statistics", "dalr.errors", "dalr.files", "dalr.progress"}
+ours = {name for name in sys.modules if name.split(".")[0] == "dalr" and not name.startswith("dalr.reports")}
+others = sorted(ours - allowed)
 print(heavy, others)
 """
 

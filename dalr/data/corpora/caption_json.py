@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dalr.data.corpora.sources import read_utf8
 from dalr.errors import InputError
+from dalr.files import read_utf8
 
 TRAIN_SPLITS = ("train", "restval")
 """The parts of Karpathy's split that models train on; `restval` is COCO's validation set less 10,000."""

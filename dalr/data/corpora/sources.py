@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalr.errors import InputError
-from dalr.files import existing_file
+from dalr.files import read_utf8
 
 
 def hash_of_texts(texts: Iterable[str]) -> str:
@@ -91,20 +91,6 @@ def captions_of(pairs: Iterable[tuple[str, str]], source: Path, *, named: bool =
     if not captions:
         raise InputError(f"data.captions: {source} has no captions")
     return Captions(tuple(places), tuple(captions), np.asarray(image_of_caption, np.int64), named, dropped)
-
-
-def read_utf8(path: Path, what: str) -> str:
-    """A file's text without a byte-order mark.
-
-    Raises:
-        InputError: no such file, empty, or not UTF-8; the message names the line.
-    """
-    data = existing_file(path, what).read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{what}: {path}, line {line}: not UTF-8; convert the file to UTF-8") from error
 
 
 def read_sentences(path: str | Path) -> Sentences:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalr.config.schema import DataConfig
-from dalr.data.corpora.sources import Captions, read_utf8
+from dalr.data.corpora.sources import Captions
 from dalr.data.features.formats import READERS, Published, caption_id, imported
 from dalr.data.rows import IndexedRows, MappedRows, Rows
 from dalr.errors import InputError
-from dalr.files import existing_file
+from dalr.files import existing_file, read_utf8
 
 
 def published_image_features(data: DataConfig, captions: Captions) -> Rows:

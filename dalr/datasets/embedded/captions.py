@@ -73,7 +73,7 @@ REGISTERS: dict[str, tuple[str, ...]] = {
     "news": (
         "witnesses said that {who} {was} {doing} {where} .",
         "{who} {was} seen {doing} {where} , local people reported .",
-        "a reporter noticed {who} {doing} {where} .",
+        "a callback noticed {who} {doing} {where} .",
     ),
     "forum": (
         "i am sure that i saw {who} {doing} {where} .",

@@ -22,7 +22,7 @@ from dalr.config.overrides import to_yaml, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import write_text
-from dalr.training.callbacks import Outcome, Reporter, StopTraining
+from dalr.training.callbacks import Callback, Outcome, StopTraining
 from dalr.training.loop import train
 from tests.cluster.storage.s3_server import KEYS, S3Server
 from tests.small_run import small_config, write_corpora
@@ -66,7 +66,7 @@ def run(request: pytest.FixtureRequest) -> str:
     return f"runs/{request.node.name}"
 
 
-class At(Reporter):
+class At(Callback):
     """Does something at a step or a checkpoint, before the run is stored."""
 
     def __init__(self, step: int | None = None, checkpoints: Mapping[int, object] | None = None) -> None:
@@ -83,14 +83,14 @@ class At(Reporter):
             act()
 
 
-def train_at(config: RunConfig, run: str, *reporters: Reporter) -> Outcome:
-    """As `dalr train --local`, with reporters of the test's own."""
+def train_at(config: RunConfig, run: str, *callbacks: Callback) -> Outcome:
+    """As `dalr train --local`, with callbacks of the test's own."""
     storage = storage_at(f"s3://bucket/{run}")
     storage.check(config)
-    storage.make_up(config)
+    storage.push_pending(config)
     storage.fetch()
-    everyone: Sequence[Reporter] = [*reporters, *storage.reporters(config)]
-    return train(config, storage.folder.path, reporters=everyone, quiet=True, called=storage.folder.called)
+    everyone: Sequence[Callback] = [*callbacks, *storage.callbacks(config)]
+    return train(config, storage.folder.path, callbacks=everyone, quiet=True, called=storage.folder.called)
 
 
 def losses(out: Path) -> list[tuple[int, float]]:

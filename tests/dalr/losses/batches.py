@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dalr.config.schema import ObjectiveConfig
-from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
-from dalr.losses.objective import Objective, Views
+from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch, Views
+from dalr.losses.objective import Objective
 from tests.dalr.losses.sampling import rows
 
 WIDTH, PROJECTION, LENGTH = 6, 4, 3

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dalr.config.schema import ObjectiveConfig, Weights
-from dalr.data.batches import PairedBatch, TeacherTargets
-from dalr.losses.objective import LossTerms, Objective, Views
+from dalr.data.batches import PairedBatch, TeacherTargets, Views
+from dalr.losses.objective import LossTerms, Objective
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.json"))

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from dalr.config.schema import ObjectiveConfig, Soft, SoftCross, SoftIntra, SoftMargin, TeacherTerm, Weights
+from dalr.data.batches import Views
 from dalr.errors import InputError
-from dalr.losses.objective import Objective, Views
+from dalr.losses.objective import Objective
 from tests.dalr.losses import oracles
 from tests.dalr.losses.batches import as_text, make_batch, make_objective, make_views, permuted
 from tests.dalr.losses.sampling import permutation

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dalr.config.schema import ObjectiveConfig, Weights
+from dalr.data.batches import Views
 from dalr.losses import (
     consistency,
     grounding_contrast,
@@ -17,7 +18,6 @@ from dalr.losses import (
     local_global,
     soft_alignment,
 )
-from dalr.losses.objective import Views
 from dalr.losses.similarity import angular_margin, cosine
 from tests.dalr.losses.batches import WIDTH, make_batch, make_objective
 from tests.dalr.losses.sampling import finite_with_gradient, rows

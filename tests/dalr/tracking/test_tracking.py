@@ -15,12 +15,12 @@ from dalr.errors import InputError
 from dalr.tracking import make_trackers, parse_names
 from dalr.tracking.mlflow import leaves
 from dalr.tracking.tracker import State, Tracker
-from dalr.training.callbacks import Reporter
+from dalr.training.callbacks import Callback
 from dalr.training.loop import Diverged, train
 from dalr.training.run_folder import RunFolder
 
 
-class DieAfter(Reporter):
+class DieAfter(Callback):
     """Raises what nobody expects after a step, as a kill would."""
 
     def __init__(self, step: int) -> None:
@@ -37,12 +37,12 @@ def lines(out: Path) -> list[dict[str, float]]:
 
 def train_with(config: RunConfig, out: Path, *names: str, die_after: int | None = None) -> None:
     """Trains with trackers; a kill comes after the step has been sent."""
-    reporters: list[Reporter] = list(make_trackers(names, RunFolder(out), config))
+    callbacks: list[Callback] = list(make_trackers(names, RunFolder(out), config))
     if die_after is None:
-        train(config, out, reporters=reporters, quiet=True)
+        train(config, out, callbacks=callbacks, quiet=True)
     else:
         with pytest.raises(RuntimeError, match="killed"):
-            train(config, out, reporters=[*reporters, DieAfter(die_after)], quiet=True)
+            train(config, out, callbacks=[*callbacks, DieAfter(die_after)], quiet=True)
 
 
 class Memory(Tracker):
@@ -69,8 +69,8 @@ class Memory(Tracker):
 def test_each_step_is_sent_once_however_often_the_run_is_killed(small: RunConfig, tmp_path: Path) -> None:
     for step in (2, 5, 7):  # checkpoints are at 3 and 6: 1, 2 and 4, 5 and 7 are done twice
         with pytest.raises(RuntimeError, match="killed"):
-            train(small, tmp_path, reporters=[Memory(RunFolder(tmp_path), small), DieAfter(step)], quiet=True)
-    train(small, tmp_path, reporters=[Memory(RunFolder(tmp_path), small)], quiet=True)
+            train(small, tmp_path, callbacks=[Memory(RunFolder(tmp_path), small), DieAfter(step)], quiet=True)
+    train(small, tmp_path, callbacks=[Memory(RunFolder(tmp_path), small)], quiet=True)
     assert [step for step, _ in Memory.sent] == list(range(1, 9))
     assert Memory.ended == ["failed", "failed", "failed", "finished"]
     timeless = [{key: line[key] for key in line if "second" not in key} for line in lines(tmp_path)]
@@ -79,8 +79,8 @@ def test_each_step_is_sent_once_however_often_the_run_is_killed(small: RunConfig
 
 def test_a_tracker_asked_for_later_gets_what_was_before(small: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="killed"):
-        train(small, tmp_path, reporters=[DieAfter(5)], quiet=True)
-    train(small, tmp_path, reporters=[Memory(RunFolder(tmp_path), small)], quiet=True)
+        train(small, tmp_path, callbacks=[DieAfter(5)], quiet=True)
+    train(small, tmp_path, callbacks=[Memory(RunFolder(tmp_path), small)], quiet=True)
     assert [{"step": step, **metrics} for step, metrics in Memory.sent] == lines(tmp_path)
 
 
@@ -101,13 +101,13 @@ def test_a_service_that_goes_away_never_ends_the_run(
     tracker = Unreachable(RunFolder(tmp_path), small)
     tracker.good = 3
     with caplog.at_level(logging.WARNING, logger="dalr.tracking"):
-        assert train(small, tmp_path, reporters=[tracker], quiet=True).finished
+        assert train(small, tmp_path, callbacks=[tracker], quiet=True).finished
     (record,) = caplog.records
     assert "memory: ConnectionError: no route to host; the run goes on" in record.getMessage()
     assert len(tracker.sent) == 3
     again = Unreachable(RunFolder(tmp_path), small)
     again.good = 8
-    train(small, tmp_path, reporters=[again], quiet=True)  # the next attempt sends what is missing
+    train(small, tmp_path, callbacks=[again], quiet=True)  # the next attempt sends what is missing
     assert [step for step, _ in Unreachable.sent] == list(range(1, 9))
 
 
@@ -122,11 +122,11 @@ def test_a_service_that_refuses_a_new_run_is_bad_input_and_a_resumed_one_goes_on
     small: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(InputError, match=r"--report-to memory: cannot open a run there: who are you\?"):
-        train(small, tmp_path, reporters=[Closed(RunFolder(tmp_path), small)], quiet=True)
+        train(small, tmp_path, callbacks=[Closed(RunFolder(tmp_path), small)], quiet=True)
     assert not lines(tmp_path)
     with pytest.raises(RuntimeError, match="killed"):
-        train(small, tmp_path, reporters=[DieAfter(5)], quiet=True)
-    assert train(small, tmp_path, reporters=[Closed(RunFolder(tmp_path), small)], quiet=True).finished
+        train(small, tmp_path, callbacks=[DieAfter(5)], quiet=True)
+    assert train(small, tmp_path, callbacks=[Closed(RunFolder(tmp_path), small)], quiet=True).finished
     assert "who are you?" in caplog.text
 
 
@@ -138,7 +138,7 @@ def test_a_diverged_run_is_marked_as_failed(small: RunConfig, tmp_path: Path) ->
     np.save(features, np.full_like(np.load(str(small.data.image_features)), np.inf))
     config = with_overrides(small, {**explosive, "data.image_features": str(features)})
     with pytest.raises(Diverged):
-        train(config, tmp_path / "run", reporters=[Memory(RunFolder(tmp_path / "run"), config)], quiet=True)
+        train(config, tmp_path / "run", callbacks=[Memory(RunFolder(tmp_path / "run"), config)], quiet=True)
     assert Memory.ended == ["failed"]
 
 

@@ -15,10 +15,10 @@ from dalr.config.overrides import read_config, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.training.checkpoint import steps_saved
-from dalr.training.loop import Diverged, Reporter, StopTraining, train
+from dalr.training.loop import Callback, Diverged, StopTraining, train
 
 
-class StopAfter(Reporter):
+class StopAfter(Callback):
     """Asks to stop after a step."""
 
     def __init__(self, step: int) -> None:
@@ -29,7 +29,7 @@ class StopAfter(Reporter):
             raise StopTraining("far enough")
 
 
-class DieAfter(Reporter):
+class DieAfter(Callback):
     """Raises what nobody expects, as a kill would, with no chance to save."""
 
     def __init__(self, step: int) -> None:
@@ -85,7 +85,7 @@ def test_a_killed_run_resumes_bit_for_bit(step: int, with_dropout: RunConfig, tm
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(with_dropout, whole, quiet=True)
     with pytest.raises(RuntimeError, match="killed"):
-        train(with_dropout, broken, reporters=[DieAfter(step)], quiet=True)
+        train(with_dropout, broken, callbacks=[DieAfter(step)], quiet=True)
     outcome = train(with_dropout, broken, quiet=True)
     assert outcome.finished
     assert losses(broken) == losses(whole)
@@ -94,7 +94,7 @@ def test_a_killed_run_resumes_bit_for_bit(step: int, with_dropout: RunConfig, tm
 
 
 def test_a_reporter_stops_the_run_with_a_checkpoint(small: RunConfig, tmp_path: Path) -> None:
-    outcome = train(small, tmp_path, reporters=[StopAfter(4)], quiet=True)
+    outcome = train(small, tmp_path, callbacks=[StopAfter(4)], quiet=True)
     assert (outcome.steps, outcome.finished, outcome.reason) == (4, False, "far enough")
     assert not (tmp_path / "model").exists()
     assert train(small, tmp_path, quiet=True).finished
@@ -102,7 +102,7 @@ def test_a_reporter_stops_the_run_with_a_checkpoint(small: RunConfig, tmp_path: 
     assert attempts == [{"start_step": 0, "end_step": 4}, {"start_step": 4, "end_step": 8}]
 
 
-class Terminate(Reporter):
+class Terminate(Callback):
     """Sends this process SIGTERM, as a cluster that wants its machine back does."""
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -112,7 +112,7 @@ class Terminate(Reporter):
 
 def test_sigterm_saves_and_leaves(small: RunConfig, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)  # Ray leaves its own where it has run in this process
-    outcome = train(small, tmp_path, reporters=[Terminate()], quiet=True)
+    outcome = train(small, tmp_path, callbacks=[Terminate()], quiet=True)
     assert (outcome.steps, outcome.reason) == (2, "SIGTERM")
     assert steps_saved(tmp_path / "checkpoints") == [2]
     assert signal.getsignal(signal.SIGTERM) is before
@@ -185,6 +185,6 @@ def test_two_passes_train_as_one(with_dropout: RunConfig, tmp_path: Path) -> Non
 def test_a_teacher_that_no_term_asks_is_no_obstacle(tmp_path: Path, small: RunConfig, terms: dict[str, float]) -> None:
     silent = {"weights.intra_alignment": 0, "weights.rank": 0, **terms}
     config = with_overrides(small, {f"objective.{key}": value for key, value in silent.items()} | {"train.steps": 2})
-    outcome = train(config, tmp_path, reporters=[], recipe="dalr", quiet=True)
+    outcome = train(config, tmp_path, callbacks=[], recipe="dalr", quiet=True)
     assert outcome.finished
     assert all(np.isfinite(losses(tmp_path)))

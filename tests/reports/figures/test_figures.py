@@ -11,7 +11,7 @@ import yaml
 from scipy import stats
 
 from dalr.reports.build import Options, build
-from dalr.reports.figures.collect import Wanted
+from dalr.reports.figures.collect import FigureSelection
 from dalr.reports.figures.curves import (
     best_trials_metrics,
     damaged_lines,
@@ -63,7 +63,7 @@ def test_lines_that_cannot_be_read_are_counted_but_for_a_last_one_cut_off(tmp_pa
 
 
 def test_figures_show_the_best_and_those_compared_with() -> None:
-    wanted = Wanted(best_first=["a", "b", "c", "d", "e"], always=["e"])
+    wanted = FigureSelection(best_first=["a", "b", "c", "d", "e"], always=["e"])
     assert wanted.first(3, {"a", "b", "c", "e"}) == ["a", "b", "e"]
     assert wanted.first(9, {"c", "a"}) == ["a", "c"]
 

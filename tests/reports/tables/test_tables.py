@@ -8,7 +8,7 @@ from dalr.errors import InputError
 from dalr.reports.build import Options, build
 from dalr.reports.load.frame import load
 from dalr.reports.load.published import published
-from dalr.reports.tables.labels import labels, unsaid
+from dalr.reports.tables.labels import labels, omitted_defaults
 from dalr.reports.tables.scores import AVERAGE, Cell, Row, Table, with_places
 from dalr.results import STS, TRANSFER
 from tests.reports import make
@@ -107,7 +107,9 @@ def test_labels_name_the_settings_in_which_a_recipe_s_rows_differ(tmp_path: Path
     make.run(tmp_path / "other", recipe="simcse", results={"a.json": make.result()}, objective__cross_modal=0.0)
     sources = load([tmp_path]).sources.values()
     named = labels(sources)
-    assert unsaid(sources) == ["dalr: pair_every=2, learning_rate=0.0003, where a row's name says nothing else."]
+    assert omitted_defaults(sources) == [
+        "dalr: pair_every=2, learning_rate=0.0003, where a row's name says nothing else."
+    ]
     assert sorted(named.values()) == [
         "dalr",
         "dalr, learning_rate=5e-05",

@@ -22,7 +22,7 @@ from dalr.config.schema import RunConfig
 from dalr.errors import NotEnoughResources
 from dalr.sweeps.execution.runner import run_sweep
 from dalr.sweeps.search.records import Task
-from dalr.training.callbacks import Outcome, Reporter
+from dalr.training.callbacks import Callback, Outcome
 from tests.sweeps.make import spec
 from tests.sweeps.search import fakes
 
@@ -125,7 +125,7 @@ def test_a_trial_whose_worker_dies_once_goes_on_from_its_checkpoint(tmp_path: Pa
     assert len({json.loads(line)[1] for line in lines}) == 2
 
 
-def seen_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+def seen_train(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
     """As `fakes.train`, noting from when to when it ran and on which GPU; ends once two have begun."""
     began = time.time()
     outcome = fakes.train(config, folder, listener, task)

@@ -126,15 +126,15 @@ def test_as_many_trials_run_at_once_as_fit_whole(
     monkeypatch: pytest.MonkeyPatch, resources: dict, concurrent: int
 ) -> None:
     monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: NODES)
-    room = run.room_for(ResourceSpec(**resources))
-    assert room.concurrent == concurrent
-    assert ("CPU" in room.bundle) == (resources["workers"] == 1), "a nested trial's own process takes no CPU"
+    capacity = run.capacity_for(ResourceSpec(**resources))
+    assert capacity.concurrent == concurrent
+    assert ("CPU" in capacity.bundle) == (resources["workers"] == 1), "a nested trial's own process takes no CPU"
 
 
 def test_a_trial_that_fits_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: NODES)
     with pytest.raises(NotEnoughResources, match="not enough GPU: 7 workers of 1 GPU make 7 GPU"):
-        run.room_for(ResourceSpec(workers=7))
+        run.capacity_for(ResourceSpec(workers=7))
 
 
 @pytest.mark.parametrize(

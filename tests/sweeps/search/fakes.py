@@ -16,7 +16,7 @@ from dalr.config.schema import RunConfig
 from dalr.sweeps.execution.trial import Train, run_task
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.records import Task
-from dalr.training.callbacks import Diverged, Outcome, Reporter
+from dalr.training.callbacks import Callback, Diverged, Outcome
 
 ONCE = 0.8
 """As if a node was lost: the process dies in its fifth step, the first time."""
@@ -28,7 +28,7 @@ def score(config: RunConfig, step: int) -> float:
     return 70 - 10 * abs(math.log10(config.optim.learning_rate) + 3) + 0.01 * step + 0.001 * config.train.seed
 
 
-def train(config: RunConfig, folder: Path, listener: Reporter, task: Task, *, pause: float = 0.0) -> Outcome:
+def train(config: RunConfig, folder: Path, listener: Callback, task: Task, *, pause: float = 0.0) -> Outcome:
     """Counts to `train.steps`, checkpointing its step; steps.jsonl tells which steps were done, and by
     whom."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def train(config: RunConfig, folder: Path, listener: Reporter, task: Task, *, pa
     return Outcome(steps=step, best_step=step, best_score=best, last_loss=1.0, seconds=0.0, finished=True)
 
 
-def slow_train(config: RunConfig, folder: Path, listener: Reporter, task: Task) -> Outcome:
+def slow_train(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
     """As `train`, 20 ms a step, so that a kill finds it at work."""
     return train(config, folder, listener, task, pause=0.02)
 

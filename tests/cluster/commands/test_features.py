@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dalr.cluster.commands.features import compute_features, config_of
 from dalr.config.overrides import to_yaml
-from dalr.data.features.commands import compute_features, config_of
 from dalr.errors import InputError
 from tests.dalr.data.corpus import tiny_config, write_corpus
 
