@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 FOLDERS = {"dalr": "dalr", "dalr.cluster": "cluster", "dalr.sweeps": "sweeps", "dalr.reports": "reports"}
 """The packages, by import name, with their folders."""
 

@@ -15,6 +15,7 @@ from dalr.data.store import Bounds, Prepared, Runner, folder_of, obtain, run_her
 from dalr.errors import InputError
 from dalr.files import sha256_of
 from dalr.model.image_teacher import weights_fingerprint
+from tests import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -84,7 +85,7 @@ def test_a_killed_extraction_goes_on_and_ends_with_the_same_bytes(
     code = "import sys; from pathlib import Path; from tests.cluster.test_features import extract_and_die"
     code += "\nextract_and_die(*map(Path, sys.argv[1:]))"
     words = [sys.executable, "-c", code, str(tmp_path), str(real_data / "flickr8k" / "images")]
-    killed = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
+    killed = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list(folder_of(tmp_path, extraction).glob("shard-*.npy"))) == 2
     assert prepare(tmp_path, extraction).computed_shards == PICTURES // EACH - 2

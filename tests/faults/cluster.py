@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tests import ROOT
 from tests.cluster.ray_node import Node, drain, start_worker
 from tests.faults.conftest import Plan
 from tests.faults.inject import Action, Fault, Moment, Said, ended, start, waited_for
 from tests.faults.oracle import assert_as_undisturbed
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 900.0
 """Seconds that a run gets: half a minute on an idle machine, many on a busy one."""
 

@@ -9,8 +9,9 @@ import pytest
 
 from dalr.reports.check import check
 from dalr.results import read_result
+from tests import ROOT
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "example-report"
+EXAMPLE = ROOT / "docs" / "example-report"
 # An absolute path; what stands before it tells it from the inside of an address or of a shortened path.
 ABSOLUTE = re.compile(rb"(?<![\w.:/\xa6-])/(?:root|home|Users|work|tmp|mnt|data|scratch)/[\w.]")
 

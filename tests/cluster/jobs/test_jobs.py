@@ -24,11 +24,11 @@ from dalr.cluster.commands.submit import submit as submit_command
 from dalr.cluster.preflight.resources import AUTOSCALES_TO, check, cluster_nodes, preflight
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError, NotEnoughResources
+from tests import ROOT
 from tests.cluster.ray_node import Node, start_head
 
 pytestmark = pytest.mark.cluster
 
-ROOT = Path(__file__).resolve().parents[2]
 # A package that answers to `python -m dalr` on the cluster: COMMAND SECONDS CODE.
 STAND_IN = """
 import os, signal, sys, time

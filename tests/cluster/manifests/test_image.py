@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import ray
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 CONSTRAINTS = ROOT / "cluster" / "image-constraints.txt"
 
 

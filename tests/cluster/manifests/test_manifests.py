@@ -15,9 +15,10 @@ import yaml
 
 from dalr.cluster.jobs.submit import packaged_runtime_env
 from dalr.cluster.preflight.resources import AUTOSCALES_TO, autoscaled_nodes, missing_resources
+from tests import ROOT
 from tests.conftest import data_folder
 
-MANIFESTS = Path(__file__).resolve().parents[2] / "cluster" / "manifests"
+MANIFESTS = ROOT / "cluster" / "manifests"
 KUBERAY = MANIFESTS / "kuberay"
 RAY_UP = sorted((MANIFESTS / "ray-up").glob("*.yaml"))
 RAY_RESOURCES = {

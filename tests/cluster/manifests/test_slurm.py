@@ -14,7 +14,9 @@ import pytest
 import ray
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
-SLURM = Path(__file__).resolve().parents[2] / "cluster" / "manifests" / "slurm"
+from tests import ROOT
+
+SLURM = ROOT / "cluster" / "manifests" / "slurm"
 SCRIPTS = sorted(SLURM.iterdir())
 
 STAND_INS = {

@@ -13,9 +13,10 @@ from dalr.sweeps.analysis.outcome import outcome_of, write_importance, write_tri
 from dalr.sweeps.search.records import RunRecord, TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.search.spec_file import save_spec, saved_spec
+from tests import ROOT
 from tests.sweeps.make import spec
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "example-report" / "runs" / "sweep"
+EXAMPLE = ROOT / "docs" / "example-report" / "runs" / "sweep"
 
 
 def test_reports_read_what_a_sweep_writes(tmp_path: Path) -> None:

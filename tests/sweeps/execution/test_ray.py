@@ -23,11 +23,11 @@ from dalr.errors import NotEnoughResources
 from dalr.sweeps.execution.runner import run_sweep
 from dalr.sweeps.search.records import Task
 from dalr.training.callbacks import Callback, Outcome
+from tests import ROOT
 from tests.sweeps.make import spec
 from tests.sweeps.search import fakes
 
 pytestmark = pytest.mark.cluster
-ROOT = Path(__file__).resolve().parents[2]
 
 DRIVER = """
 import sys

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from dalr.data.features import image as image_vectors
 from dalr.data.features.image import ImageVectors, image_files, sizes_of
-from dalr.data.features.prepare import image as image_vectors
 from dalr.data.features.prepare import prepare_features
 from dalr.data.store import Extraction, Prepared, Shard, Tick, extract_shard, obtain
 from dalr.errors import InputError

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dalr.data.corpora.sources import read_captions, read_sentences
+from dalr.data.features import text as text_vectors
 from dalr.data.features.prepare import Features, prepare_features
-from dalr.data.features.prepare import text as text_vectors
 from dalr.data.features.token_states import CachedTokenStates, OnlineTokenStates
 from dalr.data.mixing import MixedBatches
 from dalr.errors import InputError
