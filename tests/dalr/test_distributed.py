@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -23,6 +22,7 @@ from dalr.distributed import (
     world_size,
 )
 from tests.dalr.distributed_workers import SIZES, run, worker
+from tests.processes import run_workers
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def single() -> dict[str, Tensor]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The answers of 2 and of 3 workers."""
     folder = tmp_path_factory.mktemp("workers")
-    mp.spawn(worker, args=((2, 3), str(folder)), nprocs=3, join=True)
+    run_workers(worker, (2, 3), str(folder), count=3)
     return folder
 
 

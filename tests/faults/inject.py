@@ -5,7 +5,6 @@ the command line included, is the real thing.
 """
 
 import contextlib
-import multiprocessing
 import os
 import resource
 import signal
@@ -25,6 +24,7 @@ import dalr.model.student
 import dalr.training.trainer
 from dalr.__main__ import main
 from dalr.evaluation import SentenceEncoder
+from tests.processes import SERVER
 
 Action = Literal["kill", "terminate", "call", "fill", "poison"]
 Moment = Literal["start-up", "step", "checkpoint", "evaluation", "export"]
@@ -230,12 +230,6 @@ class Said(NamedTuple):
     err: str
 
 
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(
-    ["tests.faults.inject", "dalr.cluster.commands.train", "dalr.training.loop", "dalr.progress"]
-)
-
-
 def start(
     words: Sequence[str],
     notes: Path,
@@ -246,7 +240,7 @@ def start(
     """Starts `dalr WORDS` in a process of its own that has everything imported already. What it says is
     written to `notes`.out and `notes`.err. `file_limit`: the largest file it may write, in bytes; `env`: what
     its environment has besides."""
-    process = _server.Process(target=_child, args=(list(words), notes, fault, file_limit, dict(env or {})))
+    process = SERVER.Process(target=_child, args=(list(words), notes, fault, file_limit, dict(env or {})))
     process.start()
     return process
 

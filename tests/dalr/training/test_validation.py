@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from dalr.evaluation import MetricScorer, SentenceEncoder
 from tests.dalr.evaluation.small_data import write_small_data
 from tests.dalr.training.validation_workers import METRICS, answers, small_batches, worker
+from tests.processes import run_workers
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def alone(data: Path, tiny_bert: Path) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory, data: Path, tiny_bert: Path) -> Path:
     """The answers of 2 and of 3 workers."""
     folder = tmp_path_factory.mktemp("workers")
-    mp.spawn(worker, args=((2, 3), str(tiny_bert), str(data), str(folder)), nprocs=3, join=True)
+    run_workers(worker, (2, 3), str(tiny_bert), str(data), str(folder), count=3)
     return folder
 
 
