@@ -41,9 +41,9 @@ def overhead(recipe: Path, out: Path, *, trials: int, train: Train) -> float:
     return (wall - sum(line["seconds"] for line in lines)) / trials
 
 
-def test_overhead_of_a_trial_against_nested_trainers(tmp_path: Path, tiny_bert: Path, real_data: Path) -> None:
+def test_overhead_of_a_trial_against_nested_trainers(tmp_path: Path, tiny_bert: Path) -> None:
     """At most a fifth: processes, and with them the imports, serve one trial after the other."""
-    recipe = small_recipe(tmp_path, tiny_bert, real_data)
+    recipe = small_recipe(tmp_path, tiny_bert)
     with ray_session(cpus=2, quiet=True):
         reused = overhead(recipe, tmp_path / "reused", trials=10, train=train_here)
         nested = overhead(recipe, tmp_path / "nested", trials=3, train=train_nested)

@@ -13,6 +13,7 @@ from dalr.sweeps.search.database import database_url, open_storage, quiet_optuna
 from dalr.sweeps.search.snapshot import state_of
 from dalr.sweeps.spec.loading import base_configs, parse_spec
 from dalr.sweeps.spec.schema import SweepSpec
+from tests.dalr.evaluation.small_data import write_small_data
 
 STEPS = {"train.steps": 9, "train.eval_every": 3}
 
@@ -47,13 +48,14 @@ def coordinator(
     return made
 
 
-def small_recipe(folder: Path, student: Path, data: Path, *, steps: int = 20, eval_every: int = 20) -> Path:
-    """SimCSE of a tiny BERT on a few sentences, scored on STS-B dev: the recipe's file."""
+def small_recipe(folder: Path, student: Path, *, steps: int = 20, eval_every: int = 20) -> Path:
+    """SimCSE of a tiny BERT on a few sentences, scored on a small STS-B dev: the recipe's file."""
+    data = write_small_data(folder / "senteval")
     (folder / "sentences.txt").write_text("\n".join(f"a man plays with {i} red balls" for i in range(200)) + "\n")
     config = RunConfig(
         model=ModelConfig(student=str(student), max_tokens=16, projection_dim=16),
         data=DataConfig(text=str(folder / "sentences.txt"), pair_every=None),
-        evaluation=EvaluationConfig(data=str(data / "senteval"), metric="STSBenchmark.dev"),
+        evaluation=EvaluationConfig(data=str(data), metric="STSBenchmark.dev"),
         optim=OptimConfig(learning_rate=1e-4),
         train=TrainConfig(steps=steps, batch_size=16, eval_every=eval_every),
     )

@@ -19,10 +19,10 @@ from tests.sweeps.search import fakes
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, real_data: Path) -> SweepState:
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> SweepState:
     """Three trials, at least one of them stopped early."""
     folder = tmp_path_factory.mktemp("trained")
-    recipe = small_recipe(folder, tiny_bert, real_data, steps=12, eval_every=4)
+    recipe = small_recipe(folder, tiny_bert, steps=12, eval_every=4)
     chosen = parse_spec(
         {
             "recipe": str(recipe),

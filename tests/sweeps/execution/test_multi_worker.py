@@ -15,9 +15,9 @@ from tests.sweeps.make import small_recipe
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(2400)]  # each trial starts six processes
 
 
-def test_stopped_trials_give_their_workers_to_the_next(tmp_path: Path, tiny_bert: Path, real_data: Path) -> None:
+def test_stopped_trials_give_their_workers_to_the_next(tmp_path: Path, tiny_bert: Path) -> None:
     """Two workers fill the cluster, so a trial that held on to its own would end the sweep in a deadlock."""
-    recipe = small_recipe(tmp_path, tiny_bert, real_data, steps=16, eval_every=4)
+    recipe = small_recipe(tmp_path, tiny_bert, steps=16, eval_every=4)
     chosen = parse_spec(
         {
             "recipe": str(recipe),

@@ -28,10 +28,8 @@ def head() -> Iterator[Node]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_sweep_runs_as_a_job_and_tells_what_ended(
-    head: Node, tmp_path: Path, tiny_bert: Path, real_data: Path
-) -> None:
-    recipe = small_recipe(tmp_path, tiny_bert, real_data, steps=4, eval_every=4)
+def test_a_sweep_runs_as_a_job_and_tells_what_ended(head: Node, tmp_path: Path, tiny_bert: Path) -> None:
+    recipe = small_recipe(tmp_path, tiny_bert, steps=4, eval_every=4)
     work, out = tmp_path / "work", tmp_path / "out"
     work.mkdir()
     values = {
