@@ -1,6 +1,5 @@
 """Checking a report: everything is made again from its sources, and what differs is named."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def _places(out: Path, places: Sequence[dict[str, Any]], dirs: Sequence[Path]) -
             f"report --check: the sources of {out} do not lie near it; name them ({names}): "
             f"dalr report DIR… --out {out} --check"
         )
-    return list(dirs) or [Path(os.path.normpath(out.absolute() / place["path"])) for place in places]
+    return list(dirs) or [out / place["path"] for place in places]
 
 
 def _record(out: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from dalr.errors import InputError
 from dalr.files import write_text
 from dalr.reports.hub.card import model_card
-from dalr.reports.load.runs import is_run
+from dalr.reports.load.discover import is_run
 
 CARD = "README.md"
 NEEDED = ("config.json", "model.safetensors", "modules.json", "tokenizer_config.json")

@@ -10,6 +10,7 @@ from dalr.errors import InputError
 # Never looked into: weights, data in SentEval's layout, the image files beside it.
 CLOSED = {"model", "checkpoints", "downstream", "images", "features", "tensorboard", "__pycache__"}
 OWN_REPORT = {"report.json", "index.html"}
+TRACES = ("provenance.json", "metrics.jsonl")  # of a run that has begun
 OF_A_RUN = {"provenance.json"}
 MANIFEST = "manifest.json"  # of features and of data: known, and no result
 
@@ -43,47 +44,59 @@ def discover(places: Sequence[Path]) -> Found:
     A folder with config.yaml and provenance.json or metrics.jsonl is a run; one with sweep.yaml or
     trials.parquet is a sweep; every other JSON file is a candidate result, and is reported when it
     turns out to be none. Hidden folders, model weights, data and earlier reports are passed over;
-    links to folders are followed, each folder once.
+    links are followed, each file and folder once. The run that a given result file, or a given folder of
+    results, lies in is one of the runs.
 
     Raises:
         InputError: a place does not exist, or is itself a report.
     """
     found = Found()
     seen: set[str] = set()
+    around = []
     for place in places:
         if place.is_file():
-            found.results.append(place)
+            found.results += [place] if _is_new(place, seen) else []
+            around += [place.parent, place.parent.parent]
         elif all((place / name).is_file() for name in OWN_REPORT):
             raise InputError(f"report: {place} is itself a report; name the folders that it was made from")
         elif place.is_dir():
             _walk(place, found, seen)
+            around += [place.parent]
         else:
             raise InputError(f"report: no such file or folder: {place}")
-    found.results = list(dict.fromkeys(found.results))
+    known = {os.path.realpath(run) for run in found.runs}
+    found.runs += [run for run in around if is_run(run) and _is_new(run, known)]
     return found
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` is a run's: a config, and a trace that it ran."""
+    return (folder / "config.yaml").is_file() and any((folder / trace).is_file() for trace in TRACES)
+
+
+def _is_new(path: Path, seen: set[str]) -> bool:
+    """Whether what `path` leads to is not in `seen`, to which it is added."""
+    real = os.path.realpath(path)
+    if real in seen:
+        return False
+    seen.add(real)
+    return True
 
 
 def _walk(place: Path, found: Found, seen: set[str]) -> None:
     def closed(error: OSError) -> None:
         found.closed.append((Path(error.filename), error.strerror or "cannot be read"))
 
-    for folder, folders, files in os.walk(place, onerror=closed, followlinks=True):
-        folders[:] = sorted(name for name in folders if name not in CLOSED and not name.startswith("."))
-        real = os.path.realpath(folder)
-        if real in seen or set(files) >= OWN_REPORT:
+    for name, folders, files in os.walk(place, onerror=closed, followlinks=True):
+        folders[:] = sorted(inner for inner in folders if inner not in CLOSED and not inner.startswith("."))
+        folder, names = Path(name), set(files)
+        if names >= OWN_REPORT or not _is_new(folder, seen):
             folders.clear()
             continue
-        seen.add(real)
-        here = Path(folder)
-        names = set(files)
-        is_run = "config.yaml" in names and bool(names & {"provenance.json", "metrics.jsonl"})
-        if is_run:
-            found.runs.append(here)
+        if is_run := "config.yaml" in names and not names.isdisjoint(TRACES):
+            found.runs.append(folder)
         if names & {"sweep.yaml", "trials.parquet"}:
-            found.sweeps.append(here)
+            found.sweeps.append(folder)
         known = {MANIFEST, *(OF_A_RUN if is_run else ())}
-        found.results.extend(
-            here / name
-            for name in sorted(names)
-            if name.endswith(".json") and name not in known and not name.startswith(".")
-        )
+        results = [file for file in sorted(names - known) if file.endswith(".json") and not file.startswith(".")]
+        found.results += [folder / file for file in results if _is_new(folder / file, seen)]

@@ -1,7 +1,6 @@
 """From any tree of runs, sweeps and results to one long frame: a row per model, task, seed, metric."""
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from dalr.errors import InputError
 from dalr.progress import track
 from dalr.reports.load.discover import Found, Problem, discover
 from dalr.reports.load.link import RunFinder
-from dalr.reports.load.names import Names, shortened
+from dalr.reports.load.names import Names, absolute, shortened
 from dalr.reports.load.runs import Run, disambiguate
 from dalr.results import STS, TRANSFER, Result, read_result
 
@@ -78,7 +77,7 @@ def load(places: Sequence[Path], *, called: Sequence[str] | None = None, quiet: 
     Raises:
         InputError: a place does not exist, or there is nothing in any of them.
     """
-    places = [Path(os.path.normpath(place.absolute())) for place in places]
+    places = [absolute(place) for place in places]
     names = Names(places, called)
     found = discover(places)
     problems: list[Problem] = []

@@ -59,6 +59,14 @@ class Names:
         return Path(name)
 
 
+def absolute(path: Path) -> Path:
+    """The absolute path without `.` and `..`. A link keeps its name, unless `..` leads out of its target."""
+    place = Path("/")
+    for part in path.absolute().parts:
+        place = Path(os.path.realpath(place)).parent if part == ".." else place / part
+    return place
+
+
 def shortened(path: str) -> str:
     """The last two parts of an absolute path, marked as cut, without the name of a home folder:
     `…/flickr8k/captions.csv`. Other text as it is."""
@@ -82,12 +90,13 @@ def without_paths(value: Any) -> Any:
 
 
 def relative_place(place: Path, out: Path) -> str | None:
-    """How `place` is reached from the folder `out`; None where that would lead over the root of the
-    file system or the folder of all homes, and so name the machine's own folders."""
-    shared = os.path.commonpath([place.absolute(), out.absolute()])
-    if shared in (os.sep, str(Path.home().parent)):
+    """How `place` is reached from the folder `out`, whichever links led to `out`; None where that would lead
+    over the root of the file system or the folder of all homes, and so name the machine's own folders."""
+    place, out = absolute(place), Path(os.path.realpath(out))
+    target = Path(os.path.realpath(place.parent)) / place.name
+    if os.path.commonpath([target, out]) in (os.sep, str(Path.home().parent)):
         return None
-    return Path(os.path.relpath(place.absolute(), out.absolute())).as_posix()
+    return Path(os.path.relpath(target, out)).as_posix()
 
 
 def addresses(names: Names, out: Path) -> dict[str, str | None]:

@@ -52,6 +52,12 @@ class Run:
         return str(recipe) if recipe else None
 
     @property
+    def config_fingerprint(self) -> str | None:
+        """The fingerprint of its config, where the provenance has one."""
+        fingerprint = self.provenance.get("config_fingerprint")
+        return str(fingerprint) if fingerprint else None
+
+    @property
     def overrides(self) -> dict[str, Any] | None:
         """The settings that differ from the recipe's, by dotted key; None where the run did not say."""
         overrides = self.provenance.get("overrides")
@@ -76,12 +82,6 @@ class Run:
         """Whether its only step was a warm-up's first, which has rate 0: it is the student as it was."""
         steps, warmup = self.config.get("train", {}).get("steps"), self.config.get("optim", {}).get("warmup_steps")
         return steps == 1 and isinstance(warmup, int) and warmup >= 1
-
-
-def is_run(folder: Path) -> bool:
-    """Whether `folder` is a run's: a config, and a trace that it ran."""
-    traces = (folder / "provenance.json", folder / "metrics.jsonl")
-    return (folder / "config.yaml").is_file() and any(trace.is_file() for trace in traces)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

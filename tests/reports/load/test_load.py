@@ -68,26 +68,6 @@ def test_results_on_two_versions_of_a_file_are_named(tmp_path: Path) -> None:
     assert "scored on another downstream/x (sha256 11…) than" in problem.message
 
 
-def test_a_result_finds_its_run_wherever_both_were_moved(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        make.run(tmp_path / "runs" / name / "a", seed=4, notes={"config_fingerprint": "abc"})
-    made = make.result(model="/gone/runs/two/a/model", config_fingerprint="abc", seed=9)
-    made.write(tmp_path / "runs" / "results.json")
-    (source,) = load([tmp_path / "runs"]).sources.values()
-    assert source.run is not None
-    assert source.run_name == "runs/two/a"
-
-
-def test_a_result_beside_the_runs_finds_its_run_by_the_model_path(tmp_path: Path) -> None:
-    run = make.run(tmp_path / "runs" / "a", seed=4)
-    make.result(model=str(run / "model"), seed=9).write(tmp_path / "results" / "a.json")
-    loaded = load([tmp_path / "results"])
-    (source,) = loaded.sources.values()
-    assert source.run is not None
-    assert source.seed == 4
-    assert source.run.folder == run
-
-
 def test_transfer_details_and_geometry_are_rows_too(tmp_path: Path) -> None:
     made = make.result(tasks=TRANSFER)
     values = made.model_dump()
