@@ -27,8 +27,8 @@ def check(out: Path, dirs: Sequence[Path] = (), *, quiet: bool = True) -> list[s
         InputError: there is no report, or its sources are gone.
     """
     record = _record(out)
-    called = [place["name"] for place in record["places"]]
-    loaded = load(_places(out, record["places"], dirs), called=called, quiet=quiet)
+    display_names = [place["name"] for place in record["places"]]
+    loaded = load(_places(out, record["places"], dirs), display_names=display_names, quiet=quiet)
     options = record["options"]
     rows = {source.row for source in loaded.sources.values()}
     kept = {row: label for row, label in options["names"].items() if row in rows}

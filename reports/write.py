@@ -13,6 +13,7 @@ from dalr.reports.figures.export import FORMATS, export
 from dalr.reports.load.names import addresses, relative_place
 from dalr.reports.page.page import PageData, page
 from dalr.reports.page.provenance import provenance
+from dalr.reports.tables.labels import labels
 from dalr.reports.tables.scores import Cell, Table
 from dalr.reports.tables.writers.data import cell_frame, comma_separated
 from dalr.reports.tables.writers.html import table_document
@@ -143,7 +144,8 @@ def record(report: Report, out: Path) -> dict[str, Any]:
     report's folder (null where they do not lie near it); options name rows by their identity."""
     names = report.loaded.names
     folders = addresses(names, out)
-    named = {row: label for row, label in report.labels.items() if label in report.options.names.values()}
+    own = labels(report.loaded.sources.values()) if report.options.names else report.labels
+    named = {row: label for row, label in report.labels.items() if label != own[row]}
     return {
         "schema": RECORD_SCHEMA,
         "dalr": metadata.version("dalr"),

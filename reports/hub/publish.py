@@ -58,15 +58,15 @@ def plan(model: Path, name: str | None = None) -> Plan:
     folder = run / "model"
     if not folder.is_dir():
         raise InputError(f"publish: {run} has no model/ yet; the training has to end first")
-    called = name or run.absolute().name
-    card = model_card(run, called)
+    display_name = name or run.absolute().name
+    card = model_card(run, display_name)
     present = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in present}
     _refuse(folder, names)
     names.pop(CARD, None)
     files = [PlannedFile(file, size) for file, size in names.items()]
     files.append(PlannedFile(CARD, len(card.encode()), "  (the model card)"))
-    return Plan(folder=folder, name=called, card=card, files=tuple(sorted(files, key=lambda file: file.name)))
+    return Plan(folder=folder, name=display_name, card=card, files=tuple(sorted(files, key=lambda file: file.name)))
 
 
 def _refuse(folder: Path, names: dict[str, int]) -> None:

@@ -70,15 +70,15 @@ class Loaded:
     names: Names
 
 
-def load(places: Sequence[Path], *, called: Sequence[str] | None = None, quiet: bool = True) -> Loaded:
-    """Reads every result under `places`. Files that cannot be used are listed in `problems`. `called`
+def load(places: Sequence[Path], *, display_names: Sequence[str] | None = None, quiet: bool = True) -> Loaded:
+    """Reads every result under `places`. Files that cannot be used are listed in `problems`. `display_names`
     are the names of the places in an earlier report.
 
     Raises:
         InputError: a place does not exist, or there is nothing in any of them.
     """
     places = [absolute(place) for place in places]
-    names = Names(places, called)
+    names = Names(places, display_names)
     found = discover(places)
     problems: list[Problem] = []
     read: list[tuple[Path, Result, Run | None]] = []

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 CUT = "…"
+# Controls, marks of writing direction, halves of surrogate pairs: what has no shape, or changes its neighbours'.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _HOMES = re.compile(r"^(?:~|/(?:home|Users|var/home)/[^/]+|/root)(?=/|$)")
 # An absolute path of two or more parts inside other text. What stands before it tells it from the
 # inside of a relative path, of an address, or of a path that was shortened before.
@@ -15,18 +17,18 @@ _INSIDE = re.compile(rf"(?<![\w/.{CUT}~:])~?/(?:[^\s/'\"`,;:()<>|\[\]{{}}]+/)+[^
 
 class Names:
     """Names files from the given folder's own name on: `runs/a/results/sts.json` for a file under
-    `/home/me/runs`. Two given folders of one name are told apart by their parents' names. `called`
+    `/home/me/runs`. Two given folders of one name are told apart by their parents' names. `display_names`
     gives the places other names, those under which an earlier report knew them."""
 
-    def __init__(self, places: Sequence[Path], called: Sequence[str] | None = None) -> None:
+    def __init__(self, places: Sequence[Path], display_names: Sequence[str] | None = None) -> None:
         self.places = tuple(place.absolute() for place in places)
         self._roots: dict[str, Path] = {}
         roots = [place if place.is_dir() else place.parent for place in self.places]
-        if called is None:
+        if display_names is None:
             for root in roots:
                 self._roots[self._free_name(root)] = root
         else:
-            self._roots = dict(zip(called, roots, strict=True))
+            self._roots = dict(zip(display_names, roots, strict=True))
 
     def _free_name(self, root: Path) -> str:
         parts = root.parts
@@ -72,8 +74,18 @@ def shortened(path: str) -> str:
     `…/flickr8k/captions.csv`. Other text as it is."""
     if not path.startswith(("/", "~")):
         return path
-    parts = [part for part in _HOMES.sub("", path).split("/") if part]
-    return "/".join([CUT, *parts[-2:]])
+    return "/".join([CUT, *parts_of(path)[-2:]])
+
+
+def parts_of(path: str) -> list[str]:
+    """The parts of a path that a report may show: without the name of a home folder, and without the mark
+    of a path that was shortened before."""
+    return [part for part in _HOMES.sub("", path).split("/") if part not in ("", ".", CUT)]
+
+
+def one_line(text: str) -> str:
+    """The text on one line: every run of spaces, control characters and line or paragraph marks is a space."""
+    return " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def without_paths(value: Any) -> Any:

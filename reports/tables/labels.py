@@ -1,131 +1,89 @@
 """What a row of a table is called.
 
-The rule: a run is called by its recipe, followed by the settings in which it differs from the recipe
-and by which the rows of that recipe differ from each other (`dalr, pair_every=1`). Where no row has
-the recipe's own value of a setting, the value of most results goes without saying (`omitted_defaults`), first of
-those of the settings with the most seeds. A run of a sweep is called by its trial (`dalr, trial-0007`,
-from its folder `trial-0007-seed-1`), another one with more than `MOST_SETTINGS` such settings by its
-folder without the seed. A run whose only step had rate 0 is `untrained`. A model that no run made is
-called by its name, a folder by its last parts. Protocol and pooler are added where two rows would
-otherwise have one name. `--name KEY=LABEL` overrides it, where KEY is a fingerprint (or its first
-digits), a model, a run's folder as the report names it (`runs/dalr-1`), or the name that this rule
-gives.
+A run is called by its recipe and by the settings in which it differs from the recipe's defaults. An
+example: five runs of the recipe `dalr`, whose own values are pair_every=1 and learning_rate=0.0003, and a
+model from the Hub.
+
+    run          seed  pair_every  learning_rate  batch_size    label
+    runs/a       1     1           0.0003         32            dalr
+    runs/b       2     1           0.0003         32            dalr
+    runs/c       1     2           0.0003         32            dalr, pair_every=2
+    runs/d       1     2           5e-05          32            dalr, pair_every=2, learning_rate=5e-05
+    (none: the result's model is sentence-transformers/minilm)  sentence-transformers/minilm
+
+1. `runs/a` and `runs/b` have one setting and so are one row: only their seeds differ.
+2. The rows of `dalr` differ in `pair_every` and `learning_rate`. `batch_size` is the same in all, so no
+   label mentions it.
+3. Each of the two has a default, which labels leave out: the recipe's own value where one of the runs has
+   it, as here; else the value of most results, first of those of the settings with the most seeds. Where
+   no value is the most common one, there is no default, and every label has its value. `omitted_defaults`
+   says what the defaults are.
+
+Some rows are called otherwise: a sweep's run by its trial (`dalr, trial-0007`, from its folder
+`trial-0007-seed-1`); a run with more than `MOST_SETTINGS` settings to mention by its folder without the
+seed; a run whose only step had rate 0 `untrained`; a model that no run made by its name, or by the last
+part of its path. Rows that would share a label get what they differ in: protocol, pooler, sweep, more
+parts of their paths (`x/best` and `y/best`), the first digits of a fingerprint.
 """
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dalr.errors import InputError
 from dalr.reports.load.frame import Source
-from dalr.reports.load.names import shortened
+from dalr.reports.load.names import parts_of
+from dalr.reports.tables.naming import (
+    EVALUATION_TRAITS,
+    disambiguate,
+    listed,
+    readable,
+    rows_called,
+    trial_of,
+    without_seed,
+)
 
 MOST_SETTINGS = 4
 UNTRAINED = "untrained"
+_NO_DEFAULT = object()
 
 
 def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Row identity → label, no label twice.
+    """Row identity → label, no label twice. `overrides` maps what `rows_called` understands to labels; where
+    several rows share such a label, as those of one run under two protocols, what they differ in is added.
 
     Raises:
-        InputError: an override that fits no row.
+        InputError: an override that fits no row, or a label that two rows would have.
     """
-    members: dict[str, list[Source]] = defaultdict(list)
+    sources = list(sources)
+    firsts: dict[str, Source] = {}
     for source in sources:
-        members[source.row].append(source)
-    firsts = {row: sources[0] for row, sources in members.items()}
-    settings = _settings_labels([one for each in members.values() for one in each])
-    names = {row: settings[source.setting] for row, source in firsts.items()}
-    names = _disambiguate(names, firsts, lambda source: source.result.protocol)
-    names = _disambiguate(names, firsts, lambda source: source.result.pooler or "no pooler")
-    names = _disambiguate(names, firsts, _sweep_of)
-    names = _disambiguate(names, firsts, lambda source: source.setting[:12])
-    return _overridden(names, members, overrides or {})
+        firsts.setdefault(source.row, source)
+    of_settings = _labels_of_settings(sources)
+    named = disambiguate({row: of_settings[first.setting] for row, first in firsts.items()}, firsts)
+    renamed = dict(named)
+    for key, label in (overrides or {}).items():
+        rows = rows_called(key, named, sources)
+        if not rows:
+            raise InputError(f"--name {key}={label}: no row is called {key!r} ({listed(named.values())})")
+        renamed |= disambiguate(dict.fromkeys(rows, readable(label)), firsts, EVALUATION_TRAITS)
+    shared = [label for label, count in Counter(renamed.values()).items() if count > 1]
+    if shared:
+        rows = [row for row in renamed if renamed[row] == shared[0]]
+        raise InputError(f"--name: two rows would be called {shared[0]!r}: {named[rows[0]]} and {named[rows[1]]}")
+    return renamed
 
 
 def omitted_defaults(sources: Iterable[Source]) -> list[str]:
-    """A sentence for each recipe whose rows are told apart, on the values that their names leave out."""
-    said = []
-    for base, members in _by_recipe(sources).items():
-        usual = {key: value[0] for key, value in _told_by(members).items() if value is not None}
-        if usual:
-            words = ", ".join(_shown(usual, list(usual), list(usual)))
-            said.append(f"{base}: {words}, where a row's name says nothing else.")
-    return said
-
-
-def _by_recipe(sources: Iterable[Source]) -> dict[str, dict[str, list[Source]]]:
-    """Recipe → setting → its results."""
-    groups: dict[str, dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
-    for source in sources:
-        groups[_base_name(source)][source.setting].append(source)
-    return groups
-
-
-def _settings_labels(sources: Sequence[Source]) -> dict[str, str]:
-    result: dict[str, str] = {}
-    for base, members in _by_recipe(sources).items():
-        words = _words_of(members) if len(members) > 1 else dict.fromkeys(members, "")
-        result |= {setting: f"{base}, {words[setting]}" if words[setting] else base for setting in members}
-    return result
-
-
-def _words_of(members: Mapping[str, Sequence[Source]]) -> dict[str, str]:
-    """Setting → what tells it from the others of its recipe; nothing for the one that they differ from."""
-    usual = _told_by(members)
-    words = {}
-    for setting, (first, *_) in members.items():
-        values = first.run.settings if first.run else {}
-        shown = [key for key in usual if (values.get(key),) != usual[key]]
-        few = len(shown) <= MOST_SETTINGS
-        words[setting] = _trial(first) or (", ".join(_shown(values, shown, list(usual))) if few else _folder(first))
-    return words
-
-
-def _told_by(members: Mapping[str, Sequence[Source]]) -> dict[str, tuple[Any] | None]:
-    """The settings that tell a recipe's own runs (not a sweep's trials) apart, each with the value that
-    goes without saying, in a tuple; None where no value does."""
-    trained = [one for sources in members.values() for one in sources if one.run and _trial(one) is None]
-    flat = {one.setting: one.run.settings for one in trained if one.run}
-    return {key: _usual(key, trained) for key in differing_settings(flat.values())}
-
-
-def _usual(key: str, sources: Sequence[Source]) -> tuple[Any] | None:
-    """The recipe's own value where a run has it, else that of most results of the settings with the most
-    seeds, else of all; None where no value is either."""
-    runs = [one.run for one in sources if one.run]
-    own = [run.settings.get(key) for run in runs if run.overrides is not None and key not in run.overrides]
-    if own:
-        return (own[0],)
-    counts = Counter(one.setting for one in sources)
-    leading = [one for one in sources if counts[one.setting] == max(counts.values())]
-    return _most_common(key, leading) or _most_common(key, sources)
-
-
-def _most_common(key: str, sources: Sequence[Source]) -> tuple[Any] | None:
-    values = [one.run.settings.get(key) for one in sources if one.run]
-    counts = Counter(map(repr, values)).most_common(2)
-    if not counts or (len(counts) == 2 and counts[0][1] == counts[1][1]):
-        return None
-    return next(((value,) for value in values if repr(value) == counts[0][0]), None)
-
-
-def _base_name(source: Source) -> str:
-    if source.run and source.run.untrained:
-        return UNTRAINED
-    recipe = (source.run.recipe if source.run else None) or source.result.provenance.recipe
-    if recipe:
-        return Path(recipe).stem if recipe.endswith((".yaml", ".yml")) else Path(recipe).name
-    if source.run:
-        return source.run.folder.name
-    model = source.result.model.rstrip("/")
-    parts = Path(model).parts
-    if not parts:
-        return model
-    is_folder = Path(model).is_absolute() or len(parts) > 2
-    return "/".join(parts[-2:]) if is_folder and parts[-1] == "model" else (parts[-1] if is_folder else model)
+    """A sentence for each recipe whose rows have labels of their own, on the defaults that these leave out."""
+    sentences = []
+    for recipe, members in _by_recipe(sources).items():
+        defaults = {key: value for key, value in _defaults(members).items() if value is not _NO_DEFAULT}
+        if defaults:
+            values = ", ".join(_assignments(defaults, list(defaults), list(defaults)))
+            sentences.append(f"{recipe}: {values}, where a row's name says nothing else.")
+    return sentences
 
 
 def differing_settings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -133,35 +91,6 @@ def differing_settings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     rows = list(rows)
     keys = dict.fromkeys(key for row in rows for key in row)
     return [key for key in keys if any(row.get(key) != rows[0].get(key) for row in rows)]
-
-
-def _trial(source: Source) -> str | None:
-    """What a sweep's run is called after its folder: a trial's final runs are of the same point."""
-    name = source.run.folder.name if source.run else ""
-    if found := re.fullmatch(r"(?:trial|final)-(\d+)-seed-\d+", name):
-        return f"trial-{found[1]}"
-    return "the sweep's base" if re.fullmatch(r"final-.+-base-seed-\d+", name) else None
-
-
-def _sweep_of(source: Source) -> str:
-    """The name of the sweep that a run belongs to, from `SWEEP/runs/trial-0007-seed-1`."""
-    is_one = source.run is not None and _trial(source) is not None
-    return source.run.folder.parent.parent.name if is_one and source.run else "no sweep"
-
-
-def _folder(source: Source) -> str:
-    name = source.run.folder.name if source.run else source.setting[:8]
-    return re.sub(r"[-_.]?seed[-_.]?\d+$", "", name) or source.setting[:8]
-
-
-def _shown(values: Mapping[str, Any], shown: Sequence[str], differing: Sequence[str]) -> list[str]:
-    shorts = Counter(key.rsplit(".", 1)[-1] for key in differing)
-    words = []
-    for key in shown:
-        short = key.rsplit(".", 1)[-1]
-        value = values.get(key)
-        words.append(f"{short if shorts[short] == 1 else key}={plain(value)}")
-    return words
 
 
 def plain(value: Any) -> str:
@@ -173,39 +102,78 @@ def plain(value: Any) -> str:
     return Path(value).name if isinstance(value, str) and "/" in value else str(value)
 
 
-def _disambiguate(
-    names: dict[str, str], firsts: Mapping[str, Source], trait: Callable[[Source], str]
-) -> dict[str, str]:
-    """Adds `trait` to labels that several rows share, where it tells them apart."""
-    rows_of: dict[str, list[str]] = defaultdict(list)
-    for row, name in names.items():
-        rows_of[name].append(row)
-    told = dict(names)
-    for name, rows in rows_of.items():
-        traits = {row: trait(firsts[row]) for row in rows}
-        if len(rows) > 1 and len(set(traits.values())) > 1:
-            told.update({row: f"{name} ({traits[row]})" for row in rows})
-    return told
+def _by_recipe(sources: Iterable[Source]) -> dict[str, dict[str, list[Source]]]:
+    """Recipe (or what else the row's label begins with) → setting → its results."""
+    groups: dict[str, dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
+    for source in sources:
+        groups[readable(_base_name(source))][source.setting].append(source)
+    return groups
 
 
-def _overridden(
-    names: dict[str, str], members: Mapping[str, Sequence[Source]], overrides: Mapping[str, str]
-) -> dict[str, str]:
-    renamed = dict(names)
-    for key, label in overrides.items():
-        rows = [row for row, name in names.items() if key in (row, name)]
-        rows = rows or [row for row, sources in members.items() if any(_fits(key, source) for source in sources)]
-        if not rows:
-            known = ", ".join(sorted(set(names.values())))
-            raise InputError(f"--name {key}={label}: no row is called {key!r} (rows: {known})")
-        renamed.update(dict.fromkeys(rows, label))
-    shared = [label for label, count in Counter(renamed.values()).items() if count > 1]
-    if shared:
-        raise InputError(f"--name: two rows would be called {shared[0]!r}")
-    return renamed
-
-
-def _fits(key: str, source: Source) -> bool:
+def _base_name(source: Source) -> str:
+    run = source.run
+    if run and run.untrained:
+        return UNTRAINED
+    if recipe := (run.recipe if run else None) or source.result.provenance.recipe:
+        return Path(recipe).stem if recipe.endswith((".yaml", ".yml")) else Path(recipe).name
+    if run:
+        return run.folder.name
     model = source.result.model
-    fingerprint = source.run is not None and len(key) >= 6 and source.setting.startswith(key)
-    return fingerprint or key in (model, shortened(model), source.run_name)
+    parts = parts_of(model)
+    if not parts or not (model.startswith(("/", "~", ".")) or len(parts) > 2):
+        return model  # a name on the Hub, as it is
+    return "/".join(parts[-2:] if parts[-1] == "model" else parts[-1:])
+
+
+def _labels_of_settings(sources: Sequence[Source]) -> dict[str, str]:
+    """Setting → label, as far as recipe and settings tell."""
+    result: dict[str, str] = {}
+    for recipe, members in _by_recipe(sources).items():
+        defaults = _defaults(members) if len(members) > 1 else {}
+        for setting, (first, *_) in members.items():
+            details = _details(first, defaults) if len(members) > 1 else ""
+            result[setting] = readable(f"{recipe}, {details}" if details else recipe)
+    return result
+
+
+def _defaults(members: Mapping[str, Sequence[Source]]) -> dict[str, Any]:
+    """For each setting in which a recipe's own runs (not a sweep's trials) differ, the value that labels
+    leave out, or `_NO_DEFAULT`."""
+    sources = [one for results in members.values() for one in results if one.run and trial_of(one) is None]
+    flat = {one.setting: one.run.settings for one in sources if one.run}
+    return {key: _default(key, sources) for key in differing_settings(flat.values())}
+
+
+def _default(key: str, sources: Sequence[Source]) -> Any:
+    runs = [one.run for one in sources if one.run]
+    recipe_s_own = [run.settings.get(key) for run in runs if run.overrides is not None and key not in run.overrides]
+    if recipe_s_own:
+        return recipe_s_own[0]
+    results = Counter(one.setting for one in sources)
+    with_most_seeds = [one for one in sources if results[one.setting] == max(results.values())]
+    most_common = _most_common(key, with_most_seeds)
+    return _most_common(key, sources) if most_common is _NO_DEFAULT else most_common
+
+
+def _most_common(key: str, sources: Sequence[Source]) -> Any:
+    values = {repr(value): value for one in sources if one.run for value in [one.run.settings.get(key)]}
+    first, *others = Counter(repr(one.run.settings.get(key)) for one in sources if one.run).most_common(2)
+    return _NO_DEFAULT if others and others[0][1] == first[1] else values[first[0]]
+
+
+def _details(source: Source, defaults: Mapping[str, Any]) -> str:
+    """What tells a run from the others of its recipe; nothing for the one that has all defaults."""
+    if trial := trial_of(source):
+        return trial
+    settings = source.run.settings if source.run else {}
+    keys = [key for key, default in defaults.items() if settings.get(key) != default]
+    if len(keys) > MOST_SETTINGS:
+        return without_seed(source.run.folder.name) if source.run else ""
+    return ", ".join(_assignments(settings, keys, list(defaults)))
+
+
+def _assignments(settings: Mapping[str, Any], keys: Sequence[str], among: Sequence[str]) -> list[str]:
+    """`learning_rate=5e-05` for each key; the whole dotted key where two `among` all end alike."""
+    endings = Counter(key.rsplit(".", 1)[-1] for key in among)
+    short = {key: key.rsplit(".", 1)[-1] for key in keys}
+    return [f"{short[key] if endings[short[key]] == 1 else key}={plain(settings.get(key))}" for key in keys]

@@ -4,11 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dalr.errors import InputError
 from dalr.reports.build import Options, build
-from dalr.reports.load.frame import load
 from dalr.reports.load.published import published
-from dalr.reports.tables.labels import labels, omitted_defaults
 from dalr.reports.tables.scores import AVERAGE, Cell, Row, Table, with_places
 from dalr.results import STS, TRANSFER
 from tests.reports import make
@@ -94,88 +91,3 @@ def test_every_published_row_has_its_source_and_its_own_digits() -> None:
         values = [float(text) for task, text in row.scores.items() if task != "Avg"]
         # Sources print one or two decimals, some averages from unrounded scores.
         assert float(row.scores["Avg"]) == pytest.approx(sum(values) / 7, abs=0.06)
-
-
-def test_labels_name_the_settings_in_which_a_recipe_s_rows_differ(tmp_path: Path) -> None:
-    for index, (every, rate) in enumerate([(1, 3e-4), (2, 3e-4), (2, 5e-5)]):
-        make.run(
-            tmp_path / str(index),
-            results={"a.json": make.result(base=70 + index)},
-            data__pair_every=every,
-            optim__learning_rate=rate,
-        )
-    make.run(tmp_path / "other", recipe="simcse", results={"a.json": make.result()}, objective__cross_modal=0.0)
-    sources = load([tmp_path]).sources.values()
-    named = labels(sources)
-    assert omitted_defaults(sources) == [
-        "dalr: pair_every=2, learning_rate=0.0003, where a row's name says nothing else."
-    ]
-    assert sorted(named.values()) == [
-        "dalr",
-        "dalr, learning_rate=5e-05",
-        "dalr, pair_every=1",
-        "simcse",
-    ]
-
-
-def test_the_setting_with_the_most_seeds_is_the_one_that_others_differ_from(tmp_path: Path) -> None:
-    rows = [(1, {}), (2, {})] + [(1, {"data__pair_every": 2, "objective__cross_modal": x}) for x in (0.0, 0.1, 0.2)]
-    for index, (seed, settings) in enumerate(rows):
-        make.run(tmp_path / str(index), seed=seed, results={"a.json": make.result(base=70 + index)}, **settings)
-    named = set(labels(load([tmp_path]).sources.values()).values())
-    assert named == {"dalr", *(f"dalr, pair_every=2{x}" for x in ("", ", cross_modal=0", ", cross_modal=0.2"))}
-
-
-def test_labels_go_by_the_recipe_where_a_run_says_how_it_differs(tmp_path: Path) -> None:
-    for index, rate in enumerate([3e-4, 5e-5, 5e-5]):
-        notes = {"overrides": {"optim.learning_rate": rate} if rate != 3e-4 else {}}
-        results = {"a.json": make.result(base=70 + index)}
-        # Most rows have another rate than the recipe's own; it is theirs that is said.
-        made = {"optim__learning_rate": rate, "objective__cross_modal": index / 10}
-        make.run(tmp_path / str(index), results=results, notes=notes, **made)
-    named = set(labels(load([tmp_path]).sources.values()).values())
-    assert named == {"dalr", "dalr, cross_modal=0.1, learning_rate=5e-05", "dalr, cross_modal=0.2, learning_rate=5e-05"}
-
-
-def test_an_untrained_run_is_called_so_and_stands_against_every_seed(tmp_path: Path) -> None:
-    make.two_models(tmp_path / "runs")
-    untrained = {"train__steps": 1, "optim__warmup_steps": 1}
-    made = make.run(tmp_path / "runs" / "u", recipe="simcse", results={"sts.json": make.result(base=60)}, **untrained)
-    sources = load([tmp_path / "runs"]).sources
-    assert sorted(set(labels(sources.values()).values())) == ["dalr", "simcse", "untrained"]
-    assert next(one.seed for one in sources.values() if one.run and one.run.folder == made) is None
-
-
-def test_trials_and_runs_of_many_settings_are_called_after_their_folders(tmp_path: Path) -> None:
-    names = ["trial-0007-seed-1", "final-dalr-base-seed-1001", "by-hand-seed3", "usual", "usual-too"]
-    for index, name in enumerate(names):
-        make.run(
-            tmp_path / name,
-            results={"a.json": make.result()},
-            data__pair_every=min(index, 3),
-            optim__learning_rate=min(index, 3),
-            objective__cross_modal=min(index, 3),
-            objective__intra_modal=min(index, 3),
-            model__layers=min(index, 3),
-            train__batch_size=index,
-        )
-    assert set(labels(load([tmp_path]).sources.values()).values()) == {
-        "dalr, trial-0007",
-        "dalr, the sweep's base",
-        "dalr, by-hand",
-        "dalr, batch_size=3",
-        "dalr, batch_size=4",
-    }
-
-
-def test_labels_can_be_given_by_fingerprint_model_or_name(tmp_path: Path) -> None:
-    make.two_models(tmp_path / "runs")
-    make.result(model="minilm").write(tmp_path / "runs" / "m.json")
-    sources = load([tmp_path]).sources.values()
-    fingerprint = next(one.setting for one in sources if one.run and one.run.recipe == "simcse")
-    named = labels(sources, {fingerprint[:8]: "SimCSE", "dalr": "Ours", "minilm": "MiniLM"})
-    assert sorted(named.values()) == ["MiniLM", "Ours", "SimCSE"]
-    with pytest.raises(InputError, match=r"--name nobody=X: no row is called 'nobody' \(rows: dalr, minilm, simcse\)"):
-        labels(sources, {"nobody": "X"})
-    with pytest.raises(InputError, match="two rows would be called 'simcse'"):
-        labels(sources, {"dalr": "simcse"})
