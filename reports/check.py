@@ -126,7 +126,7 @@ def _changed_files(report: Report, out: Path, places: Mapping[str, str | None], 
         path = out / name
         if not path.is_file():
             yield f"{name}: missing"
-        elif not _follows(name, differing) and without_library(path.read_text(encoding="utf-8")) != text:
+        elif not _follows(name, differing) and without_library(path.read_bytes().decode(errors="replace")) != text:
             yield f"{name}: does not hold what its sources give"
     for table in report.tables:
         path = out / "tables" / f"{table.name}.parquet"

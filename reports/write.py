@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from dalr.files import atomic_write, sha256_of, writable_folder, write_text
 from dalr.progress import track
@@ -18,7 +19,7 @@ from dalr.reports.tables.scores import Cell, Table
 from dalr.reports.tables.writers.data import cell_frame, comma_separated
 from dalr.reports.tables.writers.html import table_document
 from dalr.reports.tables.writers.latex import latex
-from dalr.reports.tables.writers.markdown import markdown
+from dalr.reports.tables.writers.markdown import escaped, markdown
 
 RECORD = "report.json"
 RECORD_SCHEMA = 2
@@ -88,8 +89,8 @@ def _summary(report: Report) -> str:
     lines += [
         f"- {verdict.where}: {verdict.headline} **{verdict.badge}** {verdict.reason}" for verdict in report.verdicts
     ]
-    lines += [f"- Not used as it is: `{problem.path}`: {problem.message}" for problem in report.problems]
-    lines += [f"- {line}" for line in _unscored(report)]
+    lines += [f"- Not used as it is: {escaped(f'{problem.path}: {problem.message}')}" for problem in report.problems]
+    lines += [f"- {escaped(line)}" for line in _unscored(report)]
     parts = ["\n".join(lines) + "\n", *(markdown(table) for table in report.tables), *_drawn(report)]
     return "\n".join(parts)
 
@@ -98,7 +99,8 @@ def _drawn(report: Report) -> Iterator[str]:
     """The figures in Markdown, in the first format that such a page can show."""
     shown = next((one for one in ("svg", "png") if one in report.options.formats), None)
     for figure in report.figures if shown else ():
-        yield f"### {figure.title}\n\n{figure.caption}\n\n![{figure.title}](figures/{figure.name}.{shown})\n"
+        title, address = escaped(figure.title), quote(f"figures/{figure.name}.{shown}")
+        yield f"### {title}\n\n{escaped(figure.caption)}\n\n![{title}]({address})\n"
 
 
 def _unscored(report: Report) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dalr.errors import InputError
+from dalr.reports.load.names import one_line
 
 # Never looked into: weights, data in SentEval's layout, the image files beside it.
 CLOSED = {"model", "checkpoints", "downstream", "images", "features", "tensorboard", "__pycache__"}
@@ -17,10 +18,13 @@ MANIFEST = "manifest.json"  # of features and of data: known, and no result
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A file or folder that a report could not use, or not use as it is, and why."""
+    """A file or folder that a report could not use, or not use as it is, and why, on one line."""
 
     path: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", one_line(self.message))
 
 
 @dataclass

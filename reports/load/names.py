@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 CUT = "…"
 # Controls, marks of writing direction, halves of surrogate pairs: what has no shape, or changes its neighbours'.
@@ -35,7 +36,7 @@ class Names:
         depth = 1
         while self._roots.get("/".join(parts[-depth:]), root) != root and depth < len(parts) - 1:
             depth += 1
-        return "/".join(parts[-depth:])
+        return _visible("/".join(parts[-depth:]))
 
     def of_places(self) -> list[str]:
         """The names of the places, in the order given; of a file's, its folder's."""
@@ -48,17 +49,8 @@ class Names:
         for name, root in self._roots.items():
             if absolute.is_relative_to(root):
                 inside = absolute.relative_to(root).as_posix()
-                return name if inside == "." else f"{name}/{inside}"
-        return shortened(absolute.as_posix())
-
-    def path(self, name: str) -> Path:
-        """The file that `of` named."""
-        for root_name, root in self._roots.items():
-            if name == root_name:
-                return root
-            if name.startswith(root_name + "/"):
-                return root / name.removeprefix(root_name + "/")
-        return Path(name)
+                return name if inside == "." else _visible(f"{name}/{inside}")
+        return _visible(shortened(absolute.as_posix()))
 
 
 def absolute(path: Path) -> Path:
@@ -83,6 +75,12 @@ def parts_of(path: str) -> list[str]:
     return [part for part in _HOMES.sub("", path).split("/") if part not in ("", ".", CUT)]
 
 
+def _visible(path: str) -> str:
+    """A path in text that every file can hold: bytes that are no UTF-8, and controls, as `\\x0a`."""
+    text = os.fsencode(path).decode("utf-8", errors="backslashreplace")
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
 def one_line(text: str) -> str:
     """The text on one line: every run of spaces, control characters and line or paragraph marks is a space."""
     return " ".join(_CONTROLS.sub(" ", text).split())
@@ -102,13 +100,15 @@ def without_paths(value: Any) -> Any:
 
 
 def relative_place(place: Path, out: Path) -> str | None:
-    """How `place` is reached from the folder `out`, whichever links led to `out`; None where that would lead
-    over the root of the file system or the folder of all homes, and so name the machine's own folders."""
+    """How `place` is reached from the folder `out`, whichever links led to `out`. None where the way is no text,
+    or would lead over the root of the file system or the folder of all homes, and so name the machine's own
+    folders."""
     place, out = absolute(place), Path(os.path.realpath(out))
     target = Path(os.path.realpath(place.parent)) / place.name
-    if os.path.commonpath([target, out]) in (os.sep, str(Path.home().parent)):
+    path = Path(os.path.relpath(target, out)).as_posix()
+    if os.path.commonpath([target, out]) in (os.sep, str(Path.home().parent)) or path != _visible(path):
         return None
-    return Path(os.path.relpath(target, out)).as_posix()
+    return path
 
 
 def addresses(names: Names, out: Path) -> dict[str, str | None]:
@@ -118,8 +118,8 @@ def addresses(names: Names, out: Path) -> dict[str, str | None]:
 
 
 def link(name: str, places: Mapping[str, str | None]) -> str | None:
-    """The relative address of the file called `name`; `places` are those of `addresses`."""
+    """The relative address (a URL) of the file called `name`; `places` are those of `addresses`."""
     for place, address in places.items():
         if address is not None and name.startswith(place + "/"):
-            return f"{address}/{name.removeprefix(place + '/')}"
+            return quote(f"{address}/{name.removeprefix(place + '/')}")
     return None

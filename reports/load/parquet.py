@@ -15,7 +15,7 @@ def read_parquet(path: Path, required: Iterable[str]) -> pl.DataFrame:
         InputError: it is damaged, or lacks one of the `required` columns.
     """
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path.read_bytes())  # polars opens no path that is not UTF-8
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path.name}: not a readable Parquet file: {' '.join(str(error).split())}") from error
     missing = [column for column in required if column not in frame.columns]

@@ -33,7 +33,7 @@ from typing import Any
 
 from dalr.errors import InputError
 from dalr.reports.load.frame import Source
-from dalr.reports.load.names import parts_of
+from dalr.reports.load.names import one_line, parts_of
 from dalr.reports.tables.naming import (
     EVALUATION_TRAITS,
     disambiguate,
@@ -67,7 +67,7 @@ def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None
         rows = rows_called(key, named, sources)
         if not rows:
             raise InputError(f"--name {key}={label}: no row is called {key!r} ({listed(named.values())})")
-        renamed |= disambiguate(dict.fromkeys(rows, readable(label)), firsts, EVALUATION_TRAITS)
+        renamed |= disambiguate(dict.fromkeys(rows, one_line(label)), firsts, EVALUATION_TRAITS)
     shared = [label for label, count in Counter(renamed.values()).items() if count > 1]
     if shared:
         rows = [row for row in renamed if renamed[row] == shared[0]]

@@ -49,7 +49,7 @@ def disambiguate(
     names = dict(names)
     for trait in traits if traits is not None else (*EVALUATION_TRAITS, _sweep):
         for row, told in _told_by(trait, names, firsts).items():
-            names[row] = readable(f"{names[row]} ({told})")
+            names[row] = f"{names[row]} ({readable(told)})"
     if traits is None:
         for rows in _sharing(names):
             names |= _lengthened(rows, names, firsts)

@@ -45,7 +45,7 @@ class Cell:
         """The number as printed, rounded here and nowhere else; a dash where there is none."""
         if self.printed is not None:
             return self.printed
-        return "–" if self.value is None else f"{self.value:.{DECIMALS}f}"
+        return "–" if self.value is None else f"{self.value:z.{DECIMALS}f}"
 
     @property
     def deviation_text(self) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from dalr.reports.load.names import one_line
 from dalr.reports.tables.scores import Cell, Table
 
 CELL_SCHEMA: dict[str, Any] = {
@@ -33,7 +34,7 @@ def comma_separated(table: Table) -> str:
     for block in table.blocks:
         for row in block.rows:
             seeds = " ".join("" if seed is None else str(seed) for seed in row.seeds)
-            line = [row.label, block.kind, block.title, row.note, seeds]
+            line = [one_line(row.label), block.kind, one_line(block.title), one_line(row.note), seeds]
             for column in table.columns:
                 cell = row.cells.get(column, Cell())
                 line += [

@@ -1,8 +1,14 @@
-"""Tables as LaTeX with booktabs: a document that compiles as it stands, the table marked in it."""
+"""Tables as LaTeX with booktabs: floats to read into a document, which also compile as they stand."""
 
+import re
+
+from dalr.reports.load.names import one_line
 from dalr.reports.tables.scores import Cell, Row, Table
 
+MOST_COLUMNS_UPRIGHT = 10
+
 _SPECIAL = {
+    "\0": "{}",
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
@@ -26,32 +32,42 @@ _SPECIAL = {
     "…": r"\dots{}",
 }
 
-_PREAMBLE = r"""\documentclass[10pt]{article}
-\usepackage[T1]{fontenc}
-\usepackage[utf8]{inputenc}
-\usepackage[a4paper,landscape,margin=15mm]{geometry}
-\usepackage{booktabs}
-\usepackage{graphicx}
+_BEGIN = r"""% A float to \input in a document that loads booktabs and graphicx; or compile this file as it stands.
+\makeatletter
+\ifx\documentclass\@twoclasseserror \let\dalrend\relax \else
+\documentclass[10pt]{article}
+\ifdefined\Umathcode \usepackage{fontspec}\else \usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\fi
+\usepackage[a4paper,ORIENTATION,margin=12mm]{geometry}
+\usepackage{booktabs,graphicx}
 \begin{document}
-% --- the table: copy from here; it needs booktabs and graphicx ---
+\def\dalrend{\end{document}}
+\fi
+\makeatother
 """
 
-_END = r"""% --- to here ---
-\end{document}
+# Shows its second argument where the font has that character, and its number where not.
+_CHARACTER = r"""\protected\def\dalrchar#1#2{\begingroup
+  \ifdefined\Umathcode \iffontchar\font"#1 \let\dalrnumber\relax\fi
+  \else \ifcsname u8:\detokenize{#2}\endcsname \let\dalrnumber\relax\fi\fi
+  \ifx\dalrnumber\relax #2\else {\scriptsize U+#1}\fi\endgroup}
 """
 
 
 def latex(table: Table) -> str:
-    """A complete document that holds the table, its title as caption, its notes below."""
+    """A float that holds the title as its caption, the table and its notes, as a file that can be read into a
+    document and that is also one."""
     width = 1 + int(table.with_seeds) + len(table.columns)
     seeds = ["Seeds"] if table.with_seeds else []
     headings = [escaped(text) for text in (table.row_heading, *seeds, *table.columns.values())]
+    title = escaped(table.title)
+    # The list of tables is set before any table, and so before the command for rare characters is there.
+    listed = f"[{_numbered(title)}]" if r"\dalrchar" in title else ""
     lines = [
         r"\begin{table}[ht]",
         r"\centering",
-        rf"\caption{{{escaped(table.title)}}}",
-        rf"\label{{tab:{table.name}}}",
-        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+        rf"\caption{listed}{{{title}}}",
+        rf"\label{{tab:{re.sub('[^a-z0-9-]', '', table.name)}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
         r"\toprule",
         " & ".join(headings) + r" \\",
@@ -61,9 +77,15 @@ def latex(table: Table) -> str:
         if block.title:
             lines += [rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escaped(block.title)}}}}} \\", r"\addlinespace[2pt]"]
         lines += [" & ".join(_row(row, table)) + r" \\" for row in block.rows]
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
-    notes = "".join(rf"{{\footnotesize {escaped(note)}\par}}" + "\n" for note in table.below)
-    return _PREAMBLE + "\n".join(lines) + "\n" + notes + _END
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    if table.below:
+        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\scriptsize\raggedright"]
+        lines += [rf"{escaped(note)}\par" for note in table.below]
+        lines += [r"\end{minipage}"]
+    body = "\n".join([*lines, r"\end{table}"]) + "\n"
+    orientation = "landscape" if width > MOST_COLUMNS_UPRIGHT else "portrait"
+    character = _CHARACTER if r"\dalrchar" in body else ""
+    return _BEGIN.replace("ORIENTATION", orientation) + character + body + "\\dalrend\n"
 
 
 def _row(row: Row, table: Table) -> list[str]:
@@ -81,5 +103,16 @@ def _cell(cell: Cell) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as LaTeX source. What pdfLaTeX's fonts do not hold (beyond Latin-1) becomes `?`."""
-    return "".join(_SPECIAL.get(one, one if 32 <= ord(one) < 127 or 160 < ord(one) < 256 else "?") for one in text)
+    """Plain text on one line as LaTeX source. Characters beyond Latin-1 are kept, in a command that shows their
+    numbers where the font lacks them."""
+    text = re.sub("-(?=-)", "-\0", one_line(text))  # two hyphens would become a dash
+    return "".join(_SPECIAL.get(one) or (one if ord(one) < 256 else _rare(one)) for one in text)
+
+
+def _rare(character: str) -> str:
+    return rf"\dalrchar{{{ord(character):04X}}}{{{character}}}"
+
+
+def _numbered(source: str) -> str:
+    """LaTeX source with the numbers of rare characters in their place."""
+    return re.sub(r"\\dalrchar\{(\w+)\}\{.\}", r"U+\1", source)

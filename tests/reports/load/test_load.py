@@ -199,5 +199,3 @@ def test_two_folders_of_one_name_have_two_names(tmp_path: Path) -> None:
         make.result(model=f"model-{parent}").write(tmp_path / parent / "results" / "a.json")
     loaded = load([tmp_path / "x" / "results", tmp_path / "y" / "results"])
     assert sorted(loaded.sources) == ["results/a.json", "y/results/a.json"]
-    for name, source in loaded.sources.items():
-        assert loaded.names.path(name) == source.path
