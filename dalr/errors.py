@@ -1,5 +1,8 @@
 """The exceptions whose message is the whole story: one line, no traceback."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Bad input: a file, a config value, a name. The message is one line that says what is wrong,
@@ -15,3 +18,10 @@ class Failed(Exception):
     """The input is right, and yet it did not work: a disk, a machine, a loss. The message is one line that
     says what happened, where, and how to go on. The command line prints it and exits with 1.
     """
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """`; did you mean KNOWN?` for the known name nearest to `name`, to be put behind an error's first half; empty
+    where none is similar by at least `cutoff` (0 to 1, difflib's ratio)."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dalr.errors import InputError
 from dalr.files import atomic_write, write_json
+from dalr.validation import problems
 
 SCHEMA = 1
 
@@ -181,9 +182,7 @@ def read_result(path: Path) -> Result:
     try:
         return Result.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise InputError(f"{path}: not a valid result: {where}: {first['msg']}") from error
+        raise InputError(f"{path}: not a valid result: {problems(error)}") from error
 
 
 def details_file(result: Path, task: str) -> Path:

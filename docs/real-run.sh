@@ -8,7 +8,7 @@
 # the three seeds alone.
 set -euo pipefail
 : "${DALR_DATA:?set DALR_DATA to the data folder}"
-out=$1
+out=$(realpath -m "$1") # a relative path would lie under DALR_DATA
 shift
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 read -ra seeds <<<"${SEEDS:-1 2 3}"

@@ -7,7 +7,7 @@
 # run `bash docs/real-run.sh OUT features` first.
 set -euo pipefail
 : "${DALR_DATA:?set DALR_DATA to the data folder}"
-out=$1
+out=$(realpath -m "$1") # a relative path would lie under DALR_DATA
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 # The base recipe of the finals has the rate and schedule that docs/real-run.md found by hand: a winner

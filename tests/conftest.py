@@ -13,11 +13,13 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import pytest
 
+# It would be the data root of every config made here.
+DALR_DATA = os.environ.pop("DALR_DATA", None)
+
 
 def data_folder() -> Path | None:
     """The folder of real data: `DALR_DATA`, else ../shared/data beside the repository, else None."""
-    named = os.environ.get("DALR_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(DALR_DATA) if DALR_DATA else Path(__file__).resolve().parents[2] / "shared" / "data"
     return folder if folder.is_dir() else None
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dalr.config.loading import load_recipe
 from dalr.config.overrides import with_absolute_paths, with_overrides
-from dalr.config.recipes import load_recipe
 from dalr.config.schema import RunConfig
 from dalr.files import sha256_of
 from tests.tiny import WORDS

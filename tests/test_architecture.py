@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "dalr.sweeps": {"dalr.sweeps", "dalr.cluster", "dalr"},
     "dalr.reports": {"dalr.reports", "dalr"},
 }
-REPORTS_MAY_USE = {"results", "statistics", "errors", "files", "progress"}
+REPORTS_MAY_USE = {"results", "statistics", "errors", "files", "progress", "yaml_text", "validation"}
 FOREIGN = {
     "dalr": {"ray", "optuna", "polars", "altair", "matplotlib", "plotly"},
     "dalr.reports": {"torch", "ray", "transformers"},
@@ -50,7 +50,9 @@ FLOORS = {
         data.manifest
         config
         distributed progress provenance
+        yaml_text
         files
+        validation
         errors
     """,
     "dalr.cluster": """

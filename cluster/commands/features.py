@@ -60,12 +60,11 @@ def config_of(recipe: str, overrides: Sequence[str]) -> "RunConfig":
     Raises:
         InputError: an unknown recipe or key, a value out of range, a file that is missing.
     """
-    from dalr.config.overrides import parse_override, with_absolute_paths, with_overrides
-    from dalr.config.recipes import load_recipe
+    from dalr.config.loading import load_config
+    from dalr.config.overrides import parse_overrides
     from dalr.training.inputs import check_inputs
 
-    changes = dict(parse_override(text) for text in overrides)
-    config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
+    config = load_config(recipe, parse_overrides(overrides)).config
     check_inputs(config)
     return config
 

@@ -43,13 +43,12 @@ def train(
 
     Example: dalr train dalr data.root=data train.batch_size=256 --workers 4 --out runs/dalr-1
     """
-    from dalr.config.overrides import parse_override, with_absolute_paths, with_overrides
-    from dalr.config.recipes import load_recipe
+    from dalr.config.loading import load_config
+    from dalr.config.overrides import parse_overrides
     from dalr.tracking import parse_names
 
     trackers = parse_names(report_to)
-    changes = dict(parse_override(text) for text in overrides or [])
-    config = with_absolute_paths(with_overrides(load_recipe(recipe), changes))
+    config = load_config(recipe, parse_overrides(overrides or [])).config
 
     from dalr.cluster.storage.storage import (
         storage_at,  # torch comes with these: a wrong word is refused without waiting for it

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from dalr.cluster.storage.filesystems import Location, StorageFailed, location
 from dalr.cluster.storage.mirror import Mirror, Pushes
 from dalr.cluster.storage.remote_folder import RemoteFolder
-from dalr.config.schema import RunConfig, default_root
+from dalr.config.schema import RunConfig, cache_folder
 from dalr.errors import Failed, InputError
 from dalr.files import writable_folder
 from dalr.training.callbacks import Callback
@@ -134,7 +134,7 @@ class RemoteRun:
         self.uri = place.uri
         self.name = place.shown
         digest = hashlib.sha256(place.identity.encode()).hexdigest()[:16]
-        mirror = default_root() / "mirrors" / digest / (self.name.rpartition("/")[2] or "run")
+        mirror = cache_folder() / "mirrors" / digest / (self.name.rpartition("/")[2] or "run")
         self.folder = RunFolder(mirror.absolute(), called=self.name)
         self._mirror = Mirror(self._remote, self.folder)
 

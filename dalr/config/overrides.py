@@ -1,90 +1,145 @@
-"""From words on a command line to a `RunConfig`: `key=value` overrides, files, and clear errors."""
+"""Changes on top of a config: what a command line, a file or a caller wrote, key by key, and its paths.
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+What is written is what is used. YAML is read by `dalr.yaml_text`; on a command line a key whose value is
+free text (a path, a model) takes the text as it stands; nothing is set twice.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import annotated_types
-import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
-from dalr.config.schema import RunConfig, TextTeacher, default_root
+from dalr.config.keys import PATH_KEYS, describe, field_at, takes_text, unknown_key
+from dalr.config.schema import RunConfig, default_root, given_root
 from dalr.errors import InputError
+from dalr.validation import problems
+from dalr.yaml_text import dump_yaml, parse_yaml
 
-PATH_KEYS = (
-    "data.root",
-    "data.text",
-    "data.captions",
-    "data.images",
-    "data.image_features",
-    "data.image_ids",
-    "data.caption_features",
-    "data.store",
-    "evaluation.data",
-)
 ROOTED_KEYS = tuple(key for key in PATH_KEYS if key != "data.root")
+Overrides = Mapping[str, Any]
+"""Dotted keys and their values. A mapping as a value sets the keys in it and leaves the others."""
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """`key=value` words of a command line, each key once.
+
+    Raises:
+        InputError: a word that is not `key=value`, a value that is not YAML, a key that stands twice.
+    """
+    overrides: dict[str, Any] = {}
+    for text in texts:
+        key, value = parse_override(text)
+        if key in overrides:
+            raise InputError(f"{key} is set twice; leave one of them")
+        overrides[key] = value
+    return overrides
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`"objective.temperature=0.04"` → `("objective.temperature", 0.04)`; the value is YAML."""
+    """`"objective.temperature=0.04"` → `("objective.temperature", 0.04)`; the value is YAML, or for a key of free
+    text the text itself."""
     key, separator, value = text.partition("=")
-    if not separator or not key.strip():
+    key, value = key.strip(), value.strip()
+    if not separator or not key:
         raise InputError(f"override {text!r}: expected key=value, for example objective.temperature=0.04")
-    try:
-        return key.strip(), yaml.safe_load(value) if value else None
-    except yaml.YAMLError as error:
-        raise InputError(f"override {text!r}: the value is not valid YAML") from error
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    if takes_text(key) and not quoted and value not in ("", "~", "null", "Null", "NULL"):
+        return key, value
+    return key, parse_yaml(value, f"override {text!r}")
 
 
-def with_overrides(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
-    """A new config with dotted keys replaced. Relative paths among the values are taken from the
-    current folder. Setting one of `train.steps` and `train.epochs` unsets the other.
+def with_overrides(config: RunConfig, *layers: Overrides) -> RunConfig:
+    """A new config with dotted keys replaced, by one layer after the other.
+
+    A layer that sets one of `train.steps` and `train.epochs` unsets the other. A relative path in a layer lies under
+    `data.root` where that is set (by a layer, the config, or DALR_DATA), else in the working directory. Where a layer
+    sets another `data.root`, the config's own paths below the old one move along.
 
     Raises:
         InputError: an unknown key, or a value out of range; the message names the key, what is
             allowed, and the nearest known key.
     """
     values = config.dump()
-    overrides = dict(overrides)
-    for one, other in (("train.steps", "train.epochs"), ("train.epochs", "train.steps")):
-        if overrides.get(one) is not None and other not in overrides:
-            values["train"][other.split(".")[1]] = None
-    for key, value in overrides.items():
-        if key in PATH_KEYS and isinstance(value, str):
-            value = str(Path(value).expanduser().absolute())
-        _set(values, key, value)
+    written: set[str] = set()
+    for layer in layers:
+        for one, other in (("steps", "epochs"), ("epochs", "steps")):
+            flat = dict(flat_keys(layer))
+            if flat.get(f"train.{one}") is not None and f"train.{other}" not in flat:
+                values["train"][other] = None
+        for key, value in layer.items():
+            _set(values, key, value)
+        written.update(key for key, _ in flat_keys(layer))
+    _place_paths(values, written, old_root=config.data.root)
     return validated(values)
 
 
+def flat_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of nested values; a mapping that has keys is not a value itself."""
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from flat_keys(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def written_keys(*layers: Overrides) -> set[str]:
+    """The dotted keys that layers set to something; null, false, 0 and empty lists switch a thing off."""
+    return {key for layer in layers for key, value in flat_keys(layer) if value}
+
+
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Sets one dotted key; of a mapping, each key in it."""
     *parents, last = key.split(".")
     node: Any = values
     for depth, name in enumerate(parents):
         node = _child(node, name, key, ".".join(parents[:depth]))
     if isinstance(node, list):
-        if not last.isdigit() or int(last) >= len(node):
-            raise InputError(f"{key}: {'.'.join(parents)} has {len(node)} elements, addressed as 0 to {len(node) - 1}")
+        _child(node, last, key, ".".join(parents))
         node[int(last)] = value
-    elif isinstance(node, dict):
-        if last not in node:
-            raise InputError(_unknown(key))
-        node[last] = value
+    elif not isinstance(node, dict) or last not in node:
+        raise InputError(unknown_key(key))
+    elif isinstance(value, Mapping) and isinstance(node[last], dict):
+        for name, inner in value.items():
+            _set(values, f"{key}.{name}", inner)
     else:
-        raise InputError(_unknown(key))
+        node[last] = value
 
 
 def _child(node: Any, name: str, key: str, parent: str) -> Any:
     if isinstance(node, list):
-        if not name.isdigit() or int(name) >= len(node):
-            raise InputError(f"{key}: {parent} has {len(node)} elements; {name!r} is not one of 0 to {len(node) - 1}")
+        if not name.isdecimal() or int(name) >= len(node):
+            count = f"{len(node)} elements" + (f", addressed as 0 to {len(node) - 1}" if node else "")
+            raise InputError(f"{key}: {parent} has {count}; set {parent} to a list for more")
         return node[int(name)]
     if not isinstance(node, dict) or name not in node:
-        raise InputError(_unknown(key))
+        raise InputError(unknown_key(key))
     if node[name] is None:
-        raise InputError(f"{key}: {parent + '.' if parent else ''}{name} is not set, so it has no parts to set")
+        place = f"{parent}.{name}" if parent else name
+        if field_at(key) is None:
+            raise InputError(unknown_key(key))
+        raise InputError(f"{key}: {place} is null, so it has no keys; set all of it, {place}={{...}}")
     return node[name]
+
+
+def _place_paths(values: dict[str, Any], written: set[str], old_root: str | None) -> None:
+    """Makes the paths that were written absolute, in place."""
+    if "data.root" in written:
+        values["data"]["root"] = _under(Path.cwd(), values["data"]["root"])
+    new_root = values["data"]["root"]
+    base = new_root or given_root() or Path.cwd()
+    for key in ROOTED_KEYS:
+        part, name = key.split(".")
+        value = values[part][name]
+        if key in written:
+            values[part][name] = _under(base, value)
+        elif old_root and new_root and isinstance(value, str) and Path(value).is_relative_to(old_root):
+            values[part][name] = str(Path(new_root) / Path(value).relative_to(old_root))
+
+
+def _under(base: str | Path, value: Any) -> Any:
+    return str(Path(base) / Path(value).expanduser()) if isinstance(value, str) and value else value
 
 
 def validated(values: Mapping[str, Any], where: str = "") -> RunConfig:
@@ -92,144 +147,17 @@ def validated(values: Mapping[str, Any], where: str = "") -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise InputError(where + "; ".join(_messages(error))) from error
+        raise InputError(where + config_problems(error)) from error
 
 
-def _messages(error: ValidationError) -> Iterator[str]:
-    seen = set()
-    for detail in error.errors():
-        # A union reports each of its members; the path without the member's name says it once.
-        path = ".".join(str(step) for step in detail["loc"])
-        key = _known_prefix(path)
-        if detail["type"] == "extra_forbidden":
-            message = _unknown(path)
-        elif detail["type"] == "value_error":
-            message = str(detail["ctx"]["error"])
-        else:
-            message = f"{key}: {detail['input']!r} is not allowed; {describe(key)}"
-        if message not in seen:
-            seen.add(message)
-            yield message
-
-
-def _known_prefix(path: str) -> str:
-    steps = path.split(".")
-    for length in range(len(steps), 0, -1):
-        if field_at(".".join(steps[:length])) is not None:
-            return ".".join(steps[:length])
-    return path
-
-
-def known_keys() -> list[str]:
-    """Every dotted key of a `RunConfig`, elements of lists as index 0."""
-    return list(_keys(RunConfig, ""))
-
-
-def _keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        inner = _part_of(field)
-        if inner is TextTeacher:
-            yield from _keys(inner, f"{prefix}{name}.0.")
-        elif inner is not None:
-            yield from _keys(inner, f"{prefix}{name}.")
-
-
-def _part_of(field: FieldInfo) -> type[BaseModel] | None:
-    for candidate in (field.annotation, *get_args(field.annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
-
-
-def field_at(key: str) -> FieldInfo | None:
-    """The declaration of a dotted key, or None where there is none."""
-    model: type[BaseModel] | None = RunConfig
-    field: FieldInfo | None = None
-    for step in key.split("."):
-        if step.isdigit() and field is not None and model is TextTeacher:
-            continue
-        if model is None or step not in model.model_fields:
-            return None
-        field = model.model_fields[step]
-        model = _part_of(field)
-    return field
-
-
-def describe(key: str) -> str:
-    """What a key's value may be, in words: `a number >= 0.001 and <= 100.0`."""
-    field = field_at(key)
-    if field is None:
-        return "there is no such key"
-    return "expected " + _describe_type(field.annotation, field.metadata)
-
-
-_KINDS = {float: "a number", int: "an integer", str: "text", bool: "true or false", type(None): "null"}
-_BOUNDS = (
-    (annotated_types.Gt, "gt", ">"),
-    (annotated_types.Ge, "ge", ">="),
-    (annotated_types.Lt, "lt", "<"),
-    (annotated_types.Le, "le", "<="),
-)
-
-
-def _describe_type(kind: Any, metadata: Sequence[Any] = ()) -> str:
-    bounds = [
-        f"{sign} {getattr(item, name)}"
-        for item in _flat(metadata)
-        for cls, name, sign in _BOUNDS
-        if isinstance(item, cls)
-    ]
-    if kind in _KINDS:
-        return " ".join([_KINDS[kind], " and ".join(bounds)]).strip()
-    members = get_args(kind)
-    if hasattr(kind, "__metadata__"):
-        return _describe_type(members[0], kind.__metadata__)
-    if members and all(isinstance(member, str) for member in members):
-        return "one of " + ", ".join(members)
-    if members and getattr(kind, "__origin__", None) is tuple:
-        return "a list of " + _describe_type(members[0])
-    if members:
-        return " or ".join(_describe_type(member, metadata if member in (int, float) else ()) for member in members)
-    return f"a group of keys ({', '.join(kind.model_fields)})" if hasattr(kind, "model_fields") else str(kind)
-
-
-def _flat(metadata: Iterable[Any]) -> Iterator[Any]:
-    for item in metadata:
-        if isinstance(item, FieldInfo):
-            yield from item.metadata
-        else:
-            yield item
-
-
-def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
-    last = key.split(".")[-1]
-    same_name = [known for known in known_keys() if known.split(".")[-1] == last]
-    hint = f"; did you mean {(same_name or near)[0]}?" if same_name or near else ""
-    return f"unknown key {key}{hint}"
-
-
-def read_config(path: Path) -> RunConfig:
-    """A config that a run wrote (or a person, in the same form), from YAML. Relative paths in it are
-    taken from the current folder."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected the keys of a run's config ({', '.join(RunConfig.model_fields)})")
-    for key in PATH_KEYS:
-        part, name = key.split(".")
-        section = values.get(part)
-        if isinstance(section, dict) and isinstance(section.get(name), str):
-            section[name] = str(Path(section[name]).expanduser().absolute())
-    return validated(values, where=f"{path}: ")
+def config_problems(error: ValidationError) -> str:
+    """What is wrong with a config's values, in one line, with what each key may be."""
+    return problems(error, expected=lambda key: describe(key) if field_at(key) else None, unknown=unknown_key)
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
-    """The config with every path absolute: relative ones lie under `data.root`, which defaults to the
-    cache folder. `data.store` defaults to `root`/features."""
+    """The config with every path absolute: relative ones, which are a recipe's, lie under `data.root`, which defaults
+    to `default_root()`. `data.store` defaults to features under it."""
     values = config.dump()
     root = Path(values["data"]["root"] or default_root()).expanduser().absolute()
     values["data"]["root"] = str(root)
@@ -243,4 +171,4 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
 
 def to_yaml(config: RunConfig) -> str:
     """The whole config as YAML, in the order in which it is declared."""
-    return yaml.safe_dump(config.dump(), sort_keys=False, allow_unicode=True, width=100)
+    return dump_yaml(config.dump())

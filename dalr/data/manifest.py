@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dalr.errors import InputError
 from dalr.files import sha256_of, write_json
+from dalr.validation import problems
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -82,9 +83,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         return Manifest.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise InputError(f"{path}: not a valid manifest: {where or 'the file'}: {first['msg']}") from error
+        raise InputError(f"{path}: not a valid manifest: {problems(error)}") from error
 
 
 def write_manifest(

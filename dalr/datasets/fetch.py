@@ -1,6 +1,5 @@
 """Fetches the public corpora into a data folder, in the places where the recipes look for them."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from dalr.data.manifest import Manifest, Source, count_lines, file_entry, read_m
 from dalr.datasets.archive import extract_tar
 from dalr.datasets.check import check_senteval
 from dalr.datasets.download import FetchError, download
-from dalr.errors import InputError
+from dalr.errors import InputError, did_you_mean
 from dalr.evaluation.tasks import expected_files
 from dalr.files import atomic_write, writable_folder
 
@@ -183,8 +182,7 @@ def checked_names(names: list[str]) -> list[str]:
     known = [*FETCHERS, *MANUAL]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, known, cutoff=0.4)
             raise InputError(f"fetch: unknown data {name!r}{hint} (known: {', '.join(known)})")
     return list(dict.fromkeys(names))
 

@@ -95,7 +95,7 @@ def provenance_of(folder: Path) -> "Provenance | None":
     """What a run's folder says of its model; None for a model that is not a run's."""
     import json
 
-    from dalr.config.overrides import read_config
+    from dalr.config.loading import read_config
     from dalr.provenance import code_version
     from dalr.results import Provenance
 

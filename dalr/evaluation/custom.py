@@ -20,7 +20,6 @@ and `test` on dev.
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dalr.errors import InputError
@@ -34,6 +33,8 @@ from dalr.evaluation.tasks import (
     Task,
     TransferTask,
 )
+from dalr.validation import problems
+from dalr.yaml_text import read_yaml
 
 Scheme = Literal["nested", "kfold", "split"]
 SCHEMES: dict[frozenset[str], Scheme] = {
@@ -104,18 +105,13 @@ def read_tasks(path: str | Path) -> tuple[Task, ...]:
         InputError: not such a file; the message names the task's place in it and the key.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file: {' '.join(str(error).split())[:200]}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict) or list(values) != ["tasks"]:
         raise InputError(f"{path}: expected one key, `tasks`, with a list of tasks")
     try:
         declared = _TASKS.validate_python(values["tasks"])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise InputError(f"{path}: tasks.{where}: {first['msg']}") from error
+        raise InputError(f"{path}: {problems(error, root='tasks')}") from error
     names = [one.name for one in declared]
     taken = sorted({name for name in names if name in STANDARD or names.count(name) > 1})
     if taken:

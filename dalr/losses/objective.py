@@ -197,7 +197,11 @@ class Objective(nn.Module):
             terms["intra_alignment"] = soft_alignment(logits, target, **self._softness("intra_alignment"))
         if "rank" in here:
             target = self._mix().rank_similarity(teachers.sentences) / config.temperature_rank
-            terms["rank"] = (listmle if config.rank_loss == "listmle" else listnet)(logits, target)
+            if config.rank_loss == "listmle":
+                entries = len(logits) if config.rank_reduction == "mean" else 1
+                terms["rank"] = listmle(logits, target) / entries
+            else:
+                terms["rank"] = listnet(logits, target)
         if "local_global" in here:
             mask = _present(teachers.token_mask, "token mask")
             tokens = normalise_tokens(_present(teachers.tokens, "token states"), mask, config.token_norm)

@@ -1,6 +1,5 @@
 """The frozen image teacher: an open_clip model in eval mode."""
 
-import difflib
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ import open_clip
 import torch
 from torch import Tensor, nn
 
-from dalr.errors import InputError
+from dalr.errors import InputError, did_you_mean
 from dalr.files import sha256_of
 
 _RANDOM = re.compile(r"random(?::(\d+))?")
@@ -78,7 +77,7 @@ def checked_weights(model: str, weights: str) -> str | None:
     """What open_clip takes for `pretrained`: a tag, a file's path, or None for random weights."""
     known = open_clip.list_models()
     if model not in known:
-        raise InputError(f"teachers.image.model: open_clip knows no {model!r}{_nearest(model, known)}")
+        raise InputError(f"teachers.image.model: open_clip knows no {model!r}{did_you_mean(model, known, cutoff=0.4)}")
     if _RANDOM.fullmatch(weights):
         return None
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -86,7 +85,7 @@ def checked_weights(model: str, weights: str) -> str | None:
         return weights
     raise InputError(
         f"teachers.image.weights: {weights!r} is neither a file, nor random[:SEED], nor a tag that open_clip knows "
-        f"for {model}{_nearest(weights, tags)} (tags: {', '.join(tags) or 'none'})"
+        f"for {model}{did_you_mean(weights, tags, cutoff=0.4)} (tags: {', '.join(tags) or 'none'})"
     )
 
 
@@ -102,11 +101,6 @@ def weights_fingerprint(model: str, weights: str) -> str:
         return f"random:{drawn.group(1) or 0} (torch {torch.__version__}, open_clip {open_clip.__version__})"
     settings: dict[str, Any] = open_clip.get_pretrained_cfg(model, weights)
     return f"{weights} ({settings.get('hf_hub') or settings.get('url')})"
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def make_optimizer(modules: Iterable[nn.Module], config: OptimConfig) -> torch.o
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     fused = all(p.device.type in ("cuda", "cpu") for p in parameters)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=config.eps, fused=fused)
 
 
 def learning_rate_at(step: int, total: int, config: OptimConfig) -> float:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from dalr.config.loading import load_recipe
 from dalr.config.overrides import to_yaml, with_absolute_paths, with_overrides
-from dalr.config.recipes import load_recipe
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import (

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dalr import yaml_text
 from dalr.errors import InputError
 
 # No settings of a run, for they do not decide its outcome: where data and features lie, what is scored
@@ -23,8 +22,6 @@ NOT_SETTINGS = (
     "train.activation_checkpointing",
     "train.seed",
 )
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +87,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: unreadable, not YAML, or not a mapping; names the file.
     """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file: {' '.join(str(error).split())}") from error
+    values = yaml_text.read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected keys and values")
     return values

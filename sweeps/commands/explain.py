@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 
-from dalr.config.overrides import read_config
+from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.provenance import code_version, package_versions

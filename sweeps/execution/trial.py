@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from dalr.config.overrides import read_config
+from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import locked, write_text

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from dalr.errors import InputError
@@ -10,6 +9,8 @@ from dalr.files import write_text
 from dalr.provenance import code_version
 from dalr.sweeps.search.database import without_password
 from dalr.sweeps.spec.schema import SweepSpec, differing_keys
+from dalr.validation import problems
+from dalr.yaml_text import dump_yaml, read_yaml
 
 
 def save_spec(spec: SweepSpec, out: Path) -> None:
@@ -20,7 +21,7 @@ def save_spec(spec: SweepSpec, out: Path) -> None:
         _check_same_search(saved_spec(out), spec, out)
     versions = dict.fromkeys([*code_versions(out), code_version()])
     header = f"# study_key: {spec.study_key()}\n" + "".join(f"# code_version: {version}\n" for version in versions)
-    write_text(path, header + yaml.safe_dump(spec.dump(), sort_keys=False, allow_unicode=True))
+    write_text(path, header + dump_yaml(spec.dump()))
 
 
 def _check_same_search(saved: SweepSpec, spec: SweepSpec, out: Path) -> None:
@@ -55,6 +56,6 @@ def saved_spec(out: Path) -> SweepSpec:
     if not path.is_file():
         raise InputError(f"{out}: not a sweep's folder (it has no sweep.yaml)")
     try:
-        return SweepSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a valid sweep specification: {' '.join(str(error).split())[:300]}") from error
+        return SweepSpec.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: not a valid sweep specification: {problems(error)}") from error

@@ -1,28 +1,22 @@
 """From a YAML file, or a bundled sweep's name, to a checked specification and its base configs."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from dalr.config.overrides import (
-    PATH_KEYS,
-    describe,
-    field_at,
-    known_keys,
-    parse_override,
-    with_absolute_paths,
-    with_overrides,
-)
-from dalr.config.recipes import RECIPES, load_recipe
-from dalr.config.schema import RunConfig
-from dalr.errors import InputError
+from dalr.config.keys import PATH_KEYS, as_field_value, field_at, known_keys, meant, unknown_key
+from dalr.config.loading import load_config, load_recipe
+from dalr.config.overrides import flat_keys, parse_overrides, with_overrides
+from dalr.config.recipes import RECIPES
+from dalr.config.schema import RunConfig, given_root
+from dalr.errors import InputError, did_you_mean
 from dalr.evaluation.tasks import StsTask, find_task
 from dalr.sweeps.spec.schema import SweepSpec
-from dalr.sweeps.spec.space import Dimension, draw
+from dalr.sweeps.spec.space import Dimension, Scalar, draw
+from dalr.validation import problems
+from dalr.yaml_text import read_yaml
 
 BUNDLED = Path(__file__).parent / "bundled"
 SAMPLES = 32
@@ -42,14 +36,11 @@ def load_spec(source: str | Path, overrides: list[str] | None = None) -> SweepSp
         InputError: one line that names the file, the key, and what is allowed.
     """
     path = _find(source)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected the keys of a sweep ({', '.join(SweepSpec.model_fields)})")
-    for word in overrides or []:
-        _apply(values, *parse_override(word))
+    for key, value in parse_overrides(overrides or []).items():
+        _apply(values, key, value)
     return parse_spec(values, str(path))
 
 
@@ -57,11 +48,11 @@ def _find(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():
         return path
-    if str(source) in bundled_specs():
+    names = bundled_specs()
+    if str(source) in names:
         return BUNDLED / f"{source}.yaml"
-    near = difflib.get_close_matches(str(source), bundled_specs(), n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise InputError(f"{source}: no such sweep{hint} (expected a YAML file or one of {', '.join(bundled_specs())})")
+    hint = did_you_mean(str(source), names, cutoff=0.4)
+    raise InputError(f"{source}: no such sweep{hint} (expected a YAML file or one of {', '.join(names)})")
 
 
 def _apply(values: dict[str, Any], key: str, value: Any) -> None:
@@ -69,7 +60,7 @@ def _apply(values: dict[str, Any], key: str, value: Any) -> None:
     if first in RunConfig.model_fields:
         values["overrides"] = {**(values.get("overrides") or {}), key: value}
     elif first not in SweepSpec.model_fields:
-        raise InputError(f"unknown key {key}{_hint(key, [*SweepSpec.model_fields, *known_keys()])}")
+        raise InputError(_unknown(key))
     elif not rest:
         values[first] = value
     else:
@@ -79,70 +70,182 @@ def _apply(values: dict[str, Any], key: str, value: Any) -> None:
         values[first] = {**part, rest[0]: value}
 
 
-def _hint(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+OTHER_NAMES = {
+    "parameters": "space",
+    "params": "space",
+    "param_space": "space",
+    "search_space": "space",
+    "hyperparameters": "space",
+    "method": "sampler",
+    "search_alg": "sampler",
+    "algorithm": "sampler",
+    "pruner": "scheduler",
+    "early_terminate": "scheduler",
+    "n_trials": "budget.trials",
+    "num_samples": "budget.trials",
+    "run_cap": "budget.trials",
+    "max_trials": "budget.trials",
+    "timeout": "budget.hours",
+    "time_budget_s": "budget.hours",
+    "max_concurrent_trials": "resources.concurrent",
+    "n_jobs": "resources.concurrent",
+    "mode": "direction",
+    "goal": "direction",
+    "directions": "direction",
+    "points_to_evaluate": "try_first",
+    "enqueue": "try_first",
+    "config": "overrides",
+    "fixed": "overrides",
+    "base": "recipe",
+}
+"""What Optuna, Ray Tune and Weights & Biases call the keys of a specification."""
+OTHER_FORMS = {
+    "loguniform": "log: [low, high]",
+    "log_uniform": "log: [low, high]",
+    "log_uniform_values": "log: [low, high]",
+    "distribution": "log, uniform, int or choice",
+    "type": "log, uniform, int or choice",
+    "min": "uniform: [min, max], or log: [min, max]",
+    "max": "uniform: [min, max], or log: [min, max]",
+    "low": "uniform: [low, high], or log: [low, high]",
+    "high": "uniform: [low, high], or log: [low, high]",
+    "float": "uniform: [low, high]",
+    "range": "uniform: [low, high]",
+    "quniform": "uniform: [low, high]",
+    "randint": "int: [low, high]",
+    "integer": "int: [low, high]",
+    "int_uniform": "int: [low, high]",
+    "values": "choice: [a, b]",
+    "value": "overrides, for a key that is not searched",
+    "choices": "choice: [a, b]",
+    "categorical": "choice: [a, b]",
+    "grid": "choice: [a, b]",
+    "grid_search": "choice: [a, b]",
+}
+"""How others write a dimension, and how it is written here."""
+
+
+def _unknown(key: str) -> str:
+    """The sentence for a key that a specification does not have."""
+    first, _, rest = key.partition(".")
+    if first == "space" and (ours := OTHER_FORMS.get(key.rpartition(".")[2])):
+        return f"unknown key {key}; write {ours}"
+    if first in SweepSpec.model_fields and rest:
+        return f"unknown key {key}{did_you_mean(key, _spec_keys())}"
+    if first in OTHER_NAMES:
+        return f"unknown key {key}; did you mean {OTHER_NAMES[first]}?"
+    if meant(key):
+        return f"{unknown_key(key)} (under overrides, or key=value on the command line)"
+    return unknown_key(key, [*_spec_keys(), *known_keys()])
+
+
+def _spec_keys() -> list[str]:
+    """The keys of a specification, those of its parts with a dot."""
+    keys = []
+    for name, field in SweepSpec.model_fields.items():
+        keys += [name, *(f"{name}.{inner}" for inner in getattr(type(field.default), "model_fields", ()))]
+    return keys
 
 
 def parse_spec(values: Mapping[str, Any], where: str = "sweep") -> SweepSpec:
     """A checked specification from plain values; errors begin with `where`."""
     try:
-        spec = SweepSpec.model_validate(_with_absolute_values(values))
-    except ValidationError as error:
-        raise InputError(f"{where}: {'; '.join(_messages(error))}") from error
-    try:
+        spec = SweepSpec.model_validate(_as_fields_hold_them(_with_absolute_values(values)))
         check_spec(spec)
+    except ValidationError as error:
+        raise InputError(f"{where}: {problems(error, unknown=_unknown)}") from error
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return spec
 
 
-def _messages(error: ValidationError) -> list[str]:
-    found = []
-    for detail in error.errors():
-        key = ".".join(str(step) for step in detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            message = f"unknown key {key}{_hint(key.split('.')[-1], list(SweepSpec.model_fields))}"
-        elif detail["type"] == "value_error":
-            message = f"{key + ': ' if key else ''}{detail['ctx']['error']}"
-        elif detail["type"] == "missing":
-            message = f"{key} is missing"
-        else:
-            message = f"{key}: {detail['input']!r}: {detail['msg']}"
-        if message not in found:
-            found.append(message)
-    return found
+def _as_fields_hold_them(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of choices, conditions and start points as the config's fields hold them, so that `1` and `1.0`, or
+    `1e-4` in quotes, are one value wherever it stands. What a field does not take is left for `check_spec`."""
+    values = dict(values)
+    if isinstance(values.get("try_first"), list):
+        points = values["try_first"]
+        values["try_first"] = [{k: _held(k, v) for k, v in p.items()} if isinstance(p, dict) else p for p in points]
+    if isinstance(values.get("space"), dict):
+        values["space"] = {path: _held_form(path, form) for path, form in values["space"].items()}
+    return values
+
+
+def _held_form(path: str, form: Any) -> Any:
+    if not isinstance(form, dict):
+        return form
+    form = dict(form)
+    if isinstance(form.get("choice"), list):
+        form["choice"] = [_held(path, value) for value in form["choice"]]
+    if isinstance(form.get("when"), dict):
+        form["when"] = {
+            other: [_held(other, value) for value in wanted] if isinstance(wanted, list) else _held(other, wanted)
+            for other, wanted in form["when"].items()
+        }
+    return form
+
+
+def _held(key: str, value: Any) -> Any:
+    try:
+        held = as_field_value(key, value)
+    except ValueError:
+        return value
+    return held if isinstance(held, Scalar) else value
 
 
 def _with_absolute_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Paths among recipes, overrides, choices and start points, made absolute: a worker runs in another
-    folder."""
+    """Paths among recipes, overrides, choices and start points, made absolute: a worker runs in another folder.
+    Relative ones lie under `data.root` where the specification, its recipe's file or DALR_DATA sets that, else in the
+    working directory."""
     values = dict(values)
     recipes = values.get("recipe")
     if isinstance(recipes, str | list):
         named = [recipes] if isinstance(recipes, str) else recipes
         values["recipe"] = [str(Path(r).absolute()) if r not in RECIPES and Path(str(r)).exists() else r for r in named]
+    base = _data_root(values) or Path.cwd()
     if isinstance(values.get("overrides"), dict):
-        values["overrides"] = _absolute_point(values["overrides"])
+        values["overrides"] = _absolute_point(values["overrides"], base)
     if isinstance(values.get("try_first"), list):
-        values["try_first"] = [_absolute_point(p) if isinstance(p, dict) else p for p in values["try_first"]]
+        values["try_first"] = [_absolute_point(p, base) if isinstance(p, dict) else p for p in values["try_first"]]
     if isinstance(values.get("space"), dict):
-        values["space"] = {path: _absolute_choices(path, form) for path, form in values["space"].items()}
+        values["space"] = {path: _absolute_choices(path, form, base) for path, form in values["space"].items()}
     return values
 
 
-def _absolute(key: str, value: Any) -> Any:
-    return str(Path(value).expanduser().absolute()) if key in PATH_KEYS and isinstance(value, str) else value
+def _data_root(values: Mapping[str, Any]) -> Path | None:
+    """The folder that relative paths of a specification are under, where one is set."""
+    overrides = values.get("overrides")
+    own = dict(flat_keys(overrides)).get("data.root") if isinstance(overrides, dict) else None
+    if isinstance(own, str):
+        return Path(own).expanduser().absolute()
+    recipes = values.get("recipe")
+    for recipe in recipes if isinstance(recipes, list) else [recipes]:
+        if isinstance(recipe, str) and recipe not in RECIPES and Path(recipe).exists():
+            root = load_recipe(recipe).data.root
+            if root is not None:
+                return Path(root)
+    return given_root()
 
 
-def _absolute_point(point: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _absolute(key, value) for key, value in point.items()}
+def _absolute(key: str, value: Any, base: Path) -> Any:
+    if key not in PATH_KEYS or not isinstance(value, str):
+        return value
+    return str((Path.cwd() if key == "data.root" else base) / Path(value).expanduser())
 
 
-def _absolute_choices(path: str, form: Any) -> Any:
+def _absolute_point(point: Mapping[str, Any], base: Path, prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _absolute_point(value, base, f"{prefix}{key}.")
+        if isinstance(value, dict)
+        else _absolute(prefix + key, value, base)
+        for key, value in point.items()
+    }
+
+
+def _absolute_choices(path: str, form: Any, base: Path) -> Any:
     if not isinstance(form, dict) or not isinstance(form.get("choice"), list):
         return form
-    return {**form, "choice": [_absolute(path, value) for value in form["choice"]]}
+    return {**form, "choice": [_absolute(path, value, base) for value in form["choice"]]}
 
 
 def check_spec(spec: SweepSpec) -> None:
@@ -182,28 +285,22 @@ def check_judges(spec: SweepSpec) -> None:
 
 def check_dimension(path: str, dimension: Dimension) -> None:
     """A searched path must be a config key whose own bounds hold the whole range."""
-    field = field_at(path)
-    if field is None:
-        raise InputError(f"space: unknown key {path}{_hint(path, known_keys())}")
+    if field_at(path) is None:
+        raise InputError(f"space: {unknown_key(path)}")
     if path.startswith("evaluation."):
         raise InputError(f"space: {path}: what trials are judged by must be the same for all of them")
     for value in dimension.probes():
-        if not allowed(path, value):
-            raise InputError(f"space: {path}: {value!r} is not allowed; {describe(path)}")
+        try:
+            as_field_value(path, value)
+        except ValueError as error:
+            raise InputError(f"space: {path}: {error}") from error
 
 
 def allowed(path: str, value: Any) -> bool:
-    """Whether a config field takes this value. Its bounds lie in its annotation or in its metadata."""
-    field = field_at(path)
-    if field is None:
-        return False
-    kinds: list[TypeAdapter[Any]] = [TypeAdapter(field.annotation or Any)]
-    if value is not None:
-        kinds += [TypeAdapter(Annotated[Any, bound]) for bound in field.metadata]
+    """Whether a config field takes this value."""
     try:
-        for kind in kinds:
-            kind.validate_python(value)
-    except (ValidationError, ValueError):
+        as_field_value(path, value)
+    except ValueError:
         return False
     return True
 
@@ -266,7 +363,4 @@ class _RandomTrial:
 
 def base_configs(spec: SweepSpec) -> dict[str, RunConfig]:
     """Each recipe's complete config with the specification's overrides, its paths absolute."""
-    configs = {}
-    for recipe in spec.recipe:
-        configs[recipe] = with_absolute_paths(with_overrides(load_recipe(recipe), spec.overrides))
-    return configs
+    return {recipe: load_config(recipe, spec.overrides).config for recipe in spec.recipe}

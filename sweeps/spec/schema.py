@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from dalr.config.schema import Part
 from dalr.sweeps.spec.space import Dimension, Point, grid, one_at_a_time, ordered
 
 Direction = Literal["maximize", "minimize"]
@@ -19,13 +20,7 @@ Sampler = Literal["tpe", "multivariate_tpe", "cmaes", "random", "qmc", "grid", "
 FIXED_DESIGNS: tuple[Sampler, ...] = ("grid", "one_at_a_time")
 
 
-class Section(BaseModel):
-    """The base of every part: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SamplerSpec(Section):
+class SamplerSpec(Part):
     """How points are drawn: `tpe`, `multivariate_tpe`, `cmaes`, `random`, `qmc` (Sobol), or a fixed
     design: `grid` (every point of a finite space) or `one_at_a_time` (first values, then each other
     value in turn). `startup` trials are random before `tpe` and `cmaes` learn from results: while so many
@@ -38,7 +33,7 @@ class SamplerSpec(Section):
     startup: int = Field(default=10, ge=1)
 
 
-class SchedulerSpec(Section):
+class SchedulerSpec(Part):
     """What is stopped early: nothing (`none`), trials outside the best 1/`reduction` at steps
     `grace_steps` · `reduction`^k (`asha`), or below the median of earlier trials at the same step
     (`median`, from `grace_steps` on)."""
@@ -64,7 +59,7 @@ class SchedulerSpec(Section):
         return sum((end - begin) / self.reduction**k for k, (begin, end) in enumerate(zip(begins, ends, strict=False)))
 
 
-class BudgetSpec(Section):
+class BudgetSpec(Part):
     """Whichever ends first: `trials` a recipe, `hours` of wall clock over all starts of the sweep,
     `gpu_hours` a recipe (training seconds · workers · GPUs of a worker). Final reruns come on top."""
 
@@ -78,7 +73,7 @@ class BudgetSpec(Section):
         return self.trials is None and self.hours is None and self.gpu_hours is None
 
 
-class SeedSpec(Section):
+class SeedSpec(Part):
     """`per_trial` seeds for each point; with `race` a point gets its second and later ones only while
     it is among the best third so far. `final` fresh seeds for the `final_top` best points and the base
     recipe when the search has ended (0: no rerun)."""
@@ -89,7 +84,7 @@ class SeedSpec(Section):
     final_top: int = Field(default=1, ge=1)
 
 
-class ResourceSpec(Section):
+class ResourceSpec(Part):
     """What one trial uses: `workers` processes with `cpus` and `gpus` each (`gpus` null: one, where the
     cluster has any). `concurrent` limits the
     trials that run at once (null: as many as fit). A trial that reports nothing for
@@ -102,7 +97,7 @@ class ResourceSpec(Section):
     timeout_minutes: float = Field(default=60, gt=0)
 
 
-class Bound(Section):
+class Bound(Part):
     """What a metric of the finished run must satisfy."""
 
     min: float | None = None
@@ -127,7 +122,7 @@ class Bound(Section):
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class SweepSpec(Section):
+class SweepSpec(Part):
     """One search.
 
     `recipe` is a recipe's name or a config file, or several for a comparison in which each gets the
@@ -139,8 +134,8 @@ class SweepSpec(Section):
     """
 
     recipe: Names
-    overrides: dict[str, Any] = {}
-    space: dict[str, Dimension] = {}
+    overrides: dict[str, Any] = Field(default={})
+    space: dict[str, Dimension] = Field(default={})
     metric: Names = ("STSBenchmark.dev",)
     direction: Annotated[tuple[Direction, ...], Field(min_length=1)] = ("maximize",)
     sampler: SamplerSpec = SamplerSpec()
@@ -149,7 +144,7 @@ class SweepSpec(Section):
     seeds: SeedSpec = SeedSpec()
     resources: ResourceSpec = ResourceSpec()
     try_first: tuple[Point, ...] = ()
-    constraints: dict[str, Bound] = {}
+    constraints: dict[str, Bound] = Field(default={})
     allow_test: bool = False
     storage: str | None = None
 

@@ -8,7 +8,9 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from dalr.config.schema import Part
 
 Scalar = str | int | float | bool | None
 Point = dict[str, Any]
@@ -22,19 +24,17 @@ class Suggester(Protocol):
     def suggest_categorical(self, name: str, choices: tuple[Scalar, ...]) -> Any: ...
 
 
-class Dimension(BaseModel):
+class Dimension(Part):
     """One searched path: exactly one of `log` and `uniform` ([low, high], both ends included), `int`
     ([low, high], both ends included) and `choice` (scalars). `when` maps other paths of the space to
     the value, or the list of values, under which this one is sampled at all.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     log: tuple[float, float] | None = None
     uniform: tuple[float, float] | None = None
     integer: tuple[int, int] | None = Field(default=None, alias="int")
     choice: tuple[Scalar, ...] | None = None
-    when: dict[str, Scalar | tuple[Scalar, ...]] = {}
+    when: dict[str, Scalar | tuple[Scalar, ...]] = Field(default={})
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dalr.config.loading import load_recipe
 from dalr.config.overrides import with_absolute_paths, with_overrides
-from dalr.config.recipes import load_recipe
 from dalr.config.schema import RunConfig
 from dalr.data.batches import TeacherTargets, TextBatch
 from dalr.data.features.prepare import prepare_features

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dalr.config.overrides import known_keys, parse_override, read_config, to_yaml, with_absolute_paths, with_overrides
-from dalr.config.recipes import PRESETS, RECIPES, load_recipe
+from dalr.config.keys import known_keys
+from dalr.config.loading import load_recipe, read_config
+from dalr.config.overrides import parse_override, to_yaml, with_absolute_paths, with_overrides
+from dalr.config.recipes import PRESETS, RECIPES
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 
@@ -100,18 +102,6 @@ def test_a_recipe_survives_writing_and_reading(name: str, tmp_path: Path) -> Non
     path.write_text(to_yaml(config))
     assert read_config(path) == config
     assert load_recipe(str(path)).fingerprint() == config.fingerprint()
-
-
-def test_relative_paths_lie_under_the_root_in_recipes_and_here_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    config = with_absolute_paths(
-        with_overrides(load_recipe("simcse"), {"data.root": "corpora", "data.text": "mine.txt"})
-    )
-    assert config.data.text == str(tmp_path / "mine.txt")
-    assert config.data.captions == str(tmp_path / "corpora/flickr30k/dataset_flickr30k.json")
-    assert config.data.store == str(tmp_path / "corpora/features")
 
 
 def test_the_fingerprint_follows_what_decides_the_outcome() -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dalr.config.overrides import read_config, with_overrides
+from dalr.config.loading import read_config
+from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.training.checkpoint import steps_saved

@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from dalr.cluster.session import ray_session
-from dalr.config.overrides import read_config
+from dalr.config.loading import read_config
 from dalr.sweeps.execution.runner import run_sweep
 from dalr.sweeps.spec.loading import parse_spec
 from tests.sweeps.make import small_recipe

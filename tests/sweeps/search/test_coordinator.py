@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dalr.config.overrides import read_config, to_yaml
-from dalr.config.recipes import load_recipe
+from dalr.config.loading import load_recipe, read_config
+from dalr.config.overrides import to_yaml
 from dalr.sweeps.search.records import Report
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes

@@ -202,3 +202,58 @@ def test_an_end_that_no_value_lies_beyond_is_no_edge() -> None:
     assert at_edge(space, {"data.pair_every": 1, "objective.softening": 1.0}, allowed) == []
     warned = at_edge(space, {"data.pair_every": 4, "objective.softening": 0.2}, allowed)
     assert [line.split(" ")[0] for line in warned] == ["data.pair_every", "objective.softening"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("space: {optim.learning_rate: {min: 1e-5, max: 1e-3}}", "write uniform: [min, max], or log: [min, max]"),
+        ("space: {optim.learning_rate: {loguniform: [1e-5, 1e-3]}}", "write log: [low, high]"),
+        ("space: {optim.learning_rate: {values: [1e-5, 1e-3]}}", "write choice: [a, b]"),
+        ("budget: {trials: 2}\nspace: {optim.lr: {log: [1e-5, 1e-3]}}", "did you mean optim.learning_rate?"),
+        ("parameters: {}", "did you mean space?"),
+        ("n_trials: 3", "did you mean budget.trials?"),
+        ("budget: {trails: 3}", "did you mean budget.trials?"),
+        ("budget: {trials: true}", "budget.trials: true is not allowed"),
+        ("train.steps: 3", "under overrides"),
+    ],
+)
+def test_the_names_of_other_libraries_lead_to_ours(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"recipe: quickstart\n{text}\n")
+    with pytest.raises(InputError) as caught:
+        load_spec(path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_in_a_spec_are_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text("""
+recipe: quickstart
+space:
+  optim.learning_rate: {choice: [1e-4, "2e-4", 1]}
+  train.seed: {choice: [008, 010]}
+  objective.softening: {choice: [0, 0.5], when: {optim.learning_rate: [1]}}
+try_first: [{optim.learning_rate: 1.0, train.seed: 8, objective.softening: 0}]
+budget: {trials: 3}
+scheduler: {name: none}
+""")
+    space = load_spec(path).space
+    assert space["optim.learning_rate"].choice == (1e-4, 2e-4, 1.0)
+    assert space["train.seed"].choice == (8, 10)
+    assert space["objective.softening"].choice == (0.0, 0.5)
+    assert {type(value) for value in space["optim.learning_rate"].choice} == {float}
+    path.write_text(path.read_text().replace('"2e-4"', "1e-4"))
+    with pytest.raises(InputError, match="each once"):
+        load_spec(path)
+
+
+def test_relative_paths_in_a_spec_lie_under_its_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rooted = spec(overrides={"data.root": "corpora", "data.text": "mine.txt"})
+    assert rooted.overrides["data.text"] == str(tmp_path / "corpora/mine.txt")
+    assert spec(overrides={"data": {"text": "mine.txt"}}).overrides["data"]["text"] == str(tmp_path / "mine.txt")
+    (tmp_path / "base.yaml").write_text("recipe: quickstart\ndata: {root: theirs}\n")
+    based = spec(recipe=["base.yaml"], overrides={"data.text": "mine.txt"})
+    assert based.overrides["data.text"] == str(tmp_path / "theirs/mine.txt")
