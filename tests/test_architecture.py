@@ -64,6 +64,7 @@ FLOORS = {
         jobs
         storage
         preflight
+        probe ray_internals
     """,
     "dalr.sweeps": """
         commands

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dalr.cluster.probe import check_server
 from dalr.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def connect(address: str) -> "JobSubmissionClient":
 
     for name in ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    check_server(address)
     try:
         with _only_address(address):
             return JobSubmissionClient(address)
@@ -48,12 +50,7 @@ def connect(address: str) -> "JobSubmissionClient":
             f"the job server at {address} wants another token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to "
             "the cluster's token file"
         ) from error
-    except (ConnectionError, OSError) as error:
-        raise InputError(
-            f"no job server answers at {address}; expected the address of a Ray dashboard, for example "
-            "--address http://127.0.0.1:8265 with a port-forward or an SSH tunnel to the head node"
-        ) from error
-    except RuntimeError as error:
+    except (OSError, RuntimeError, ValueError, KeyError) as error:  # another server's page, or an older Ray's
         raise InputError(f"{address} is not a Ray job server: {' '.join(str(error).split())[:200]}") from error
 
 

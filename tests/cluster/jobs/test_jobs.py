@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -44,16 +43,6 @@ for second in range(int(seconds)):
     time.sleep(1)
 sys.exit(int(code))
 """
-
-
-@pytest.fixture(scope="session")
-def head() -> Iterator[Node]:
-    """A head node without authentication, for the whole session."""
-    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
-    node = start_head(folder)
-    yield node
-    node.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

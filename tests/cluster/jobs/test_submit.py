@@ -169,7 +169,7 @@ def test_the_address_is_the_named_one_then_the_environments(monkeypatch):
 def test_nobody_there_is_an_input_error_that_names_the_address_given(monkeypatch):
     """Ray would let RAY_ADDRESS overrule the address."""
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:2")
-    with pytest.raises(InputError, match=r"no job server answers at http://127\.0\.0\.1:1;"):
+    with pytest.raises(InputError, match=r"no job server answers at http://127\.0\.0\.1:1 \(.*refused.*\);"):
         connect("http://127.0.0.1:1")
 
 
