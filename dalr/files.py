@@ -144,18 +144,38 @@ def existing_file(path: str | Path, what: str) -> Path:
     return path
 
 
-def read_utf8(path: Path, what: str) -> str:
-    """A file's text without a byte-order mark.
+def lines_of(text: str) -> list[str]:
+    """The lines of a text: ended by LF, CR LF or CR, and by nothing else (form feeds, U+0085 and U+2028
+    occur inside sentences of real corpora). A line end at the end of the text begins no further line."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def decode_utf8(data: bytes, where: str) -> str:
+    """UTF-8 text without a byte-order mark.
 
     Raises:
-        InputError: no such file, empty, or not UTF-8; the message names the line.
+        InputError: UTF-16, binary data, a pointer of git-lfs, or not UTF-8; names the line.
     """
-    data = existing_file(path, what).read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
+        raise InputError(f"{where}: binary data or UTF-16, not text; expected UTF-8")
+    if data.startswith(b"version https://git-lfs"):
+        raise InputError(f"{where}: a pointer of git-lfs, not the file itself; run `git lfs pull`")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{what}: {path}, line {line}: not UTF-8; convert the file to UTF-8") from error
+        line = len(lines_of(error.object[: error.start].decode("utf-8") + "x"))
+        raise InputError(f"{where}, line {line}: not UTF-8; convert the file to UTF-8") from error
+
+
+def read_utf8(path: str | Path, what: str) -> str:
+    """A file's text without a byte-order mark.
+
+    Raises:
+        InputError: no such file, empty, or not UTF-8 text; the message names the line.
+    """
+    path = existing_file(path, what)
+    return decode_utf8(path.read_bytes(), f"{what}: {path}")
 
 
 def uri_of(path: str | Path) -> str | None:

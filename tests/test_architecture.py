@@ -43,14 +43,14 @@ FLOORS = {
         data.saved
         data.store data.rows data.schedule
         model losses
-        data.batches
+        data.batches data.names
         statistics
         results
         datasets.embedded
         data.manifest
         config
         distributed progress provenance
-        yaml_text
+        yaml_text reading
         files
         validation
         errors

@@ -1,9 +1,10 @@
-"""Small sets of arrays in the feature store that are written at once: a folder with a manifest."""
+"""Arrays and texts in the feature store that are written at once: a folder with a manifest."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,79 @@ def folder_for(store: Path, kind: str, identity: Mapping[str, Any]) -> Path:
     return store / f"{kind}-{key_of(identity)}"
 
 
-def save_arrays(
-    folder: Path, identity: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], **also: int | list[str] | None
-) -> None:
-    """Writes each array as `NAME.npy`, and a manifest with their checksums and with `also`. The
-    caller holds the folder's lock."""
+@contextmanager
+def saving(folder: Path, identity: Mapping[str, Any], **also: int) -> Iterator[Path]:
+    """Yields a folder aside for the caller's files, which becomes `folder` when the block ends, with a
+    manifest of their checksums and of `also`. The caller holds the folder's lock."""
     remove_leftovers(folder.parent, folder.name)
     with atomic_write(folder) as aside:
         aside.mkdir()
-        for name, array in arrays.items():
-            np.save(aside / f"{name}.npy", array, allow_pickle=False)
-        files = {f"{name}.npy": sha256_of(aside / f"{name}.npy") for name in arrays}
+        yield aside
+        files = {file.name: sha256_of(file) for file in sorted(aside.iterdir())}
         write_json(aside / "manifest.json", {"identity": dict(identity), **also, "files": files})
+
+
+class RowWriter:
+    """Writes rows to a `.npy` file of float16 [n, width], n unknown beforehand, in memory that does not
+    grow with n. A context manager; without a row no file is written."""
+
+    def __init__(self, path: Path, where: str) -> None:
+        self.path = path
+        self.where = where
+        self.rows = 0
+        self.width = 0
+        self._file: BinaryIO | None = None
+
+    def append(self, rows: Any) -> None:
+        """Adds rows: an array or lists of numbers [n, width].
+
+        Raises:
+            InputError: no numbers, another width than the rows before, or not finite in float16; names the row.
+        """
+        rows = _numbers(rows, self.where)
+        if self._file is None:
+            if not rows.shape[1]:
+                raise InputError(f"{self.where}: row 0 is empty; expected numbers [rows, width]")
+            self.width = rows.shape[1]
+            self._file = self.path.open("wb")
+            self._write_header()
+        if rows.shape[1] != self.width:
+            raise InputError(
+                f"{self.where}: the rows differ in width: row {self.rows} has {rows.shape[1]} numbers, "
+                f"those before {self.width}"
+            )
+        with np.errstate(over="ignore"):
+            small = rows.astype(np.float16)
+        finite = np.isfinite(small).all(1)
+        if not finite.all():
+            raise InputError(f"{self.where}: row {self.rows + int(np.argmin(finite))} is not finite in float16")
+        self._file.write(small.tobytes())
+        self.rows += len(rows)
+
+    def _write_header(self) -> None:
+        """NumPy leaves room in the header for the first axis to grow, so a later one fits over the first."""
+        assert self._file is not None
+        header = {"descr": "<f2", "fortran_order": False, "shape": (self.rows, self.width)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._file is not None:
+            self._file.seek(0)
+            self._write_header()
+            self._file.close()
+
+
+def _numbers(rows: Any, where: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(rows)
+    except ValueError as error:
+        raise InputError(f"{where}: the rows differ in width, or hold what is no number") from error
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise InputError(f"{where}: holds {array.dtype} {array.shape}; expected numbers [rows, width]")
+    return array
 
 
 def are_saved(folder: Path, identity: Mapping[str, Any]) -> bool:

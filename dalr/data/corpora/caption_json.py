@@ -1,94 +1,92 @@
 """Captions from the JSON files in which they are published."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dalr.errors import InputError
-from dalr.files import read_utf8
+from dalr.reading import read_json
 
 TRAIN_SPLITS = ("train", "restval")
 """The parts of Karpathy's split that models train on; `restval` is COCO's validation set less 10,000."""
 
 
-def json_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """(image id, caption) pairs of one of three layouts:
+def json_pairs(path: Path, splits: tuple[str, ...] = TRAIN_SPLITS) -> Iterator[tuple[str, str]]:
+    """(image name, caption) pairs of one of two layouts:
 
-    - Karpathy's split, `{"images": [{"filename", "split", "sentences": [{"raw"}]}]}`: its train and
-      restval images;
-    - COCO's annotations, `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`;
-    - KDMCSE's features, `{key: {"image", "captions": [...]}}`.
+    - Karpathy's split, `{"images": [{"filename", "split", "sentences": [{"raw"}]}]}`: the images of
+      `splits`, by `filepath/filename` where there is a `filepath`;
+    - COCO's annotations, `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`.
 
     Raises:
-        InputError: another layout, or a record without one of these keys.
+        InputError: another layout, a record without one of these keys or with another type of value, or one
+            name for two images.
     """
     values = read_json(path, "data.captions")
-    if not isinstance(values, dict):
-        raise _unknown_layout(path)
-    if isinstance(values.get("images"), list) and isinstance(values.get("annotations"), list):
-        return _coco_pairs(values, path)
-    if isinstance(values.get("images"), list):
-        return _karpathy_pairs(values["images"], path)
-    if values and all(isinstance(record, dict) and "captions" in record for record in values.values()):
-        return _kdmcse_pairs(values, path)
-    raise _unknown_layout(path)
+    images = values.get("images") if isinstance(values, dict) else None
+    if not isinstance(images, list):
+        raise InputError(
+            f"data.captions: {path}: expected Karpathy's split (images with sentences), COCO's annotations "
+            "(images and annotations), or KDMCSE's records ({key: {image, captions}})"
+        )
+    records = _Records(path)
+    if "annotations" in values:
+        return _coco_pairs(images, records.of(values, "annotations", "the file", list), records)
+    return _karpathy_pairs(images, splits, records)
 
 
-def read_json(path: Path, what: str) -> Any:
-    """A JSON file's value; malformed JSON is an InputError that names the line."""
-    try:
-        return json.loads(read_utf8(path, what))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{what}: {path}, line {error.lineno}: not valid JSON: {error.msg}") from error
+class _Records:
+    """Values of a file's records, each of the type that its layout says."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def of(self, record: Any, key: str, where: str, kind: type | tuple[type, ...] = str) -> Any:
+        """`record[key]`; an InputError says `where` it is missing or of another type than `kind`."""
+        if not isinstance(record, dict) or key not in record:
+            raise self.error(f"{where} has no {key!r}")
+        value = record[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            expected = "a list" if kind is list else "text" if kind is str else "text or a whole number"
+            raise self.error(f"{where}: {key!r} is {_named(value)}, expected {expected}")
+        return value
+
+    def error(self, message: str) -> InputError:
+        return InputError(f"data.captions: {self.path}: {message}")
 
 
-def _unknown_layout(path: Path) -> InputError:
-    return InputError(
-        f"data.captions: {path}: expected Karpathy's split (images with sentences), COCO's annotations "
-        "(images and annotations), or KDMCSE's records ({key: {image, captions}})"
-    )
+def _named(value: Any) -> str:
+    """What a JSON value is, in words."""
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
-def _field(record: Any, key: str, path: Path, where: str) -> Any:
-    if not isinstance(record, dict) or key not in record:
-        raise InputError(f"data.captions: {path}: {where} has no {key!r}")
-    return record[key]
-
-
-def _text(record: Any, key: str, path: Path, where: str) -> str:
-    value = _field(record, key, path, where)
-    if not isinstance(value, str):
-        raise InputError(f"data.captions: {path}: {where}: {key!r} is not text")
-    return value
-
-
-def _karpathy_pairs(images: list[Any], path: Path) -> Iterator[tuple[str, str]]:
+def _karpathy_pairs(images: list[Any], splits: tuple[str, ...], records: _Records) -> Iterator[tuple[str, str]]:
+    places: dict[str, str] = {}
     for number, image in enumerate(images):
         where = f"images[{number}]"
-        if _field(image, "split", path, where) not in TRAIN_SPLITS:
+        if records.of(image, "split", where) not in splits:
             continue
-        name = _text(image, "filename", path, where)
-        for place, sentence in enumerate(_field(image, "sentences", path, where)):
-            yield name, _text(sentence, "raw", path, f"{where}.sentences[{place}]")
+        name = records.of(image, "filename", where)
+        if "filepath" in image:
+            name = f"{records.of(image, 'filepath', where)}/{name}"
+        if name in places:
+            raise records.error(f"{places[name]} and {where} are both named {name}")
+        places[name] = where
+        for place, sentence in enumerate(records.of(image, "sentences", where, list)):
+            yield name, records.of(sentence, "raw", f"{where}.sentences[{place}]")
 
 
-def _coco_pairs(values: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
-    names = {
-        _field(image, "id", path, f"images[{number}]"): _text(image, "file_name", path, f"images[{number}]")
-        for number, image in enumerate(values["images"])
-    }
-    for number, annotation in enumerate(values["annotations"]):
+def _coco_pairs(images: list[Any], annotations: list[Any], records: _Records) -> Iterator[tuple[str, str]]:
+    names: dict[str | int, str] = {}
+    for number, image in enumerate(images):
+        where = f"images[{number}]"
+        key, name = records.of(image, "id", where, (int, str)), records.of(image, "file_name", where)
+        if names.setdefault(key, name) != name:
+            raise records.error(f"image {key} is both {names[key]} and {name}")
+    for number, annotation in enumerate(annotations):
         where = f"annotations[{number}]"
-        image = _field(annotation, "image_id", path, where)
+        image = records.of(annotation, "image_id", where, (int, str))
         if image not in names:
-            raise InputError(f"data.captions: {path}: {where} names image {image}, which `images` lacks")
-        yield names[image], _text(annotation, "caption", path, where)
-
-
-def _kdmcse_pairs(values: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
-    for key, record in values.items():
-        for caption in _field(record, "captions", path, key):
-            if not isinstance(caption, str):
-                raise InputError(f"data.captions: {path}: {key}: a caption is not text")
-            yield record.get("image", key), caption
+            raise records.error(f"{where} names image {image}, which `images` lacks")
+        yield names[image], records.of(annotation, "caption", where)

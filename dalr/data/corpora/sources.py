@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dalr.data.corpora.caption_json import json_pairs
+from dalr.data.corpora.kdmcse import is_kdmcse, kdmcse_pairs, kdmcse_records
 from dalr.errors import InputError
-from dalr.files import read_utf8
+from dalr.files import existing_file, lines_of, read_utf8
+from dalr.reading import read_plain_lines, reading, refuse_structure
 
 
 def hash_of_texts(texts: Iterable[str]) -> str:
@@ -75,7 +79,7 @@ def captions_of(pairs: Iterable[tuple[str, str]], source: Path, *, named: bool =
     """Captions from (image id, caption) pairs. Captions without a word are dropped and counted.
 
     Raises:
-        InputError: no caption is left; the message names `source`.
+        InputError: no caption is left, or a text that UTF-8 cannot write; the message names `source`.
     """
     places: dict[str, int] = {}
     captions: list[str] = []
@@ -90,6 +94,9 @@ def captions_of(pairs: Iterable[tuple[str, str]], source: Path, *, named: bool =
         image_of_caption.append(places.setdefault(image, len(places)))
     if not captions:
         raise InputError(f"data.captions: {source} has no captions")
+    for text in (*places, *captions):
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise InputError(f"data.captions: {source}: {text[:40]!r} has half of a surrogate pair; it is no text")
     return Captions(tuple(places), tuple(captions), np.asarray(image_of_caption, np.int64), named, dropped)
 
 
@@ -98,58 +105,111 @@ def read_sentences(path: str | Path) -> Sentences:
     empty sentence teaches nothing and its encoding is that of the special tokens alone.
 
     Raises:
-        InputError: no such file, not UTF-8, or no sentence in it.
+        InputError: no such file, not UTF-8, of another structure, or no sentence in it.
     """
     path = Path(path)
-    lines = [line.strip() for line in read_utf8(path, "data.text").rstrip("\n").split("\n")]
+    lines = [line.strip() for line in read_plain_lines(path, "data.text", "sentence")]
     texts = tuple(line for line in lines if line)
     if not texts:
         raise InputError(f"data.text: {path} has no sentences")
     return Sentences(texts, dropped=len(lines) - len(texts))
 
 
-def read_captions(path: str | Path) -> Captions:
-    """Captions in any layout that `data.captions` allows: a folder is Flickr30k Entities, `.csv` has
-    the columns `image,caption`, `.json` is Karpathy's split, COCO's annotations or KDMCSE's features,
-    and anything else has one caption a line, of image number = line number from 0.
+def read_captions(path: str | Path, store: Path | None = None) -> Captions:
+    """Captions in any layout that `data.captions` allows, told by content:
+
+    - a folder: Flickr30k Entities;
+    - JSON: Karpathy's split, COCO's annotations or KDMCSE's features;
+    - a table with the columns `image` and `caption`, between commas, tabs, semicolons or bars;
+    - Flickr's `.token` files, `NAME#NUMBER TAB CAPTION`;
+    - plain lines, one caption each, of image number = line number from 0.
+
+    `store` keeps what a large file (KDMCSE's) was converted to.
 
     Raises:
-        InputError: a missing or malformed file; the message names the file and the line or record.
+        InputError: a missing or malformed file, or another layout; the message names the file and the
+            line or record, or what was seen.
     """
     path = Path(path)
     if path.is_dir():
         return captions_of(_entities_pairs(path), path)
-    if path.suffix == ".csv":
-        return captions_of(_csv_pairs(path), path)
-    if path.suffix == ".json":
-        from dalr.data.corpora.caption_json import json_pairs
-
-        return captions_of(json_pairs(path), path)
-    lines = read_utf8(path, "data.captions").rstrip("\n").split("\n")
+    if path.suffix.lower() == ".json" or _begins_json(path):
+        return _json_captions(path, store)
+    lines = lines_of(read_utf8(path, "data.captions"))
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = _delimiter_of(first)
+    if delimiter is None and path.suffix.lower() in (".csv", ".tsv"):
+        raise InputError(
+            f"data.captions: {path}, line 1: expected a header with the columns image,caption; found {first[:80]}"
+        )
+    if delimiter is not None:
+        return captions_of(_table_pairs(path, delimiter), path)
+    if all(map(_TOKEN_LINE.match, lines)):
+        return captions_of(_token_pairs(lines), path)
+    refuse_structure(lines, f"data.captions: {path}", "caption", path.suffix)
     return captions_of(((str(number), line) for number, line in enumerate(lines)), path, named=False)
 
 
-def _csv_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    reader = csv.reader(io.StringIO(read_utf8(path, "data.captions"), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader)]
-        if not {"image", "caption"} <= set(header):
-            raise InputError(
-                f"data.captions: {path}, line 1: expected a header with the columns image,caption; "
-                f"found {','.join(header)[:80]}"
-            )
-        image, caption = header.index("image"), header.index("caption")
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header) or not row[image].strip():
-                raise InputError(
-                    f"data.captions: {path}, line {reader.line_num}: expected {len(header)} columns with an image; "
-                    f"found {len(row)} (a caption with a comma must be in double quotes)"
-                )
-            yield row[image].strip(), row[caption]
-    except csv.Error as error:
-        raise InputError(f"data.captions: {path}, line {reader.line_num}: not valid CSV: {error}") from error
+def _begins_json(path: Path) -> bool:
+    with existing_file(path, "data.captions").open("rb") as file:
+        return bool(re.match(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[\[{\"])", file.read(512)))
+
+
+def _json_captions(path: Path, store: Path | None) -> Captions:
+    path = existing_file(path, "data.captions")
+    if not is_kdmcse(path, "data.captions"):
+        return captions_of(json_pairs(path), path)
+    if store is None:
+        return captions_of(kdmcse_pairs(path, "data.captions"), path)
+    records = kdmcse_records(path, "data.captions", store)
+    images = (records.images[image] for image in records.image_of_caption)
+    return captions_of(zip(images, records.captions, strict=True), path)
+
+
+_COLUMNS = {"image", "caption"}
+_TOKEN_LINE = re.compile(r"(\S.*)#\d+\t(.*)")
+
+
+def _delimiter_of(header: str) -> str | None:
+    """What separates the columns of a header with `image` and `caption`; None for another line."""
+    for delimiter in ",\t;|":
+        if {name.strip().strip('"') for name in header.split(delimiter)} >= _COLUMNS:
+            return delimiter
+    return None
+
+
+def _table_pairs(path: Path, delimiter: str) -> Iterator[tuple[str, str]]:
+    text = read_utf8(path, "data.captions").lstrip("\r\n")
+    # Tables between tabs or bars are written without quotes.
+    quotes = '"' if delimiter in ",;" else None
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        strict=True,
+        delimiter=delimiter,
+        quotechar=quotes,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+    )
+    with reading(path, "data.captions", "a readable table"):
+        try:
+            header = [name.strip().strip('"') for name in next(reader)]
+            image, caption = header.index("image"), header.index("caption")
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(header) or not row[image].strip():
+                    raise InputError(
+                        f"data.captions: {path}, line {reader.line_num}: expected {len(header)} columns with an image; "
+                        f"found {len(row)} (a caption with a comma must be in double quotes)"
+                    )
+                yield row[image].strip(), row[caption]
+        except csv.Error as error:
+            raise InputError(f"data.captions: {path}, line {reader.line_num}: not valid CSV: {error}") from error
+
+
+def _token_pairs(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        image, _, caption = line.partition("\t")
+        yield image.rpartition("#")[0], caption
 
 
 def _entities_pairs(folder: Path) -> Iterator[tuple[str, str]]:
@@ -163,12 +223,12 @@ def _entities_pairs(folder: Path) -> Iterator[tuple[str, str]]:
         )
     split = folder / "train.txt"
     if split.exists():
-        ids = read_utf8(split, "data.captions").split()
+        ids = [line.strip() for line in read_plain_lines(split, "data.captions", "id") if line.strip()]
     else:
         ids = sorted(file.stem for file in sentences.glob("*.txt"))
     for image in ids:
         file = sentences / f"{image}.txt"
-        for number, line in enumerate(read_utf8(file, "data.captions").rstrip("\n").split("\n"), 1):
+        for number, line in enumerate(lines_of(read_utf8(file, "data.captions")), 1):
             yield image, _without_phrase_marks(line, file, number)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from dalr.data.corpora.sources import Sentences
-from dalr.data.saved import are_saved, folder_for, read_manifest, save_arrays
+from dalr.data.saved import are_saved, folder_for, read_manifest, saving
 from dalr.data.store import key_of, locked
 from dalr.progress import track
 
@@ -100,7 +100,9 @@ def tokenise(
         if not are_saved(folder, identity):
             ids, offsets = _tokenised(corpus.texts, tokenizer, max_tokens, quiet)
             pad_id = tokenizer.pad_token_id or 0
-            save_arrays(folder, identity, {"ids": ids, "offsets": offsets}, rows=len(corpus), pad_id=pad_id)
+            with saving(folder, identity, rows=len(corpus), pad_id=pad_id) as aside:
+                np.save(aside / "ids.npy", ids, allow_pickle=False)
+                np.save(aside / "offsets.npy", offsets, allow_pickle=False)
     return TokenisedCorpus(folder)
 
 

@@ -16,9 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from dalr.data.corpora.sources import hash_of_texts
+from dalr.data.names import match_names
 from dalr.data.store import Bounds, Tick, even_bounds
 from dalr.errors import InputError
 from dalr.model.image_teacher import ImageTeacherEncoder
+from dalr.reading import reading
 
 BATCH = 32
 SHARD = 64
@@ -137,32 +139,27 @@ def batched(items: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
 
 def _pixels(path: Path, *, preprocess: Callable[[Image.Image], Tensor]) -> Tensor:
     """A picture, decoded and preprocessed: float32 [3, H, W]."""
-    try:
-        with Image.open(path) as picture:
-            return preprocess(picture.convert("RGB"))
-    except OSError as error:  # Pillow's UnidentifiedImageError is one
-        raise InputError(f"data.images: {path} is not a whole picture: {error}") from error
+    with reading(path, "data.images", "a whole picture"):
+        try:
+            with Image.open(path) as picture:
+                return preprocess(picture.convert("RGB"))
+        except Image.DecompressionBombError as error:
+            raise InputError(f"data.images: {path} is too large a picture: {error}; scale it down") from error
 
 
 def image_files(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """The file of each picture: `folder/NAME`, else one of that name, with any extension, anywhere below
-    the folder (COCO's pictures lie in a folder for each split; Flickr30k Entities names no extension).
+    """The file of each picture: `folder/NAME`, else the one below the folder that `match_names` takes for
+    it (COCO's pictures lie in a folder for each split; Flickr30k Entities names no extension).
 
     Raises:
-        InputError: no such folder; pictures without a file, the first of them and how many.
+        InputError: no such folder; pictures without a file, the first of them and how many; a name that
+            could mean several files.
     """
     if not folder.is_dir():
         raise InputError(f"data.images: no such folder: {folder}")
-    below = {file.name: file for file in sorted(folder.rglob("*")) if file.is_file()}
-    stems = {file.stem: file for file in below.values()}
-    found = [below.get(Path(name).name) or stems.get(name) for name in names]
-    missing = [name for name, file in zip(names, found, strict=True) if file is None]
-    if missing:
-        raise InputError(
-            f"data.images: {folder} lacks {len(missing)} of the {len(names)} pictures that data.captions names, "
-            f"the first: {', '.join(missing[:3])}"
-        )
-    return tuple(file for file in found if file is not None)
+    files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    lacks = f"data.images: {folder} lacks %d of the %d pictures that data.captions names"
+    return tuple(folder / files[row] for row in match_names(names, files, lacks=lacks))
 
 
 def sizes_of(files: Sequence[Path]) -> tuple[int, ...]:

@@ -125,8 +125,19 @@ def prepare_features(
 def read_corpora(config: RunConfig) -> tuple[dict[str, Sentences], Captions | None, Schedule]:
     """The corpora that the schedule uses, by name: `captions`, `text`."""
     data = config.data
-    captions = read_captions(data.captions) if data.captions is not None and data.pair_every is not None else None
+    assert data.store is not None  # with_absolute_paths set it
+    paired = data.captions is not None and data.pair_every is not None
+    captions = read_captions(data.captions, Path(data.store)) if paired else None  # type: ignore[arg-type]
     text = read_sentences(data.text) if data.text is not None and data.pair_every != 1 else None
+    for key, items, unit in (
+        ("data.text", text.texts if text else None, "sentences"),
+        ("data.captions", captions.image_ids if captions else None, "images"),
+    ):
+        if items is not None and len(items) < config.train.batch_size:
+            raise InputError(
+                f"{key}: {getattr(data, key[5:])} has {len(items)} {unit}, fewer than a batch "
+                f"(train.batch_size {config.train.batch_size}); give more, or a smaller batch"
+            )
     schedule = schedule_of(
         data,
         sentences=len(text) if text else 0,

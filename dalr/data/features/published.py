@@ -4,18 +4,24 @@
 features. All but `.npy` are converted into the store once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dalr.config.schema import DataConfig
+from dalr.data.corpora.kdmcse import Records, kdmcse_records
 from dalr.data.corpora.sources import Captions
-from dalr.data.features.formats import READERS, Published, caption_id, imported
+from dalr.data.features.formats import format_of, imported
+from dalr.data.names import match_names
 from dalr.data.rows import IndexedRows, MappedRows, Rows
 from dalr.errors import InputError
-from dalr.files import existing_file, read_utf8
+from dalr.files import existing_file
+from dalr.reading import read_plain_lines, reading
+
+CHUNK = 8192
 
 
 def published_image_features(data: DataConfig, captions: Captions) -> Rows:
@@ -26,32 +32,56 @@ def published_image_features(data: DataConfig, captions: Captions) -> Rows:
 
     Raises:
         InputError: a malformed file; an image without a row: the message has the first missing ids
-            and how many there are.
+            and how many there are; a name that could mean several images or rows.
     """
     assert data.image_features is not None
     path = existing_file(data.image_features, "data.image_features")
-    array, ids = _opened(path, data, "data.image_features")
+    array, ids = _opened(path, data)
     if ids is None and data.image_ids is None:
         return IndexedRows(array, _by_position(captions, array.shape[0], path))
     ids = read_ids(data.image_ids, array, path) if ids is None else ids
     names = captions.image_ids if captions.named else image_names(data, captions)
-    lacks = f"{path} lacks %d of the %d images of data.captions"
-    return IndexedRows(array, matched(_like_written(names, ids), ids, lacks))
+    lacks = f"data.image_features: {path} lacks %d of the %d images of data.captions"
+    return IndexedRows(array, match_names(names, ids, lacks=lacks, equal=_equal_rows(array)))
 
 
 def published_caption_features(data: DataConfig, captions: Captions) -> Rows:
     """The image teacher's caption features [N, C], row i of caption i: named by image and caption in
     KDMCSE's JSON, in the order of the captions elsewhere."""
     assert data.caption_features is not None
-    path = existing_file(data.caption_features, "data.caption_features")
-    array, ids = _opened(path, data, "data.caption_features")
-    if ids is not None and path.suffix == ".json":
-        images = [captions.image_ids[image] for image in captions.image_of_caption]
-        names = [caption_id(image, text) for image, text in zip(images, captions.captions, strict=True)]
-        return IndexedRows(array, matched(names, ids, f"{path} lacks %d of the %d captions", "data.caption_features"))
+    assert data.store is not None
+    what = "data.caption_features"
+    path = existing_file(data.caption_features, what)
+    format_name = format_of(path, what)
+    if format_name == ".json":
+        return _kdmcse_caption_features(kdmcse_records(path, what, Path(data.store)), captions, f"{what}: {path}")
+    array = mapped(path if format_name == ".npy" else imported(path, what, Path(data.store)).rows, what)
     if array.shape[0] != len(captions):
-        raise InputError(f"data.caption_features: {path} has {array.shape[0]} rows for {len(captions)} captions")
+        raise InputError(f"{what}: {path} has {array.shape[0]} rows for {len(captions)} captions")
     return array
+
+
+def _kdmcse_caption_features(records: Records, captions: Captions, where: str) -> Rows:
+    """The images are matched by name, then the captions of each by their words."""
+    array = _features_of(records, "lang_feat", where)
+    lacks = f"{where} lacks %d of the %d images of data.captions"
+    images = match_names(captions.image_ids, records.images, lacks=lacks)
+    own = zip(images[captions.image_of_caption], captions.captions, strict=True)
+    theirs = zip(records.image_of_caption, records.captions, strict=True)
+    wanted, available = ([f"{image}\t{' '.join(text.split())}" for image, text in pairs] for pairs in (own, theirs))
+    lacks = f"{where} lacks %d of the %d captions of data.captions"
+    return IndexedRows(array, match_names(wanted, available, lacks=lacks, equal=_equal_rows(array), loosely=False))
+
+
+def _features_of(records: Records, part: str, where: str) -> MappedRows:
+    path = records.features(part)
+    if path is None:
+        raise InputError(f"{where}: its records have no {part!r}")
+    return MappedRows(path)
+
+
+def _equal_rows(array: Rows) -> Callable[[int, int], bool]:
+    return lambda row, other: bool(np.array_equal(*array.rows(np.asarray([row, other]))))
 
 
 def image_names(data: DataConfig, captions: Captions) -> tuple[str, ...]:
@@ -62,10 +92,13 @@ def image_names(data: DataConfig, captions: Captions) -> tuple[str, ...]:
         raise InputError(
             f"data.image_ids is not set: {data.captions} names no images; line i of data.image_ids names that of line i"
         )
-    names = [line.strip() for line in read_utf8(Path(data.image_ids), "data.image_ids").split("\n")]
+    names = [line.strip() for line in read_plain_lines(data.image_ids, "data.image_ids", "id")]
     lines = [int(line) for line in captions.image_ids]
     if lines[-1] >= len(names):
         raise InputError(f"data.image_ids: {data.image_ids} has {len(names)} lines for caption line {lines[-1] + 1}")
+    unnamed = next((line for line in lines if not names[line]), None)
+    if unnamed is not None:
+        raise InputError(f"data.image_ids: {data.image_ids}, line {unnamed + 1} is empty, and has a caption")
     return tuple(names[line] for line in lines)
 
 
@@ -86,53 +119,56 @@ def _by_position(captions: Captions, rows: int, path: Path) -> NDArray[np.int64]
     )
 
 
-def _opened(path: Path, data: DataConfig, what: str) -> tuple[MappedRows, list[str] | None]:
-    """The rows of a file, and their ids where the file has them."""
-    if path.suffix == ".npy":
+def _opened(path: Path, data: DataConfig) -> tuple[MappedRows, Sequence[str] | None]:
+    """The rows of a file of image features, and their ids where the file has them."""
+    what = "data.image_features"
+    format_name = format_of(path, what)
+    if format_name == ".npy":
         return mapped(path, what), None
-    if path.suffix not in READERS:
-        raise InputError(f"{what}: {path}: expected one of .npy, {', '.join(READERS)}")
     assert data.store is not None  # absolute paths set it
-    published: Published = imported(path, what, Path(data.store))
-    return mapped(published.rows, what), published.ids
+    if format_name == ".json":
+        records = kdmcse_records(path, what, Path(data.store))
+        return _features_of(records, "image_feat", f"{what}: {path}"), records.images
+    published = imported(path, what, Path(data.store))
+    return MappedRows(published.rows), published.ids
 
 
 def mapped(path: Path, what: str) -> MappedRows:
-    """A `.npy` file of floats [n, width]."""
-    try:
+    """A `.npy` file of finite floats [n, width]."""
+    with reading(path, what, "a whole .npy file"):
         rows = MappedRows(path)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{what}: {path} is not a whole .npy file: {error}") from error
     if rows.array.ndim != 2 or rows.array.dtype.kind != "f":
         raise InputError(f"{what}: {path} holds {rows.array.dtype} {rows.array.shape}; expected floats [rows, width]")
+    if not all(rows.shape):
+        raise InputError(f"{what}: {path} is empty: {rows.array.shape}; expected floats [rows, width]")
+    state = path.stat()
+    row = _first_not_finite(path, state.st_mtime_ns, state.st_size)
+    if row is not None:
+        raise InputError(f"{what}: {path}: row {row} is not finite in float32")
     return rows
+
+
+@lru_cache(maxsize=64)
+def _first_not_finite(path: Path, mtime_ns: int, size: int) -> int | None:
+    """The first row with a number that is not finite in float32; looked for once in a process."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    for start in range(0, len(array), CHUNK):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(array[start : start + CHUNK].astype(np.float32)).all(1)
+        if not finite.all():
+            return start + int(np.argmin(finite))
+    return None
 
 
 def read_ids(image_ids: str | None, array: Rows, path: Path) -> list[str]:
     """The ids of an array's rows: one a line of the file `data.image_ids`."""
     if image_ids is None:
         raise InputError(f"data.image_ids is not set: it names the rows of {path}, one id a line")
-    ids = read_utf8(Path(image_ids), "data.image_ids").split("\n")
-    ids = [line.strip() for line in ids if line.strip()]
+    ids = [line.strip() for line in read_plain_lines(image_ids, "data.image_ids", "id")]
+    while ids and not ids[-1]:
+        ids.pop()
+    if "" in ids:
+        raise InputError(f"data.image_ids: {image_ids}, line {ids.index('') + 1} is empty; expected an id a line")
     if len(ids) != array.shape[0]:
         raise InputError(f"data.image_ids: {image_ids} has {len(ids)} ids for the {array.shape[0]} rows of {path}")
     return ids
-
-
-def matched(
-    wanted: Sequence[str], ids: Sequence[str], lacks: str, what: str = "data.image_features"
-) -> NDArray[np.int64]:
-    """The row of each wanted id: int64 [n]. `lacks` says what an id without a row means, in numbers of
-    those missing and those wanted."""
-    places = {name: row for row, name in enumerate(ids)}
-    missing = [name for name in wanted if name not in places]
-    if missing:
-        raise InputError(f"{what}: {lacks % (len(missing), len(wanted))}, the first: {', '.join(missing[:3])}")
-    return np.asarray([places[name] for name in wanted], np.int64)
-
-
-def _like_written(names: Sequence[str], ids: Sequence[str]) -> list[str]:
-    """The names in the spelling of the ids: some sources write a picture's folder or extension, others
-    do not."""
-    known, stems = set(ids), {Path(name).stem: name for name in ids}
-    return [name if name in known else stems.get(Path(name).stem, name) for name in names]

@@ -26,6 +26,11 @@ KDMCSE = {
 }
 
 
+def _karpathy(*sentences: str) -> bytes:
+    images = (f'{{"filename": "a", "split": "train", "sentences": {value}}}' for value in sentences)
+    return f'{{"images": [{", ".join(images)}]}}'.encode()
+
+
 @pytest.mark.parametrize("layout", ["csv", "karpathy", "coco", "kdmcse", "entities"])
 def test_layouts_agree(tmp_path: Path, layout: str) -> None:
     path = tmp_path / f"captions.{'csv' if layout == 'csv' else 'json'}"
@@ -59,6 +64,47 @@ def test_a_text_file_has_a_caption_for_each_image(tmp_path: Path) -> None:
     assert not captions.named
 
 
+TABLES = {
+    "captions.csv": "image,caption\nb.jpg,a dog\nb.jpg,it runs\n",
+    "captions.CSV": "image,caption\r\nb.jpg,a dog\r\nb.jpg,it runs\r\n",
+    "captions.txt": "image,caption\rb.jpg,a dog\rb.jpg,it runs\r",
+    "quoted.txt": '"image","caption"\n"b.jpg","a dog"\n"b.jpg","it runs"\n',
+    "more.tsv": "caption\timage\tid\na dog\tb.jpg\t0\nit runs\tb.jpg\t1\n",
+    "bars.txt": "image| number| caption\nb.jpg| 0| a dog\nb.jpg| 1| it runs\n",
+    "Flickr8k.token.txt": "b.jpg#0\ta dog\nb.jpg#1\tit runs\n",
+    "kdmcse.txt": json.dumps({"b": {"image": "b.jpg", "captions": ["a dog", "it runs"]}}),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_layouts_are_told_by_content(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(TABLES[name].encode())
+    captions = read_captions(tmp_path / name)
+    assert captions.image_ids == ("b.jpg",)
+    assert captions.captions == ("a dog", "it runs")
+    assert captions.named
+
+
+def test_captions_of_pictures_of_one_name_stay_apart(tmp_path: Path) -> None:
+    (tmp_path / "captions.csv").write_text("image,caption\ncats/1.png,a cat\ndogs/1.png,a dog\n")
+    assert read_captions(tmp_path / "captions.csv").image_ids == ("cats/1.png", "dogs/1.png")
+    images = [
+        {"filename": "1.jpg", "filepath": folder, "split": "train", "sentences": [{"raw": folder}]}
+        for folder in ("train2014", "val2014")
+    ]
+    (tmp_path / "coco.json").write_text(json.dumps({"images": images}))
+    assert read_captions(tmp_path / "coco.json").image_ids == ("train2014/1.jpg", "val2014/1.jpg")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_every_system(tmp_path: Path, end: str) -> None:
+    (tmp_path / "text.txt").write_bytes(end.join(["A dog.", "", "A\u2028cat\x0c.\x85"]).encode())
+    sentences = read_sentences(tmp_path / "text.txt")
+    assert sentences.texts == ("A dog.", "A\u2028cat\x0c.")
+    captions = read_captions(tmp_path / "text.txt")
+    assert captions.image_ids == ("0", "2")
+
+
 def test_sentences_are_stripped_and_empty_lines_counted(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes("\ufeff one \r\n\n  \nzwölf\u2028still\n".encode())
     sentences = read_sentences(tmp_path / "text.txt")
@@ -90,6 +136,28 @@ def test_the_hash_sees_every_change(tmp_path: Path) -> None:
         ("a.json", b'{"images": [{"split": "train", "filename": "a"}]}', "images[0] has no 'sentences'"),
         ("a.json", b'{"images": [], "annotations": [{"image_id": 3, "caption": "x"}]}', "names image 3"),
         ("a.json", b'{"k": {"captions": [1]}}', "k: a caption is not text"),
+        ("a.json", b'{"k": {"captions": "abc"}}', "'captions' is not a list"),
+        ("a.json", b'{"k": {"captions": ["a"]}, "l": {"image": "l"}}', "record 'l' has no 'captions'"),
+        ("a.json", _karpathy('"abc"'), "images[0]: 'sentences' is text, expected a list"),
+        ("a.json", _karpathy("null"), "images[0]: 'sentences' is null, expected a list"),
+        ("a.json", _karpathy("[7]"), "images[0].sentences[0] has no 'raw'"),
+        ("a.json", _karpathy('[{"raw": null}]'), "images[0].sentences[0]: 'raw' is null, expected text"),
+        ("a.json", _karpathy('[{"raw": "\\ud83d x"}]'), "half of a surrogate pair"),
+        ("a.json", _karpathy("[]", "[]"), "images[0] and images[1] are both named a"),
+        ("a.json", b'{"images": [{"id": [1], "file_name": "a"}], "annotations": []}', "'id' is a list"),
+        (
+            "a.json",
+            b'{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}',
+            "image 1 is both a and b",
+        ),
+        ("a.json", b'{"images": {}}', "expected Karpathy's split"),
+        ("a.json", b'{"images": [], "annotations": null}', "'annotations' is null, expected a list"),
+        ("a.txt", b'{"text": "a dog"}\n{"text": "a cat"}\n', "not valid JSON"),
+        ("a.txt", b"picture,caption\na,b\n", "a table with the header"),
+        ("a.txt", b"a.jpg,a dog\nb.jpg,a cat\n", "a table whose rows begin with a picture's name"),
+        ("a.jsonl", b"a dog\n", "the ending .jsonl"),
+        ("a.CSV", b"a dog\na cat\n", "line 1: expected a header"),
+        ("a.txt", b"a\0b", "binary data"),
     ],
 )
 def test_bad_captions_are_one_line(tmp_path: Path, name: str, content: bytes, expected: str) -> None:

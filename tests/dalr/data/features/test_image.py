@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import struct
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -111,12 +113,39 @@ def test_a_broken_picture_is_named(tmp_path: Path, arch: str) -> None:
 
 def test_pictures_are_found_below_the_folder_and_without_extension(tmp_path: Path) -> None:
     draw_pictures(tmp_path / "val2014", 2)
-    draw_pictures(tmp_path, 1)
+    draw_pictures(tmp_path / "train2014", 1)
+    (tmp_path / "train2014" / "0.png").rename(tmp_path / "5.png")
     assert image_files(tmp_path, ["1.png", "0"]) == (tmp_path / "val2014" / "1.png", tmp_path / "val2014" / "0.png")
+    assert image_files(tmp_path, ["5.png"]) == (tmp_path / "5.png",)
     with pytest.raises(InputError, match=r"lacks 2 of the 3 pictures .* the first: 7\.png, 8\.png"):
         image_files(tmp_path, ["7.png", "1.png", "8.png"])
     with pytest.raises(InputError, match="no such folder"):
         image_files(tmp_path / "none", ["1.png"])
+
+
+def test_pictures_of_one_name_keep_their_folders(tmp_path: Path) -> None:
+    for kind in ("cats", "dogs"):
+        draw_pictures(tmp_path / kind, 3)
+    names = ["dogs/1.png", "cats/1.png", "cats/0", "dogs/0"]
+    endings = ["dogs/1.png", "cats/1.png", "cats/0.png", "dogs/0.png"]
+    assert image_files(tmp_path, names) == tuple(tmp_path / name for name in endings)
+    with pytest.raises(InputError, match=r"'2\.png' matches both 'cats/2\.png' and 'dogs/2\.png'"):
+        image_files(tmp_path, ["2.png"])
+    with pytest.raises(InputError, match=r"lacks 1 of the 1 pictures .* \.\./cats/1\.png"):
+        image_files(tmp_path / "dogs", ["../cats/1.png"])
+
+
+def test_a_picture_that_is_too_large_is_one_line(tmp_path: Path, arch: str) -> None:
+    draw_pictures(tmp_path / "pictures", 2 * SHARD)
+    large = tmp_path / "pictures" / "7.png"
+    data = bytearray(large.read_bytes())
+    data[16:24] = struct.pack(">II", 20_000, 20_000)  # the header says so; Pillow reads no further
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    large.write_bytes(data)
+    with pytest.raises(InputError, match=r"7\.png is too large a picture: Image size \(400000000") as error:
+        extract(tmp_path / "pictures", tmp_path / "store", arch)
+    assert "\n" not in str(error.value)
+    assert _shards(tmp_path / "store") == 1  # what was computed before it stays
 
 
 def test_the_teacher_makes_what_is_not_published(tmp_path: Path, tiny_bert: Path, arch: str) -> None:

@@ -137,7 +137,7 @@ def test_malformed_files_are_one_line(tmp_path: Path, captions: Captions) -> Non
         "text.hdf5": "not a whole HDF5 file",
         "text.parquet": "not a whole Parquet file",
         "ragged.json": "differ in width",
-        "key.json": "'a' has no 'image_feat'",
+        "key.json": "its records have no 'image_feat'",
         "large.hdf5": "row 0 is not finite in float16",
         "f.mat": "expected one of .npy",
         "none.npy": "no such file",
