@@ -7,6 +7,8 @@ export OMP_WAIT_POLICY := passive
 export OMP_NUM_THREADS ?= 1
 # The versions that the suite is run with: a release of tomorrow breaks nothing today.
 PINS := cluster/image-constraints.txt
+# Tests in one process a core; those with Ray run one after another in one of them.
+PARALLEL ?= -n logical
 # A venv is good for one pyproject.toml, one set of pins and one checkout.
 STAMP := $(shell (cat pyproject.toml $(PINS); pwd) | cksum | cut -d' ' -f1)
 
@@ -30,10 +32,10 @@ quickstart: $(VENV)/.dalr-quickstart-$(STAMP)
 	$(BIN)/dalr quickstart --out quickstart
 
 test: $(VENV)/.dalr-dev-$(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not gpu and not benchmark" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu and not benchmark" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dalr-dev-$(STAMP)
-	$(BIN)/python -m pytest -m "not cluster and not slow and not gpu and not benchmark" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not cluster and not slow and not gpu and not benchmark" $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -1,6 +1,9 @@
-"""Shared by all tests: where the real data is, one thread a process, no network, a tiny encoder."""
+"""Shared by all tests: where the real data is, one thread a process, no network, a tiny encoder, one Ray."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -12,6 +15,9 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from tests import ROOT
 
 # It would be the data root of every config made here.
 DALR_DATA = os.environ.pop("DALR_DATA", None)
@@ -41,3 +47,55 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-bert"
     write_tiny_bert(folder)
     return folder
+
+
+class RayInOneProcess(LoadScopeScheduling):
+    """Where tests run in several processes, all files with Ray run in one of them: they would starve each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if starts_ray(ROOT / nodeid.partition("::")[0]) else nodeid
+
+
+@cache
+def starts_ray(file: Path) -> bool:
+    return "pytest.mark.cluster" in file.read_text(encoding="utf-8")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayInOneProcess:
+    return RayInOneProcess(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with Ray come first, those that share a cluster before those that start their own."""
+    items.sort(key=lambda item: (item.get_closest_marker("cluster") is None, "ray_cluster" not in fixtures_of(item)))
+
+
+def fixtures_of(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
+
+
+SHARED_RAY = ExitStack()
+
+
+@pytest.fixture
+def ray_cluster() -> None:
+    """This process is connected to a Ray cluster of two CPUs, which tests in a row share."""
+    import ray
+
+    from dalr.cluster.session import ray_session
+
+    if not ray.is_initialized():
+        SHARED_RAY.enter_context(ray_session(cpus=2, quiet=True))
+
+
+@pytest.fixture(autouse=True)
+def no_shared_ray(request: pytest.FixtureRequest) -> None:
+    """A test that does not ask for the shared cluster does not find itself connected to it."""
+    if "ray_cluster" not in request.fixturenames:
+        SHARED_RAY.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stop_shared_ray() -> Iterator[None]:
+    yield
+    SHARED_RAY.close()

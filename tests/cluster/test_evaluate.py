@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dalr.datasets.embedded import make_embedded_data
 
     return make_embedded_data(tmp_path_factory.mktemp("data")) / "senteval"
-
-
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    from dalr.cluster.session import ray_session
-
-    with ray_session(cpus=2, dashboard=False, quiet=True):
-        yield
 
 
 def dalr(*words: object) -> int:

@@ -60,14 +60,6 @@ def extract_and_die(store: Path, pictures: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    from dalr.cluster.session import ray_session
-
-    with ray_session(cpus=2, dashboard=False, quiet=True):
-        yield
-
-
-@pytest.fixture(scope="module")
 def extraction(real_data: Path) -> FewImageVectors:
     return extraction_of(real_data / "flickr8k" / "images")
 

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +19,6 @@ from dalr.training.loop import train
 from tests.small_run import small_config, write_corpora
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    from dalr.cluster.session import ray_session
-
-    with ray_session(cpus=2, quiet=True):
-        yield
 
 
 @pytest.fixture(scope="module")

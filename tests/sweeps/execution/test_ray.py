@@ -94,7 +94,7 @@ def test_driver_killed_at_three_random_moments(tmp_path: Path) -> None:
         assert sum(steps.values()) <= 30 + 3 * 3
 
 
-def test_each_kind_of_failure_is_listed_and_the_sweep_ends(tmp_path: Path) -> None:
+def test_each_kind_of_failure_is_listed_and_the_sweep_ends(ray_cluster: None, tmp_path: Path) -> None:
     space = {"optim.weight_decay": {"choice": [0.0, *fakes.FATES]}}
     chosen = spec(space=space, sampler={"name": "grid"}, budget={}, resources={"concurrent": 2, "timeout_minutes": 0.2})
     began = time.monotonic()
@@ -115,7 +115,7 @@ def test_each_kind_of_failure_is_listed_and_the_sweep_ends(tmp_path: Path) -> No
     assert reasons["dies"].startswith("its worker died")
 
 
-def test_a_trial_whose_worker_dies_once_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_a_trial_whose_worker_dies_once_goes_on_from_its_checkpoint(ray_cluster: None, tmp_path: Path) -> None:
     space = {"optim.weight_decay": {"choice": [fakes.ONCE, 0.0]}}
     run_sweep(spec(space=space, sampler={"name": "grid"}, budget={}), tmp_path, quiet=True, train=fakes.train)
     frame = pl.read_parquet(tmp_path / "trials.parquet")
@@ -157,7 +157,7 @@ def test_two_trials_share_one_gpu(tmp_path: Path) -> None:
     )
 
 
-def test_processes_serve_several_trials(tmp_path: Path) -> None:
+def test_processes_serve_several_trials(ray_cluster: None, tmp_path: Path) -> None:
     """The processes are Tune's; what counts is that imports are paid once, not once a trial."""
     run_sweep(spec(resources={"concurrent": 1}), tmp_path, quiet=True, train=fakes.train)
     lines = [line for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.read_text().splitlines()]
@@ -165,7 +165,7 @@ def test_processes_serve_several_trials(tmp_path: Path) -> None:
     assert len(workers) == 1
 
 
-def test_stopped_trials_leave_their_process_to_the_next(tmp_path: Path) -> None:
+def test_stopped_trials_leave_their_process_to_the_next(ray_cluster: None, tmp_path: Path) -> None:
     chosen = spec(scheduler={"name": "asha", "grace_steps": 3}, budget={"trials": 8}, resources={"concurrent": 1})
     run_sweep(chosen, tmp_path, quiet=True, train=fakes.train)
     frame = pl.read_parquet(tmp_path / "trials.parquet")
