@@ -4,6 +4,7 @@ Only the command that is called is imported; of the others the help page needs a
 `dalr --help` answers without torch or ray.
 """
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -19,21 +20,35 @@ from dalr.errors import Failed, InputError
 
 
 class Entry(NamedTuple):
-    """Where a command's function is (`package.module:function`), and its line on the help page."""
+    """Where a command's function is (`package.module:function`), and its line on the help page. `check` is a
+    function that takes the command's options and raises InputError for what is wrong wherever it runs."""
 
     target: str
     help: str
+    check: str = ""
 
 
 COMMANDS: dict[str, Entry] = {
     "quickstart": Entry(
         "dalr.__main__:quickstart", "The whole way on embedded data: features, sweep, training, report."
     ),
-    "features": Entry("dalr.cluster.commands.features:features", "Compute a recipe's teacher features into the store."),
-    "train": Entry("dalr.cluster.commands.train:train", "Train one run on Ray Train, or in this process with --local."),
+    "features": Entry(
+        "dalr.cluster.commands.features:features",
+        "Compute a recipe's teacher features into the store.",
+        "dalr.cluster.commands.check:check_config",
+    ),
+    "train": Entry(
+        "dalr.cluster.commands.train:train",
+        "Train one run on Ray Train, or in this process with --local.",
+        "dalr.cluster.commands.check:check_config",
+    ),
     "evaluate": Entry("dalr.cluster.commands.evaluate:evaluate", "Score a model on the STS and transfer tasks."),
     "encode": Entry("dalr.evaluation.commands:encode", "Turn sentences on stdin into vectors."),
-    "sweep": Entry("dalr.sweeps.commands.sweep:sweep", "Search hyperparameters with Ray Tune and Optuna."),
+    "sweep": Entry(
+        "dalr.sweeps.commands.sweep:sweep",
+        "Search hyperparameters with Ray Tune and Optuna.",
+        "dalr.sweeps.commands.sweep:check_search",
+    ),
     "report": Entry("dalr.reports.commands:report", "Make tables and figures of runs, sweeps and results."),
     "publish": Entry("dalr.reports.commands:publish", "Show what a push of a model to the Hub would send."),
     "submit": Entry("dalr.cluster.commands.submit:submit", "Send any of these commands to a cluster as a Ray job."),
@@ -67,11 +82,13 @@ def _group(text: str, entries: dict[str, Entry], chosen: Sequence[str]) -> typer
         function = _load(entry.target) if name in chosen else _outline
         if name in chosen and name in REPORTED and entries is COMMANDS:
             function = _with_report(function)
+        if name in chosen and name == "submit":
+            function = _with_check(function)
         app.command(name, short_help=entry.help)(function)
     return app
 
 
-def _load(target: str) -> Callable[..., Any]:
+def _load(target: str) -> Any:
     module, _, function = target.partition(":")
     return getattr(importlib.import_module(module), function)
 
@@ -103,6 +120,42 @@ def _with_report(function: Callable[..., None]) -> Callable[..., None]:
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
     command.__signature__ = signature.replace(parameters=[*parameters, option])  # type: ignore[attr-defined]
     return command
+
+
+def _with_check(submit: Callable[..., None]) -> Callable[..., None]:
+    """The command `submit`, which sends a command line only after it was checked as if it ran here."""
+
+    @functools.wraps(submit)
+    def command(words: list[str], **options: Any) -> None:
+        about_jobs = _load("dalr.cluster.commands.submit:JOB_COMMANDS")
+        if words[0] not in (*about_jobs, "submit", "dalr", "python"):  # of the last three submit says more
+            folder = Path(options["working_dir"])
+            with contextlib.chdir(folder if folder.is_dir() else Path()):
+                check_command(words, others=about_jobs)
+        submit(words, **options)
+
+    return command
+
+
+def check_command(words: Sequence[str], *, others: Sequence[str] = ()) -> None:
+    """Reads a command line as `main` does, without doing what it says; `others` are names that would be right too.
+
+    Raises:
+        InputError: an unknown command or option, a value that an option does not take, an unknown recipe or key.
+    """
+    if words[0] not in COMMANDS | {"data": None}:
+        near = _load("dalr.errors:did_you_mean")(words[0], [*COMMANDS, "data", *others])
+        raise InputError(f"no such command: {words[0]!r}{near} (commands: {', '.join([*COMMANDS, 'data'])})")
+    group: Any = typer.main.get_command(build(words))
+    try:
+        context = group.make_context("dalr", list(words))
+        while hasattr(group, "resolve_command"):
+            name, group, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+            context = group.make_context(name, rest, parent=context)
+    except typer.TyperException as error:
+        raise InputError(f"{error.format_message()} (dalr {words[0]} --help shows what is allowed)") from error
+    if words[0] in COMMANDS and (check := COMMANDS[words[0]].check):
+        _load(check)(**context.params)
 
 
 def _outline() -> None:

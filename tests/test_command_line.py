@@ -143,3 +143,57 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert expected in said.err
     assert len(said.err.strip().splitlines()) == 1, said.err
     assert sorted(broken.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian", "dalr"], "no such command: 'trian'; did you mean train?"),
+        (["statsu"], "no such command: 'statsu'; did you mean status?"),
+        (["log", "dalr-1"], "no such command: 'log'; did you mean logs?"),
+        (["data", "fech"], "No such command 'fech'"),
+        (["train", "simsce", "--out", "/nfs/a"], "unknown recipe 'simsce'; did you mean simcse?"),
+        (["train", "dalr", "optim.learning_rte=1", "--out", "/nfs/a"], "optim.learning_rte"),
+        (["train", "dalr", "train.steps=-1", "--out", "/nfs/a"], "train.steps"),
+        (["train", "dalr", "--out", "/nfs/a", "--worker", "2"], "No such option: --worker"),
+        (["train", "dalr", "--out", "/nfs/a", "--workers", "no"], "--workers"),
+        (["train", "dalr"], "Missing option"),
+        (["features", "dalr", "model.studnet=x"], "model.studnet"),
+        (["sweep", "dalr_cor", "--out", "/nfs/a"], "no such sweep"),
+        (["sweep", "dalr_core", "budget.trails=3", "--out", "/nfs/a"], "budget.trails"),
+        (["sweep", "dalr_core"], "where to?"),
+        (["evaluate", "x", "--out", "/nfs/a.json"], "Missing option"),
+    ],
+)
+def test_a_job_is_checked_before_it_is_sent(words: list[str], message: str, dalr: Dalr) -> None:
+    """The address would be asked next: nothing listens there."""
+    said = dalr("submit", "--address", "http://127.0.0.1:1", "--", *words)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert message in said.err
+    assert "no job server" not in said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "dalr", "train.steps=3", "--out", "/nfs/a", "--workers", "64", "--gpus", "1"],
+        ["train", "/nfs/only/there.yaml", "--out", "s3://bucket/a"],
+        ["sweep", "dalr_core", "budget.trials=3", "--out", "/nfs/a"],
+        ["sweep", "best", "/nfs/a"],
+        ["data", "fetch", "senteval", "--out", "/nfs/data"],
+        ["evaluate", "/nfs/a", "--data", "/nfs/data", "--out", "/nfs/a.json"],
+        ["report", "/nfs/a", "--out", "/nfs/b"],
+    ],
+)
+def test_a_job_that_only_the_cluster_can_judge_is_sent(words: list[str], dalr: Dalr, tmp_path: Path) -> None:
+    said = dalr("submit", "--dry-run", "--working-dir", tmp_path, "--", *words)
+    assert said.code == 0, said.err
+    assert "job dalr-" in said.out
+
+
+def test_a_job_is_checked_in_the_folder_that_it_takes_along(dalr: Dalr, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("recipe: simcse\ntrain: {stpes: 3}\n")
+    said = dalr("submit", "--dry-run", "--working-dir", tmp_path, "--", "train", "mine.yaml", "--out", "/nfs/a")
+    assert said.code == 2
+    assert "mine.yaml" in said.err
+    assert "stpes" in said.err

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from dalr.cluster.jobs.package import Package
     from dalr.cluster.jobs.submit import Job
 
+JOB_COMMANDS = ("list", "status", "logs", "stop")
+"""First words that ask about jobs; every other one is a command to be sent."""
 LARGEST_LIMIT_MIB = 512  # the largest message that Ray's own storage accepts
 
 
 def submit(
     words: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="A dalr command, after --; or: status ID; or: stop ID.")
+        list[str],
+        typer.Argument(metavar="COMMAND...", help="A dalr command, after --; or: list, status ID, logs ID, stop ID."),
     ],
     address: Annotated[
         str | None,
@@ -38,9 +41,10 @@ def submit(
 ) -> None:
     """Run a dalr command as a Ray job, and follow it to its end.
 
-    The working directory goes along: what .gitignore and .rayignore name, and credentials, stay behind.
-    The same command with the same files is one job: while it runs, submitting it again follows it; when
-    it has failed or was stopped, submitting it again resumes it. The exit code is the job's.
+    The command line is checked here first. The working directory goes along: what .gitignore and .rayignore
+    name, and credentials, stay behind. The same command with the same files is one job: while it runs,
+    submitting it again follows it; when it has failed or was stopped, submitting it again resumes it. The
+    exit code is the job's.
 
     Examples:
 
@@ -48,14 +52,19 @@ def submit(
 
         dalr submit --no-wait -- sweep sweep.yaml --out /nfs/sweeps/a
 
-        dalr submit status dalr-0123456789abcdef
+        dalr submit list
 
-        dalr submit stop dalr-0123456789abcdef
+        dalr submit logs dalr-0123456789abcdef (status and stop likewise)
     """
-    if words[0] == "status":
-        _status(words[1:], address)
-    elif words[0] == "stop":
-        _stop(words[1:], address, no_wait=no_wait)
+    first, *rest = words
+    if first == "list":
+        _list(rest, address)
+    elif first == "status":
+        _status(rest, address)
+    elif first == "logs":
+        raise typer.Exit(_logs(rest, address, wait=not no_wait))
+    elif first == "stop":
+        _stop(rest, address, no_wait=no_wait)
     else:
         raise typer.Exit(
             _send(
@@ -112,7 +121,7 @@ def _send(
 
 
 def _follow(client: "JobSubmissionClient", submission_id: str, *, quiet: bool) -> int:
-    from dalr.cluster.jobs.client import exit_code, follow, reason
+    from dalr.cluster.jobs.client import exit_code, follow, missing_module, reason
 
     def write(text: str) -> None:
         sys.stdout.write(text)
@@ -129,6 +138,12 @@ def _follow(client: "JobSubmissionClient", submission_id: str, *, quiet: bool) -
     code = exit_code(info)
     if code:
         _say(f"{submission_id} {str(info.status).lower()}, exit code {code}: {reason(info)}", quiet=False)
+        if module := missing_module(info):
+            _say(
+                f"the cluster's Python has no module {module}: install dalr on every node (docs/cluster.md), or bring "
+                "the cluster up with dalr's image",
+                quiet=False,
+            )
     else:
         _say(f"{submission_id} succeeded", quiet)
     return code
@@ -159,31 +174,53 @@ def _package_lines(package: "Package") -> list[str]:
     return lines
 
 
-def _status(ids: list[str], address: str | None) -> None:
+def _list(ids: list[str], address: str | None) -> None:
     from dalr.cluster.jobs.client import connect, server_address
-    from dalr.cluster.jobs.submit import latest
 
-    if len(ids) > 1:
-        raise InputError(f"status: expected one job id or none, not {' '.join(ids)}")
-    client = connect(server_address(address))
     if ids:
-        typer.echo(_describe(latest(client, ids[0]), whole=True))
-        return
-    jobs = [job for job in client.list_jobs() if (job.submission_id or "").startswith("dalr-")]
+        raise InputError(f"list: shows all jobs of dalr, without an id; one job: dalr submit status {ids[0]}")
+    jobs = [
+        job for job in connect(server_address(address)).list_jobs() if (job.submission_id or "").startswith("dalr-")
+    ]
     for job in sorted(jobs, key=lambda job: job.start_time or 0):
         typer.echo(_describe(job, whole=False))
     if not jobs:
         typer.echo("no jobs of dalr on this cluster")
 
 
-def _stop(ids: list[str], address: str | None, *, no_wait: bool) -> None:
-    from dalr.cluster.jobs.client import connect, server_address, stop
-    from dalr.cluster.jobs.submit import latest, packaged_runtime_env
+def _job(asked: str, ids: list[str], address: str | None) -> "tuple[JobSubmissionClient, JobDetails]":
+    """The server, and the newest attempt at the one job that is named."""
+    from dalr.cluster.jobs.client import connect, server_address
+    from dalr.cluster.jobs.submit import latest
 
     if len(ids) != 1:
-        raise InputError("stop: expected one job id, for example: dalr submit stop dalr-0123456789abcdef")
+        raise InputError(f"{asked}: expected one job id, for example: dalr submit {asked} dalr-0123456789abcdef")
     client = connect(server_address(address))
-    info = latest(client, ids[0])
+    return client, latest(client, ids[0])
+
+
+def _status(ids: list[str], address: str | None) -> None:
+    if not ids:
+        _list(ids, address)
+        return
+    _, info = _job("status", ids, address)
+    typer.echo(_describe(info, whole=True))
+
+
+def _logs(ids: list[str], address: str | None, *, wait: bool) -> int:
+    """Prints a job's log; of one that runs (unless not `wait`) to its end, with its exit code."""
+    client, info = _job("logs", ids, address)
+    if wait and not info.status.is_terminal():
+        return _follow(client, str(info.submission_id), quiet=True)
+    sys.stdout.write(client.get_job_logs(str(info.submission_id)))
+    return 0
+
+
+def _stop(ids: list[str], address: str | None, *, no_wait: bool) -> None:
+    from dalr.cluster.jobs.client import stop
+    from dalr.cluster.jobs.submit import packaged_runtime_env
+
+    client, info = _job("stop", ids, address)
     if info.status.is_terminal():
         typer.echo(_describe(info, whole=False))
         return

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,6 +124,15 @@ def exit_code(info: "JobDetails") -> int:
 def reason(info: "JobDetails") -> str:
     """What the server says about a job's state, without the log that it appends."""
     return (info.message or "no message").split(", last available logs")[0].strip()
+
+
+_MISSING = re.compile(r"No module named '?([\w.]+)'?")
+
+
+def missing_module(info: "JobDetails") -> str | None:
+    """The module for the lack of which a job's command could not start; None where it failed otherwise."""
+    match = _MISSING.search((info.message or "").split(", last available logs")[-1])
+    return match[1] if match and info.status == "FAILED" else None
 
 
 def stop(client: "JobSubmissionClient", submission_id: str, *, wait: float) -> "JobDetails":

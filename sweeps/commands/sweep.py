@@ -38,6 +38,11 @@ def sweep(
     if spec in QUESTIONS:
         _answer(spec, words or [], watch=watch, quiet=quiet)
         return
+    search(spec, words or [], search_folder(out, watch=watch), quiet=quiet)
+
+
+def search_folder(out: Path | None, *, watch: bool) -> Path:
+    """The folder of a search; what else the options say must suit one."""
     if out is None:
         raise InputError("where to? Give the sweep's folder: dalr sweep SPEC --out DIR")
     if uri := uri_of(out):
@@ -47,7 +52,26 @@ def sweep(
         )
     if watch:
         raise InputError("--watch belongs to dalr sweep status DIR; a running sweep shows its own table")
-    search(spec, words or [], out, quiet=quiet)
+    return out
+
+
+def check_search(
+    spec: str, words: Sequence[str] = (), out: Path | None = None, watch: bool = False, **options: object
+) -> None:
+    """Checks a specification and the words that change it. One of an absolute path that is not here may lie on the
+    cluster: it is left to the command.
+
+    Raises:
+        InputError: as `sweep`, for what is wrong wherever it runs.
+    """
+    if spec in QUESTIONS:
+        return
+    search_folder(out, watch=watch)
+    if Path(spec).is_absolute() and not Path(spec).exists():
+        return
+    from dalr.sweeps.spec.loading import base_configs, load_spec
+
+    base_configs(load_spec(spec, list(words)))
 
 
 def _answer(question: str, words: Sequence[str], *, watch: bool, quiet: bool) -> None:

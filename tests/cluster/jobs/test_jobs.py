@@ -124,6 +124,8 @@ def test_a_running_job_is_joined_shown_and_stopped(head, work):
     assert shown.exit_code == 0
     assert re.match(rf"{name}  running .* python -m dalr long 100 0", shown.stdout)
     assert name in submit(head, "status").stdout
+    assert name in submit(head, "list").stdout
+    assert "second 0\n" in submit(head, "--no-wait", "logs", name).stdout
 
     stopped = submit(head, "stop", name)
     assert stopped.exit_code == 0, stopped.stderr
@@ -182,7 +184,10 @@ def test_a_cluster_with_tokens_wants_the_right_one(tmp_path, work):
         assert refused.returncode == 2, refused.stderr
         assert "RAY_AUTH_TOKEN_PATH" in refused.stderr
         assert submit_apart(node, "status", RAY_AUTH_MODE="disabled").returncode == 2
-        done = submit_apart(node, "--working-dir", str(work), "--", "hello", "0", "0", **env)
+        script = "import typer; from dalr.cluster.commands.submit import submit; typer.run(submit)"
+        words = ["--address", node.dashboard, "--working-dir", str(work), "--", "hello", "0", "0"]
+        call = [sys.executable, "-c", script, *words]
+        done = subprocess.run(call, capture_output=True, text=True, timeout=120, env={**os.environ, **env}, cwd=ROOT)
         assert done.returncode == 0, done.stderr
         assert "files ['dalr', 'unique']" in done.stdout
     finally:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dalr.cluster.commands.submit import submit
 from dalr.cluster.jobs import client as job_server
 from dalr.cluster.jobs import submit as submitting
-from dalr.cluster.jobs.client import DEFAULT_ADDRESS, connect, exit_code, follow, reason, server_address
+from dalr.cluster.jobs.client import DEFAULT_ADDRESS, connect, exit_code, follow, missing_module, reason, server_address
 from dalr.cluster.jobs.package import MIB, collect
 from dalr.cluster.jobs.submit import Job, attempts, checked_command, git_sha, latest, metadata, next_step, send
 from dalr.errors import InputError
@@ -181,6 +181,19 @@ def test_exit_codes_are_a_shells(status, code, expected):
     assert exit_code(details("x", status, driver_exit_code=code)) == expected
 
 
+@pytest.mark.parametrize(
+    ("log", "module"),
+    [
+        ("/usr/bin/python: No module named dalr\n", "dalr"),
+        ("Traceback (most recent call last):\nModuleNotFoundError: No module named 'torch'\n", "torch"),
+        ("dalr: unknown recipe 'x'\n", None),
+    ],
+)
+def test_a_cluster_whose_python_has_no_dalr(log, module):
+    message = f"Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n{log}"
+    assert missing_module(details("x", "FAILED", message=message, driver_exit_code=1)) == module
+
+
 def test_a_reason_does_not_repeat_the_log():
     message = "Job entrypoint command failed with exit code 1, last available logs (truncated):\nlong"
     assert reason(details("x", "FAILED", message=message)) == "Job entrypoint command failed with exit code 1"
@@ -282,7 +295,10 @@ def test_a_refusal_by_the_server_is_one_line(command, folder, monkeypatch):
     assert not isinstance(done.exception, RuntimeError)
 
 
-@pytest.mark.parametrize("words", [["status", "a", "b"], ["stop"], ["stop", "a", "b"], ["train", "--", "--out", "a"]])
+@pytest.mark.parametrize(
+    "words",
+    [["status", "a", "b"], ["stop"], ["stop", "a", "b"], ["logs"], ["list", "a"], ["train", "--", "--out", "a"]],
+)
 def test_bad_words_are_input_errors(command, words):
     assert isinstance(command(*words).exception, InputError)
 
