@@ -183,7 +183,7 @@ def student_config(name: str) -> dict[str, Any] | None:
     """
     from transformers import AutoConfig
 
-    from dalr.model.loading import model_path
+    from dalr.model.folder import model_path
 
     try:
         return AutoConfig.from_pretrained(model_path(name)).to_dict()

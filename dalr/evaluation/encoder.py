@@ -14,7 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.st_folder import SentenceHead, read_head
-from dalr.model.loading import load_encoder, model_path
+from dalr.model.folder import model_path
+from dalr.model.loading import load_encoder, position_limit
 from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
 
 TOKENS_A_BATCH = {"cpu": 2048, "cuda": 32768}
@@ -78,8 +79,6 @@ class SentenceEncoder:
         name = str(name)
         head = read_head(model_path(name)) if pooler is None else None
         model, tokenizer = load_encoder(name)
-        if pooler == "cls" and _untrained_pooler(name, model):
-            raise InputError(f"pooler cls: {name} has no weights for a pooler layer; use cls_before_pooler")
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         chosen: Pooler | SentenceHead = pooler or "cls_before_pooler"
@@ -188,42 +187,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def position_limit(model: PreTrainedModel) -> int | None:
-    """The most tokens the model has positions for; None where its positions are relative.
-
-    RoBERTa's kind counts positions from behind its padding index.
-    """
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if not positions or positions < 1:
-        return None
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            offset = module.padding_idx + 1 if module.padding_idx is not None else 0
-            return module.num_embeddings - offset
-    return int(positions)
-
-
 def _check_pooler(model: PreTrainedModel, pooler: str) -> None:
     if pooler not in get_args(Pooler):
         raise InputError(f"unknown pooler {pooler!r}; known: {', '.join(get_args(Pooler))}")
     if pooler == "cls" and getattr(model, "pooler", None) is None:
-        raise InputError("pooler cls: this model has no pooler layer; use cls_before_pooler")
-
-
-def _untrained_pooler(name: str, model: PreTrainedModel) -> bool:
-    """Whether the folder's weights lack the pooler layer, so that it was drawn at random on loading."""
-    from pathlib import Path
-
-    from safetensors import safe_open
-
-    files = list(Path(model_path(name)).glob("*.safetensors"))
-    if not files:
-        return False
-    keys: set[str] = set()
-    for file in files:
-        with safe_open(file, framework="pt") as weights:
-            keys.update(weights.keys())
-    return not any("pooler." in key for key in keys)
+        raise InputError("pooler cls: this model has no pooler layer, or no weights for one; use cls_before_pooler")
 
 
 def _architecture(model: PreTrainedModel) -> dict[str, Any]:

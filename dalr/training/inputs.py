@@ -6,7 +6,7 @@ from dalr.config.schema import RunConfig
 from dalr.datasets.embedded import make_embedded_data
 from dalr.errors import InputError
 from dalr.files import existing_file
-from dalr.model.loading import model_path
+from dalr.model.folder import model_path
 
 EMBEDDED = "embedded"
 
