@@ -125,12 +125,17 @@ def summary(result: "Result", out: Path) -> str:
 
 def encode(
     model: Model,
+    sentences: Annotated[
+        list[str] | None, typer.Argument(metavar="[SENTENCE]...", help="Sentences.  [default: stdin, one a line]")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A file.  [default: stdout]")] = None,
     pooler: PoolerOption = None,
     format: Annotated[VectorFormat, typer.Option(help="npy (float32 [n, D]) or jsonl.")] = VectorFormat.npy,
     quiet: Quiet = False,
 ) -> None:
-    """Turns sentences on stdin, one a line, into vectors, a row for each line.
+    """Turns sentences into vectors: those named after the model, or those on stdin, a row for each line.
+
+    Example: dalr encode runs/a "A dog runs." "A cat sits." --format jsonl
 
     Example: dalr encode runs/a --out vectors.npy < sentences.txt
     """
@@ -140,32 +145,43 @@ def encode(
 
     import numpy as np
 
-    from dalr.errors import InputError
     from dalr.evaluation.encoder import SentenceEncoder
     from dalr.files import atomic_write
     from dalr.progress import track
 
     encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
-    try:
-        text = sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"stdin: byte {error.start} is not UTF-8; expected one sentence a line in UTF-8") from error
-    sentences = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    texts = sentences or lines_of(sys.stdin.buffer.read())
     size = 4096
-    starts = range(0, len(sentences), size)
-    parts = [encoder.encode(sentences[start : start + size]) for start in track(starts, "encoding", quiet=quiet)]
+    starts = range(0, len(texts), size)
+    parts = [encoder.encode(texts[start : start + size]) for start in track(starts, "encoding", quiet=quiet)]
     vectors = np.concatenate(parts) if parts else np.zeros((0, encoder.dimension), dtype=np.float32)
     if format is VectorFormat.npy:
         buffer = io.BytesIO()
         np.save(buffer, vectors)
         written = buffer.getvalue()
     else:
-        rows = zip(sentences, vectors.tolist(), strict=True)
-        written = "".join(
-            json.dumps({"sentence": sentence, "vector": vector}, ensure_ascii=False) + "\n" for sentence, vector in rows
-        ).encode()
+        rows = (
+            json.dumps({"sentence": text, "vector": vector}, ensure_ascii=False, allow_nan=False) + "\n"
+            for text, vector in zip(texts, vectors.tolist(), strict=True)
+        )
+        written = "".join(rows).encode()
     if out is None:
         sys.stdout.buffer.write(written)
         return
     with atomic_write(out) as aside:
         aside.write_bytes(written)
+
+
+def lines_of(data: bytes) -> list[str]:
+    """The sentences on stdin. A line feed, a carriage return or both end a line, and nothing else does.
+
+    Raises:
+        InputError: not UTF-8."""
+    from dalr.errors import InputError
+
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"stdin: byte {error.start} is not UTF-8; expected one sentence a line in UTF-8") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.removesuffix("\n").split("\n") if text else []

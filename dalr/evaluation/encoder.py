@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.st_folder import SentenceHead, read_head
+from dalr.evaluation.vectors import check_finite
 from dalr.model.folder import model_path
 from dalr.model.loading import load_encoder, position_limit
 from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
@@ -110,6 +111,9 @@ class SentenceEncoder:
 
         Each distinct sentence is encoded once, in batches of about equal token counts, the longest
         first. Modules are in eval mode meanwhile; random generators are left alone.
+
+        Raises:
+            InputError: a vector that is not finite.
         """
         if isinstance(sentences, str):
             raise InputError("encode: expected a list of sentences, not one string")
@@ -118,6 +122,7 @@ class SentenceEncoder:
         with evaluating(self.model), torch.inference_mode():
             for rows, ids in self.batches(distinct):
                 vectors[rows] = self.vectors(ids).to("cpu", torch.float32)
+        check_finite(vectors.numpy(), distinct, f"model {self.name}" if self.name else "encoder")
         place = {sentence: row for row, sentence in enumerate(distinct)}
         return vectors.numpy()[[place[sentence] for sentence in sentences]]
 

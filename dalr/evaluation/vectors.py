@@ -79,8 +79,14 @@ def checked(returned: Any, sentences: Sequence[str], dimension: int | None) -> n
         raise InputError(f"encoder: returned {len(vectors)} rows for {len(sentences)} sentences")
     if dimension is not None and vectors.shape[1] != dimension:
         raise InputError(f"encoder: dimension changed between batches, from {dimension} to {vectors.shape[1]}")
+    check_finite(vectors, sentences)
+    return vectors
+
+
+def check_finite(vectors: np.ndarray, sentences: Sequence[str], name: str = "encoder") -> None:
+    """Raises InputError where a sentence's vector, a row of float32 [n, D], has NaN or infinity in it."""
     finite = np.isfinite(vectors).all(1)
     if not finite.all():
-        row = int(np.argmin(finite))
-        raise InputError(f"encoder: the vector of {sentences[row][:60]!r} is not finite (NaN or infinity)")
-    return vectors
+        row, count = int(np.argmin(finite)), int((~finite).sum())
+        others = f", as are {count - 1} others of {len(finite)}" if count > 1 else ""
+        raise InputError(f"{name}: the vector of {sentences[row][:60]!r} is not finite (NaN or infinity){others}")

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dalr.errors import InputError, did_you_mean
 from dalr.files import sha256_of
+from dalr.model.weights import behind_wrappers, some
 
 _RANDOM = re.compile(r"random(?::(\d+))?")
 
@@ -22,10 +23,14 @@ class ImageTeacherEncoder(nn.Module):
     """Image and caption features of an open_clip architecture. It stays in eval mode.
 
     `weights` is a pretrained tag that open_clip knows for the architecture, a checkpoint file, or
-    `random` or `random:SEED`, weights drawn by seed (default 0).
+    `random` or `random:SEED`, weights drawn by seed (default 0). Every tensor comes from the file, whose
+    names may stand behind the wrappers of training code. A tag brings the activation that its weights
+    were trained with: OpenAI's are for QuickGELU, which open_clip leaves out of `ViT-L-14` with a
+    warning alone. For a file of such weights name the architecture that has it, `ViT-L-14-quickgelu`.
 
     Raises:
-        InputError: an unknown architecture, tag or file; the message names the nearest known one.
+        InputError: an unknown architecture, tag or file; the message names the nearest known one. A
+            file that lacks tensors of the architecture, or has others.
     """
 
     def __init__(self, model: str, weights: str) -> None:
@@ -36,16 +41,12 @@ class ImageTeacherEncoder(nn.Module):
             if drawn:
                 torch.manual_seed(int(drawn.group(1) or 0))
             try:
-                self.model, _, self.preprocess = open_clip.create_model_and_transforms(
-                    model,
-                    pretrained=source,
-                    pretrained_text=drawn is None,  # otherwise a text tower from the hub comes with its weights
-                )
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise InputError(
-                    f"teachers.image: {model} with weights {weights} cannot be loaded: {reason}"
-                ) from error
+                self.model, self.preprocess = _created(model, source, weights)
+            except (InputError, MemoryError):
+                raise
+            except Exception as error:
+                where = f"teachers.image: {model} with weights {weights}"
+                raise InputError(f"{where} cannot be loaded: {_reason(error)}") from error
         self.name = model
         self.requires_grad_(False).eval()
 
@@ -68,9 +69,41 @@ class ImageTeacherEncoder(nn.Module):
         """The text tower's own tokenizer: sentences → int64 [n, context length]."""
         try:
             return open_clip.get_tokenizer(self.name)
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"teachers.image.model: no tokenizer for {self.name}: {reason}") from error
+        except Exception as error:
+            raise InputError(f"teachers.image.model: no tokenizer for {self.name}: {_reason(error)}") from error
+
+
+def _created(model: str, source: str | None, weights: str) -> tuple[Any, Callable[..., Tensor]]:
+    """The architecture with its weights, and its preprocessing of pictures."""
+    create = partial(open_clip.create_model_and_transforms, model, force_quick_gelu=_quick_gelu(model, weights))
+    file = Path(weights)
+    try:
+        # Without a `source`, a text tower from the hub would come with weights of its own.
+        module, _, preprocess = create(pretrained=source, pretrained_text=source is not None)
+    except RuntimeError:
+        if not file.is_file():
+            raise
+        module, _, preprocess = create(pretrained=None, pretrained_text=False)
+        tensors = open_clip.factory.load_state_dict(str(file))
+        own = module.state_dict().keys()
+        complete = [names for names in behind_wrappers(tensors) if names.keys() == own]
+        if len(complete) != 1:
+            raise InputError(
+                f"teachers.image.weights: {file} lacks tensors of {model} ({some(own - tensors.keys())}) "
+                f"and has instead: {some(tensors.keys() - own)}"
+            ) from None
+        module.load_state_dict({name: tensors[there] for name, there in complete[0].items()})
+    return module, preprocess
+
+
+def _quick_gelu(model: str, weights: str) -> bool:
+    """Whether a tag's weights were trained with QuickGELU. open_clip only warns where the architecture's
+    declaration says otherwise, and the features are then others than those of the tag."""
+    return bool(open_clip.get_pretrained_cfg(model, weights).get("quick_gelu", False))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def checked_weights(model: str, weights: str) -> str | None:
@@ -100,7 +133,8 @@ def weights_fingerprint(model: str, weights: str) -> str:
         # The same seed gives other numbers where torch or the architecture's code changes.
         return f"random:{drawn.group(1) or 0} (torch {torch.__version__}, open_clip {open_clip.__version__})"
     settings: dict[str, Any] = open_clip.get_pretrained_cfg(model, weights)
-    return f"{weights} ({settings.get('hf_hub') or settings.get('url')})"
+    activation = ", quick_gelu" if _quick_gelu(model, weights) else ""
+    return f"{weights} ({settings.get('hf_hub') or settings.get('url')}{activation})"
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def read_weights(name: str, path: str, config: PretrainedConfig) -> PreTrainedMo
     if missing - _pooler(missing):
         complete = [
             names
-            for names in _behind_prefixes(unused, model.base_model_prefix)
+            for names in behind_wrappers(unused, model.base_model_prefix)
             if names.keys() >= missing - _pooler(missing)
         ]
         if len(complete) > 1:
@@ -55,12 +55,12 @@ def read_weights(name: str, path: str, config: PretrainedConfig) -> PreTrainedMo
     if missing:
         raise InputError(
             f"model {name}: its weights lack {len(missing)} of the encoder's {len(model.state_dict())} tensors "
-            f"({_some(missing)}) and have instead: {_some(unused)}; expected the names that "
+            f"({some(missing)}) and have instead: {some(unused)}; expected the names that "
             f"{type(model).__name__} has, or those behind one prefix (module., model., encoder.)"
         )
     if deeper := _deeper(model, unused):
         raise InputError(
-            f"model {name}: its weights have layers that config.json does not count ({_some(deeper)}); "
+            f"model {name}: its weights have layers that config.json does not count ({some(deeper)}); "
             "mend config.json, and use model.layers to cut the encoder"
         )
     return model
@@ -90,7 +90,7 @@ def _pooler(names: Iterable[str]) -> set[str]:
     return {name for name in names if name.startswith("pooler.")}
 
 
-def _behind_prefixes(unused: Iterable[str], own: str) -> list[dict[str, str]]:
+def behind_wrappers(unused: Iterable[str], own: str | None = None) -> list[dict[str, str]]:
     """For each prefix of known wrappers, or the encoder's `own`, what the file has behind it: the names
     without it, each with the file's name."""
     behind: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
@@ -110,7 +110,7 @@ def _deeper(model: PreTrainedModel, unused: Iterable[str]) -> set[str]:
     return {name for name, rest in bare.items() if re.sub(r"\.\d+\.", ".*.", rest) in kinds}
 
 
-def _some(names: Collection[str]) -> str:
+def some(names: Collection[str]) -> str:
     """The first few names, and how many more there are."""
     first = sorted(names)[:NAMED]
     more = len(names) - len(first)

@@ -2,14 +2,18 @@
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from dalr.__main__ import main
+from dalr.errors import InputError
 from dalr.evaluation import SentenceEncoder
+from dalr.evaluation.commands import lines_of
 from dalr.results import read_result
 from tests.dalr.evaluation.test_run import write_own_tasks
 
@@ -94,3 +98,44 @@ def test_encode_refuses_other_encodings_and_takes_nothing(tiny_bert: Path, tmp_p
     assert "not UTF-8" in capsys.readouterr().err
     assert dalr(monkeypatch, "encode", tiny_bert, "--out", tmp_path / "none.npy") == 0
     assert np.load(tmp_path / "none.npy").shape == (0, 32)
+
+
+def test_encode_takes_sentences_as_arguments(tiny_bert: Path, monkeypatch, capsysbinary) -> None:
+    words = ["encode", tiny_bert, "a dog runs", "a cat, and a dog", "--format", "jsonl"]
+    assert dalr(monkeypatch, *words, stdin=b"not read") == 0
+    rows = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert [row["sentence"] for row in rows] == ["a dog runs", "a cat, and a dog"]
+    expected = SentenceEncoder.load(str(tiny_bert)).encode(["a dog runs", "a cat, and a dog"])
+    np.testing.assert_allclose([row["vector"] for row in rows], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        (b"a dog\rthe cat\r", ["a dog", "the cat"]),
+        (b"a dog\r\nthe cat\r\n", ["a dog", "the cat"]),
+        (b"\xef\xbb\xbfa dog\nthe cat", ["a dog", "the cat"]),
+        ("a\u2028dog\x85sits\x0c\n\n".encode(), ["a\u2028dog\x85sits\x0c", ""]),
+        (b"", []),
+    ],
+)
+def test_lines_end_where_their_writer_ended_them(text: bytes, sentences: list[str]) -> None:
+    assert lines_of(text) == sentences
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("format", ["npy", "jsonl"])
+def test_encode_writes_no_vectors_that_are_none(
+    tiny_bert: Path, tmp_path: Path, monkeypatch, capsys, number: float, format: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_bert, model)
+    tensors = load_file(model / "model.safetensors")
+    tensors["encoder.layer.1.output.dense.bias"][3] = number
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    out = tmp_path / "vectors"
+    assert dalr(monkeypatch, "encode", model, "a dog", "a cat", "--out", out, "--format", format) == 2
+    assert f"dalr: model {model}: the vector of 'a dog' is not finite" in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(InputError, match="not finite"):
+        SentenceEncoder.load(str(model)).encode(["a dog"])
