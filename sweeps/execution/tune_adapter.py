@@ -9,6 +9,8 @@ tasks and reports.
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,32 @@ class SweepSearch(OptunaSearch):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial that Tune considers over but that has not said how it ended."""
-        self._coordinator.lost(trial_id, "its worker ended without a report")
+        self._coordinator.on_worker_lost(trial_id, "its worker ended without a report")
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: the database has it."""
+
+
+class Phase(Enum):
+    """Where a trial's process stands."""
+
+    STARTING = "imports, loads and computes features; no report yet"
+    TRAINING = "reports"
+    LEAVING = "was asked to save and leave"
+    KILLED = "was killed from here"
+
+
+@dataclass
+class LiveTrial:
+    """What the scheduler knows of a trial that Tune runs.
+
+    `since`: monotonic seconds of its last report, or of the request to leave. `request`: keeps the request to
+    leave alive until its workers have seen it.
+    """
+
+    phase: Phase
+    since: float
+    request: object = None
 
 
 class SweepScheduler(FIFOScheduler):
@@ -66,75 +90,75 @@ class SweepScheduler(FIFOScheduler):
     def __init__(self, coordinator: Coordinator) -> None:
         super().__init__()
         self._coordinator = coordinator
-        self._timeout = coordinator.spec.resources.timeout_minutes * 60
-        self._heard: dict[str, float] = {}
-        self._begun: set[str] = set()
-        self._leaving: dict[str, tuple[float, object]] = {}
+        timeout = coordinator.spec.resources.timeout_minutes * 60
+        self._patience = {
+            Phase.STARTING: max(timeout, STARTUP_SECONDS),
+            Phase.TRAINING: timeout,
+            Phase.LEAVING: LEAVE_SECONDS,
+            Phase.KILLED: math.inf,
+        }
+        self._trials: dict[str, LiveTrial] = {}
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        self._heard[trial.trial_id] = time.monotonic()
+        self._trials[trial.trial_id] = LiveTrial(Phase.STARTING, time.monotonic())
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
-        self._heard[trial.trial_id] = time.monotonic()
-        self._begun.add(trial.trial_id)
+        live = self._trials[trial.trial_id]
         report = Report.load(result)
         assignment = self._coordinator.live.get(trial.trial_id)
-        stop = self._coordinator.hear(trial.trial_id, report)
-        if trial.trial_id in self._leaving:
+        stop = self._coordinator.on_report(trial.trial_id, report)
+        if live.phase in (Phase.LEAVING, Phase.KILLED):
             return self.CONTINUE if report.state == "running" else self.STOP
         if stop and assignment is not None and assignment.task.workers > 1 and report.state == "running":
             # Ended from here it would abandon its workers; it ends by itself when they have left.
-            self._leaving[trial.trial_id] = time.monotonic(), ask_to_leave(assignment.task, report.seed)
+            request = ask_to_leave(assignment.task, report.seed)
+            self._trials[trial.trial_id] = LiveTrial(Phase.LEAVING, time.monotonic(), request)
             trial.max_failures = 0  # should it die before, it is over all the same
             return self.CONTINUE
+        self._trials[trial.trial_id] = LiveTrial(Phase.TRAINING, time.monotonic())
         return self.STOP if stop else self.CONTINUE
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> None:
-        self._leaving.pop(trial.trial_id, None)
+        self._trials.pop(trial.trial_id, None)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Also called where Tune is about to start the trial again, which then is not lost."""
         if trial.should_recover():
             return
-        self._leaving.pop(trial.trial_id, None)
-        self._coordinator.lost(trial.trial_id, _death(trial))
+        self._trials.pop(trial.trial_id, None)
+        self._coordinator.on_worker_lost(trial.trial_id, _death(trial))
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
         """Called in each round of Tune's loop, which makes it the place to look for silent trials."""
         self._coordinator.tick()
         for trial in tune_controller.get_live_trials():
             if trial.status == Trial.RUNNING:
-                self._end_if_silent(trial)
-                self._end_if_it_stays(trial)
+                self._end_if_out_of_patience(trial)
             elif trial.status == Trial.PENDING:
-                self._heard[trial.trial_id] = time.monotonic()
-                self._begun.discard(trial.trial_id)
+                self._trials[trial.trial_id] = LiveTrial(Phase.STARTING, time.monotonic())
         return super().choose_trial_to_run(tune_controller)
 
-    def _end_if_silent(self, trial: Trial) -> None:
-        silent = time.monotonic() - self._heard[trial.trial_id]
-        actor = trial.temporary_state.ray_actor
-        limit = self._timeout if trial.trial_id in self._begun else max(self._timeout, STARTUP_SECONDS)
-        if silent > limit and actor is not None and trial.trial_id in self._coordinator.live:
-            self._coordinator.lost(trial.trial_id, self._silence(trial, silent))
+    def _end_if_out_of_patience(self, trial: Trial) -> None:
+        live, actor = self._trials.get(trial.trial_id), trial.temporary_state.ray_actor
+        if live is None or actor is None or (silent := time.monotonic() - live.since) <= self._patience[live.phase]:
+            return
+        if live.phase is not Phase.LEAVING:
+            if trial.trial_id not in self._coordinator.live:
+                return
+            self._coordinator.on_worker_lost(trial.trial_id, _silence(live.phase, silent))
             trial.max_failures = 0  # it would hang again
-            ray.kill(actor)
+        self._trials[trial.trial_id] = LiveTrial(Phase.KILLED, time.monotonic())
+        ray.kill(actor)
 
-    def _end_if_it_stays(self, trial: Trial) -> None:
-        asked, _ = self._leaving.get(trial.trial_id, (math.inf, None))
-        actor = trial.temporary_state.ray_actor
-        if time.monotonic() - asked > LEAVE_SECONDS and actor is not None:
-            self._leaving[trial.trial_id] = math.inf, None
-            ray.kill(actor)
 
-    def _silence(self, trial: Trial, silent: float) -> str:
-        reason = f"hung: no sign of life for {silent / 60:.1f} minutes"
-        if trial.trial_id in self._begun:
-            return reason
-        return (
-            f"{reason} before its first step; where teacher features take that long to compute, do so "
-            "beforehand (dalr features) or raise resources.timeout_minutes"
-        )
+def _silence(phase: Phase, seconds: float) -> str:
+    reason = f"hung: no sign of life for {seconds / 60:.1f} minutes"
+    if phase is Phase.TRAINING:
+        return reason
+    return (
+        f"{reason} before its first step; where teacher features take that long to compute, do so "
+        "beforehand (dalr features) or raise resources.timeout_minutes"
+    )
 
 
 def _death(trial: Trial) -> str:

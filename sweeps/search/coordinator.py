@@ -68,7 +68,7 @@ class Coordinator:
         self._settled: Counter[str] = Counter()
         self._finals_planned = False
         self._now = now
-        self._heard: dict[str, float] = {}
+        self._last_report: dict[str, float] = {}
         self._clock = WallClock(next(iter(self.studies.values())), now)
 
     def set_capacity(self, concurrent: int, gpus: float) -> None:
@@ -194,14 +194,14 @@ class Coordinator:
 
     # Listening
 
-    def hear(self, key: str, report: Report) -> bool:
+    def on_report(self, key: str, report: Report) -> bool:
         """Takes a worker's report; True: the worker shall end this task now."""
         assignment = self.live.get(key)
         if assignment is None:
             return True  # it was closed while the report was on its way
         owner, number = assignment.owner, assignment.number
         self._warm.add(owner.recipe)
-        self._heard[key] = self._now()
+        self._last_report[key] = self._now()
         self._clock.save()
         owner.note(number, report)
         ending = self._final_ending(report) if isinstance(owner, FinalRuns) else self._ending(owner, number, report)
@@ -229,10 +229,12 @@ class Coordinator:
             return "pruned", f"stopped at step {report.step} by {self.spec.scheduler.name}: behind earlier trials"
         return None
 
-    def lost(self, key: str, reason: str) -> None:
+    def on_worker_lost(self, key: str, reason: str) -> None:
         """The worker of `key` is gone and will not come back: its task fails."""
-        if key in self.live:
-            self.live[key].owner.add_seconds(self.live[key].number, self._now() - self._heard.get(key, self._now()))
+        assignment = self.live.get(key)
+        if assignment is not None:
+            now = self._now()
+            assignment.owner.add_seconds(assignment.number, now - self._last_report.get(key, now))
             self._close(key, "failed", reason)
 
     def _close(self, key: str, state: State, reason: str | None) -> None:

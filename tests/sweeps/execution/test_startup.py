@@ -22,16 +22,16 @@ def begin(search: Coordinator, keys: str) -> list[str]:
         task = search.next_task(key)
         if task is not None:
             begun.append(key)
-            search.hear(key, Report(task.runs[0]["seed"], key, 0, 1.0, total=9))
+            search.on_report(key, Report(task.runs[0]["seed"], key, 0, 1.0, total=9))
     return begun
 
 
 def end(search: Coordinator, key: str, value: float | None) -> None:
     seed = search.live[key].task.runs[0]["seed"]
     if value is None:
-        search.hear(key, Report(seed, key, 3, 1.0, "failed", reason="an accident", total=9))
+        search.on_report(key, Report(seed, key, 3, 1.0, "failed", reason="an accident", total=9))
     else:
-        search.hear(key, Report(seed, key, 9, 1.0, "complete", value, value, (value,), total=9, last=True))
+        search.on_report(key, Report(seed, key, 9, 1.0, "complete", value, value, (value,), total=9, last=True))
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "cmaes"])
@@ -65,14 +65,14 @@ def test_gpu_hours_of_an_earlier_start_count(tmp_path: Path) -> None:
     first = coordinator(chosen, tmp_path)
     task = first.next_task("a")
     assert task is not None
-    first.hear("a", Report(task.runs[0]["seed"], "one", 3, 3000.0, score=50.0, best=50.0, total=9))
+    first.on_report("a", Report(task.runs[0]["seed"], "one", 3, 3000.0, score=50.0, best=50.0, total=9))
     second = coordinator(chosen, tmp_path)  # the first driver was killed
     study = second.studies["quickstart"]
     assert second.gpu_hours_used(study) == pytest.approx(3000 / 3600)
     again = second.next_task("b")
     assert again is not None
     assert again.name == task.name
-    assert second.hear("b", Report(again.runs[0]["seed"], "two", 6, 700.0, score=51.0, best=51.0, total=9))
+    assert second.on_report("b", Report(again.runs[0]["seed"], "two", 6, 700.0, score=51.0, best=51.0, total=9))
     assert second.gpu_hours_used(study) == pytest.approx(3700 / 3600)
     assert second.next_task("c") is None
     assert second.finished

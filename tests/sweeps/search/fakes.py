@@ -103,7 +103,7 @@ def work(coordinator: Coordinator, *, trainer: Train = train, reports: int | Non
             said += 1
             if reports is not None and said > reports:
                 raise Killed
-            if coordinator.hear(key, report):
+            if coordinator.on_report(key, report):
                 raise SystemExit
 
         try:

@@ -208,9 +208,10 @@ def test_gpu_hours_end_the_search(tmp_path: Path) -> None:
         if task is None:
             break
         seed, total = task.runs[0]["seed"], 9
-        stop = search.hear(key, Report(seed, key, 3, 1200.0, score=50.0, best=50.0, total=total))
+        stop = search.on_report(key, Report(seed, key, 3, 1200.0, score=50.0, best=50.0, total=total))
         if not stop:
-            search.hear(key, Report(seed, key, total, 2400.0, "complete", 60.0, 60.0, (60.0,), total=total, last=True))
+            last = Report(seed, key, total, 2400.0, "complete", 60.0, 60.0, (60.0,), total=total, last=True)
+            search.on_report(key, last)
     frame = pl.read_parquet(tmp_path / "trials.parquet")
     assert frame["state"].to_list() == ["complete", "pruned"]
     assert "1 GPU-hours" in frame["reason"][1]
@@ -230,7 +231,7 @@ def test_a_point_that_breaks_a_constraint_never_wins(tmp_path: Path) -> None:
     for key, seconds, value in (("a", 200.0, 90.0), ("b", 50.0, 60.0)):
         task = search.next_task(key)
         assert task is not None
-        search.hear(key, Report(1, key, 9, seconds, "complete", value, value, (value,), total=9, last=True))
+        search.on_report(key, Report(1, key, 9, seconds, "complete", value, value, (value,), total=9, last=True))
     best = read_config(tmp_path / "best.yaml")
     frame = pl.read_parquet(tmp_path / "trials.parquet")
     assert best.optim.learning_rate == frame["optim.learning_rate"][1]
@@ -241,7 +242,7 @@ def test_until_one_trial_trains_a_recipe_has_one_alone(tmp_path: Path) -> None:
     first = search.next_task("a")
     assert first is not None
     assert search.next_task("b") is None, "the first trial is still filling the feature store"
-    search.hear("a", Report(1, "x", 0, 1.0, total=9))
+    search.on_report("a", Report(1, "x", 0, 1.0, total=9))
     assert search.next_task("b") is not None
     assert search.next_task("c") is not None
     assert search.next_task("d") is None, "no more than three at once"
