@@ -91,18 +91,18 @@ def ended_lines(state: SweepState) -> dict[str, str]:
 def plan_line(spec: SweepSpec, steps: int | None) -> str:
     """What a search will cost, before it starts: its trials, where they are stopped, and the steps."""
     trials = spec.budget.trials or len(spec.design() or ())
-    words = [f"{trials} trials" if trials else "trials until the budget's time is used up"]
+    parts = [f"{trials} trials" if trials else "trials until the budget's time is used up"]
     if steps:
-        words.append(f"of {steps} steps")
+        parts.append(f"of {steps} steps")
         rungs = spec.scheduler.rungs(steps)
         if rungs:
-            words.append(f"stopped early at steps {', '.join(map(str, rungs))}")
+            parts.append(f"stopped early at steps {', '.join(map(str, rungs))}")
         expected = trials * spec.scheduler.expected_steps(steps)
         if trials:
-            words.append(
+            parts.append(
                 f"about {expected:.0f} of {trials * steps} steps in all" if rungs else f"{expected:.0f} in all"
             )
-    return ", ".join(words).replace(", of", " of", 1)
+    return ", ".join(parts).replace(", of", " of", 1)
 
 
 def table(state: SweepState) -> RenderableType:
@@ -129,16 +129,16 @@ def counts_line(state: SweepState) -> str:
 def budget_line(state: SweepState) -> str:
     """What is used up of the budget, and the time left at the pace so far."""
     used = state.used()
-    words = [f"{state.hours:.2f} hours so far"]
+    parts = [f"{state.hours:.2f} hours so far"]
     if used is not None:
-        words.insert(0, f"{used:.0%} of the budget used")
+        parts.insert(0, f"{used:.0%} of the budget used")
     left = state.hours_left()
     if left is not None and used is not None and used < 1:
-        words.append(f"about {left:.2f} hours left")
+        parts.append(f"about {left:.2f} hours left")
     done = sum(record.run.state != "running" for record in state.finals)
     if state.finals:
-        words.append(f"{done} of {len(state.finals)} final runs done")
-    return ", ".join(words)
+        parts.append(f"{done} of {len(state.finals)} final runs done")
+    return ", ".join(parts)
 
 
 def row(trial: TrialRecord) -> list[str]:

@@ -17,9 +17,13 @@ def sweep(
     spec: Annotated[
         str, typer.Argument(help="A YAML file or a bundled sweep's name; or status, best, why, reproduce.")
     ],
-    words: Annotated[
+    arguments: Annotated[
         list[str] | None,
-        typer.Argument(help="key=value for a sweep; DIR [TRIAL] for a question.", show_default=False),
+        typer.Argument(
+            metavar="[KEY=VALUE|DIR TRIAL]...",
+            help="key=value for a sweep; DIR [TRIAL] for a question.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The sweep's folder; the same command continues it.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="status: refresh until interrupted.")] = False,
@@ -36,9 +40,9 @@ def sweep(
     Example: dalr sweep dalr_core --out sweeps/core budget.trials=24 train.steps=400
     """
     if spec in QUESTIONS:
-        _answer(spec, words or [], watch=watch, quiet=quiet)
+        _answer(spec, arguments or [], watch=watch, quiet=quiet)
         return
-    search(spec, words or [], search_folder(out, watch=watch), quiet=quiet)
+    search(spec, arguments or [], search_folder(out, watch=watch), quiet=quiet)
 
 
 def search_folder(out: Path | None, *, watch: bool) -> Path:
@@ -56,7 +60,7 @@ def search_folder(out: Path | None, *, watch: bool) -> Path:
 
 
 def check_search(
-    spec: str, words: Sequence[str] = (), out: Path | None = None, watch: bool = False, **options: object
+    spec: str, arguments: Sequence[str] = (), out: Path | None = None, watch: bool = False, **options: object
 ) -> None:
     """Checks a specification and the words that change it. One of an absolute path that is not here may lie on the
     cluster: it is left to the command.
@@ -71,22 +75,24 @@ def check_search(
         return
     from dalr.sweeps.spec.loading import base_configs, load_spec
 
-    base_configs(load_spec(spec, list(words)))
+    base_configs(load_spec(spec, list(arguments)))
 
 
-def _answer(question: str, words: Sequence[str], *, watch: bool, quiet: bool) -> None:
+def _answer(question: str, arguments: Sequence[str], *, watch: bool, quiet: bool) -> None:
     wanted = 2 if question in ("why", "reproduce") else 1
-    if len(words) != wanted:
+    if len(arguments) != wanted:
         raise InputError(f"expected: dalr sweep {question} DIR{' TRIAL' * (wanted == 2)}")
-    folder = Path(words[0])
+    folder = Path(arguments[0])
+    from dalr.sweeps.commands.status import best, status
+
     if question == "status":
         status(folder, watch=watch, quiet=quiet)
     elif question == "best":
         best(folder, quiet=quiet)
     elif question == "why":
-        why(folder, _number(words[1]), quiet=quiet)
+        why(folder, _number(arguments[1]), quiet=quiet)
     else:
-        reproduce_trial(folder, _number(words[1]), quiet=quiet)
+        reproduce_trial(folder, _number(arguments[1]), quiet=quiet)
 
 
 def _number(word: str) -> int:
@@ -95,13 +101,13 @@ def _number(word: str) -> int:
     return int(word)
 
 
-def search(source: str, words: Sequence[str], out: Path, *, quiet: bool) -> None:
+def search(source: str, overrides: Sequence[str], out: Path, *, quiet: bool) -> None:
     """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
     from dalr.sweeps.commands.display import best_lines, counts_line, live, plan_line
     from dalr.sweeps.execution.runner import run_sweep
     from dalr.sweeps.spec.loading import base_configs, load_spec
 
-    spec = load_spec(source, list(words))
+    spec = load_spec(source, list(overrides))
     if not quiet:
         for recipe, base in base_configs(spec).items():
             typer.echo(f"{recipe}: {plan_line(spec, base.train.steps)}")
@@ -111,41 +117,6 @@ def search(source: str, words: Sequence[str], out: Path, *, quiet: bool) -> None
     if outcome.best is None:
         typer.echo(f"no trial was completed; dalr sweep status {out} says why", err=True)
         raise typer.Exit(1)
-
-
-def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
-    """Counts, budget, running and best trials, failures."""
-    import time
-
-    from rich.console import Console
-    from rich.live import Live
-
-    from dalr.sweeps.commands.display import REFRESH_SECONDS, failures, table
-    from dalr.sweeps.search.snapshot import read_state
-
-    state = read_state(folder)
-    if quiet:
-        return
-    console = Console()
-    if watch:
-        with Live(table(state), console=console, auto_refresh=False) as display:
-            while True:
-                time.sleep(REFRESH_SECONDS)
-                display.update(table(read_state(folder)), refresh=True)
-    console.print(table(state))
-    for line in failures(state):
-        console.print(line, markup=False, highlight=False)
-
-
-def best(folder: Path, *, quiet: bool = False) -> None:
-    """The winner, whether it beats the base recipe, and what mattered."""
-    from dalr.sweeps.analysis.outcome import outcome_of
-    from dalr.sweeps.commands.display import best_lines
-    from dalr.sweeps.search.snapshot import read_state
-
-    outcome = outcome_of(read_state(folder))
-    if not quiet:
-        typer.echo("\n".join(best_lines(outcome)))
 
 
 def why(folder: Path, number: int, *, quiet: bool = False) -> None:

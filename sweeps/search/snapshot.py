@@ -49,8 +49,8 @@ class SweepState:
         points = self.best()
         signs = [1 if direction == "maximize" else -1 for direction in self.spec.directions]
 
-        def beats(one: TrialRecord, other: TrialRecord) -> bool:
-            pairs = [(s * a, s * b) for s, a, b in zip(signs, one.values, other.values, strict=True)]
+        def beats(first: TrialRecord, other: TrialRecord) -> bool:
+            pairs = [(s * a, s * b) for s, a, b in zip(signs, first.values, other.values, strict=True)]
             return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
         return [point for point in points if not any(beats(other, point) for other in points)]
@@ -93,11 +93,11 @@ class SweepState:
         Raises:
             InputError: there is no such trial.
         """
-        found = next((trial for trial in self.trials if trial.number == number), None)
-        if found is None:
+        record = next((trial for trial in self.trials if trial.number == number), None)
+        if record is None:
             last = max((trial.number for trial in self.trials), default=None)
             raise InputError(f"{self.out}: no trial {number}" + (f" (trials: 0 to {last})" if last is not None else ""))
-        return found
+        return record
 
 
 def state_of(coordinator: Coordinator) -> SweepState:

@@ -46,11 +46,11 @@ class SchedulerSpec(Part):
         """The steps at which ASHA decides, below `steps`."""
         if self.name != "asha":
             return []
-        found, step = [], self.grace_steps
+        rungs, step = [], self.grace_steps
         while step < steps:
-            found.append(step)
+            rungs.append(step)
             step *= self.reduction
-        return found
+        return rungs
 
     def expected_steps(self, steps: int) -> float:
         """The mean steps of a trial of `steps`, where 1 in `reduction` passes each of ASHA's rungs."""
@@ -217,6 +217,6 @@ class SweepSpec(Part):
         return values
 
 
-def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def differing_keys(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The top-level keys in which two dumped specifications differ."""
-    return [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
+    return [key for key in dict.fromkeys([*first, *other]) if first.get(key) != other.get(key)]

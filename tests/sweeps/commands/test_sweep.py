@@ -14,6 +14,7 @@ from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import write_outcome
 from dalr.sweeps.commands import sweep as commands
 from dalr.sweeps.commands.display import budget_line, ending, live
+from dalr.sweeps.commands.status import best, status
 from dalr.sweeps.search.database import close_storage, database_url, open_storage
 from dalr.sweeps.search.snapshot import read_state, state_of
 from dalr.sweeps.search.spec_file import save_spec
@@ -40,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_status_counts_and_lists_failures(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands.status(finished)
+    status(finished)
     text = capsys.readouterr().out
     assert "4 trials: 3 complete, 0 pruned, 1 failed, 0 running" in text
     assert "100% of the budget used" in text
@@ -76,7 +77,7 @@ def test_a_jobs_log_has_a_line_for_each_trial_that_ends(tmp_path: Path, capsys: 
 
 
 def test_best_names_the_winner_and_its_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands.best(finished)
+    best(finished)
     text = capsys.readouterr().out
     assert "best: trial 1 of quickstart" in text
     assert "the base recipe: +" in text

@@ -1,0 +1,35 @@
+"""How a sweep stands, and what it has brought: `dalr sweep status` and `dalr sweep best`."""
+
+import time
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from dalr.sweeps.analysis.outcome import outcome_of
+from dalr.sweeps.commands.display import REFRESH_SECONDS, best_lines, failures, table
+from dalr.sweeps.search.snapshot import read_state
+
+
+def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
+    """Counts, budget, running and best trials, failures."""
+    state = read_state(folder)
+    if quiet:
+        return
+    console = Console()
+    if watch:
+        with Live(table(state), console=console, auto_refresh=False) as display:
+            while True:
+                time.sleep(REFRESH_SECONDS)
+                display.update(table(read_state(folder)), refresh=True)
+    console.print(table(state))
+    for line in failures(state):
+        console.print(line, markup=False, highlight=False)
+
+
+def best(folder: Path, *, quiet: bool = False) -> None:
+    """The winner, whether it beats the base recipe, and what mattered."""
+    outcome = outcome_of(read_state(folder))
+    if not quiet:
+        typer.echo("\n".join(best_lines(outcome)))
