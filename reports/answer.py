@@ -1,56 +1,60 @@
-"""The answer at the top: which model is best, by how much, and whether that is certain."""
+"""The answer at the top: what is best, by how much, and what the tests say of that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from dalr.reports.load.sweeps import Sweep
-from dalr.reports.significance import LEVEL, Comparison, ExampleTest, compare
+from dalr.reports.significance import RowTests
 from dalr.reports.tables.budgets import Budget, apart, size, words
 from dalr.reports.tables.finals import Finals
 from dalr.reports.tables.scores import AVERAGE, Block, Row, Table
+from dalr.statistics.comparison import Comparison
 
-Certainty = Literal["yes", "no", "alone", "search"]
+Outcome = Literal["holds", "not-shown", "untested", "alone", "search"]
 CLOSEST = 5  # rivals of the best that are tested: those behind them are further away
-BADGES: dict[Certainty, str] = {
-    "yes": "Certain.",
-    "no": "Not certain.",
+BADGES: dict[Outcome, str] = {
+    "holds": "Holds at the 5 % level.",
+    "not-shown": "Does not hold at the 5 % level.",
+    "untested": "Not tested.",
     "alone": "Nothing to compare.",
-    "search": "Found by search.",
+    "search": "Chosen by the search.",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a reader should take from one block of a table, in two sentences."""
+class Answer:
+    """What a reader should take from one block of a table, or from a sweep: `headline` says what was measured,
+    `outcome` and `reason` say what the tests found."""
 
-    certainty: Certainty
+    outcome: Outcome
     where: str
     headline: str
     reason: str
 
     @property
     def badge(self) -> str:
-        """The certainty in words."""
-        return BADGES[self.certainty]
+        """The outcome in words."""
+        return BADGES[self.outcome]
 
 
-def verdicts(table: Table, examples: ExampleTest, trained: Mapping[str, Budget]) -> list[Verdict]:
-    """A verdict for each measured block that has an average; blocks do not compare with each other.
+def best_of_blocks(table: Table, tests: RowTests, trained: Mapping[str, Budget]) -> list[Answer]:
+    """An answer for each measured block that has an average; blocks do not compare with each other.
     `trained` says how long each row (by identity) was."""
-    found = []
+    answers = []
     for block in table.blocks:
         ranked = [row for row in block.rows if row.cells.get(AVERAGE) and row.cells[AVERAGE].value is not None]
         ranked.sort(key=lambda row: row.cells[AVERAGE].value or 0.0, reverse=True)
         if block.kind == "measured" and ranked:
-            found.append(_verdict(table, block, ranked, examples, trained))
-    return found
+            answers.append(_best(table, block, ranked, tests, trained))
+    return answers
 
 
-def sweep_verdict(sweep: Sweep, board: Table, final: Finals | None) -> Verdict | None:
-    """What a sweep's leaderboard and its final runs say; None where no trial is complete."""
+def of_sweep(sweep: Sweep, board: Table, final: Finals | None) -> list[Answer]:
+    """Which trial was best in the search, and, where there are final runs, whether it beats its base recipe on
+    fresh seeds. Empty where no trial is complete."""
     if not board.measured:
-        return None
+        return []
     best, *others = board.measured
     cell = best.cells["value"]
     spread = f" ± {cell.deviation_text} over {cell.count} seeds" if cell.deviation is not None else ""
@@ -58,34 +62,40 @@ def sweep_verdict(sweep: Sweep, board: Table, final: Finals | None) -> Verdict |
     lead = ""
     if others and others[0].cells["value"].value is not None and cell.value is not None:
         lead = f", {abs(cell.value - (others[0].cells['value'].value or 0.0)):.2f} from {others[0].label}"
-    certainty, reason = _fresh(final)
-    return Verdict(
-        certainty=certainty,
-        where=f"Sweep {sweep.name}, {sweep.metrics[0]}",
-        headline=f"{best.label} is best: {cell.text}{spread}{lead}" + (f" ({point})." if point else "."),
-        reason=reason,
+    fresh = _on_fresh_seeds(sweep, final)
+    decides = "the final runs tell what it is worth" if fresh else "only fresh seeds and test data decide"
+    search = Answer(
+        outcome="search",
+        where=f"Sweep {sweep.name}, the search on {sweep.metrics[0]}",
+        headline=f"{best.label} is best in the search: {cell.text}{spread}{lead}" + (f" ({point})." if point else "."),
+        reason=f"It was chosen for this value, which therefore flatters it: {decides}.",
     )
+    return [search, *fresh]
 
 
-def _fresh(final: Finals | None) -> tuple[Certainty, str]:
-    """What the fresh seeds say of the best final candidate against its recipe."""
-    flattered = "It was chosen for this value, which therefore flatters it"
-    tested = [one for one in final.comparisons if one.column == final.decisive] if final else []
-    if not final or not tested:
-        return "search", f"{flattered}: only fresh seeds and test data decide."
-    one = max(tested, key=lambda found: found.difference)
-    what = f"{one.difference:+.2f} points on {final.table.columns[one.column]} against {one.against}"
-    sign = f"{flattered}. On {one.seeds} fresh seed{'s' * (one.seeds != 1)} {one.row} is {what}"
-    if one.seed_holm is None:
-        return "no", f"{sign}; too few for a test."
-    chance = "beyond" if one.over_seeds else "within"
-    certainty: Certainty = "yes" if one.over_seeds and one.difference > 0 else "no"
-    return certainty, f"{sign}: {chance} chance ({_p(one.seed_holm)}, t-test, Holm-corrected over its columns)."
+def _on_fresh_seeds(sweep: Sweep, final: Finals | None) -> list[Answer]:
+    """An answer for each recipe's winner."""
+    answers = []
+    for comparison in final.winners.values() if final else ():
+        score = final.heading(comparison) if final else comparison.score
+        if comparison.seed_holm is None:
+            outcome: Outcome = "untested"
+            claim = "was not tested against"
+        else:
+            outcome = "holds" if _holds(comparison) else "not-shown"
+            claim = "beats" if outcome == "holds" else "is not shown to beat"
+        answers.append(
+            Answer(
+                outcome=outcome,
+                where=f"Sweep {sweep.name}, final runs on fresh seeds, {score}",
+                headline=f"{comparison.ours} {claim} {comparison.theirs}: {comparison.amount}.",
+                reason=_tests(comparison),
+            )
+        )
+    return answers
 
 
-def _verdict(
-    table: Table, block: Block, ranked: list[Row], examples: ExampleTest, trained: Mapping[str, Budget]
-) -> Verdict:
+def _best(table: Table, block: Block, ranked: Sequence[Row], tests: RowTests, trained: Mapping[str, Budget]) -> Answer:
     best = ranked[0]
     cell = best.cells[AVERAGE]
     spread = f" ± {cell.deviation_text} over {cell.count} seeds" if cell.deviation is not None else ", one run"
@@ -93,23 +103,26 @@ def _verdict(
     score = f"{cell.text}{spread}"
     if len(ranked) == 1:
         headline = f"{best.label} averages {score}."
-        return Verdict(
-            certainty="alone", where=where, headline=headline, reason="No second model was scored on all tasks."
-        )
+        reason = "No second model was scored on all tasks."
+        return Answer(outcome="alone", where=where, headline=headline, reason=reason)
     second = ranked[1]
-    against = compare(ranked[1 : CLOSEST + 1], best, [AVERAGE], examples)
-    closest = next(one for one in against if one.row == second.label)
-    headline = f"{best.label} is best: {score}, {-closest.difference:.2f} points above {second.label}."
-    certain, reason = _reason(closest)
-    reason += _beaten(against[1:]) if not certain else ""
+    rivals = [each.reversed for each in tests.compare(ranked[1 : CLOSEST + 1], best, [AVERAGE])]
+    closest = next(each for each in rivals if each.theirs == second.label)
+    lead = (cell.value or 0.0) - (second.cells[AVERAGE].value or 0.0)
+    headline = f"{best.label} has the highest average: {score}, {lead:.2f} points above {second.label}."
+    outcome: Outcome = "holds" if _holds(closest) else "not-shown"
+    if closest.seed_holm is None:
+        outcome = "untested" if closest.example_holm is None or closest.holds_over_examples else "not-shown"
+    reason = f"{closest.amount}. {_tests(closest)}"
+    reason += _beaten([each for each in rivals if each is not closest]) if outcome != "holds" else ""
     reason += f" {_unequal(best, second, trained)}" if _unequal(best, second, trained) else ""
-    return Verdict(certainty="yes" if certain else "no", where=where, headline=headline, reason=reason)
+    return Answer(outcome=outcome, where=where, headline=headline, reason=reason)
 
 
-def _beaten(others: list[Comparison]) -> str:
-    """The closest rivals that the best is certainly above, where it is not above the second."""
-    beaten = [f"{one.row} ({-one.difference:.2f} points)" for one in others if _certain(one)]
-    return f" Certain is the lead over {'; '.join(beaten[:2])}." if beaten else ""
+def _beaten(others: Sequence[Comparison]) -> str:
+    """The closest rivals that the best is shown to be above, where it is not shown to be above the second."""
+    beaten = [f"{each.theirs} ({each.amount})" for each in others if _holds(each)]
+    return f" What holds is the lead over {'; '.join(beaten[:2])}." if beaten else ""
 
 
 def _unequal(best: Row, second: Row, trained: Mapping[str, Budget]) -> str:
@@ -120,33 +133,12 @@ def _unequal(best: Row, second: Row, trained: Mapping[str, Budget]) -> str:
     return f"Budgets are UNEQUAL: {best.label} was trained for {words(one)}, {second.label} for {words(other)}."
 
 
-def _reason(one: Comparison) -> tuple[bool, str]:
-    """Certain is what holds over seeds and, where examples were stored, over examples too."""
-    if one.seed_holm is None:
-        why = f"{one.seeds} {'paired ' * one.paired}seed{'s' * (one.seeds != 1)}"
-        if one.seeds >= 2:
-            why += " with equal differences, which say nothing of their spread"
-        over_seeds = f"Over seeds nothing can be said ({why}; two or more differing ones are needed)"
-    elif one.over_seeds:
-        over_seeds = f"The lead holds over {one.seeds} seeds ({_p(one.seed_holm)}, {_test(one)})"
-    else:
-        over_seeds = f"Over {one.seeds} seeds the lead is within chance ({_p(one.seed_holm)}, {_test(one)})"
-    if one.example_holm is None:
-        over_examples = "over test examples it was not tested (none stored)"
-    elif one.over_examples:
-        over_examples = f"over test examples it holds ({_p(one.example_holm)})"
-    else:
-        over_examples = f"over test examples it is within chance ({_p(one.example_holm)})"
-    return _certain(one), f"{over_seeds}; {over_examples}. Level {LEVEL:.0%}, Holm-corrected over the closest rivals."
+def _tests(comparison: Comparison) -> str:
+    """Both tests in one sentence."""
+    return f"The difference {comparison.finding}; {comparison.example_finding}."
 
 
-def _certain(one: Comparison) -> bool:
-    return one.over_seeds and (one.over_examples or one.example_holm is None)
-
-
-def _test(one: Comparison) -> str:
-    return "t-test" if one.paired else "Welch's t-test, for they share no seed"
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+def _holds(comparison: Comparison) -> bool:
+    """A lead that holds over seeds and, where examples were stored, over examples too."""
+    over_examples = comparison.holds_over_examples or comparison.example_holm is None
+    return comparison.difference > 0 and comparison.holds_over_seeds and over_examples

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dalr.errors import InputError
-from dalr.reports.answer import Verdict, sweep_verdict, verdicts
+from dalr.reports.answer import Answer, best_of_blocks, of_sweep
 from dalr.reports.examples import Examples
 from dalr.reports.figures.collect import FigureSelection, figures
 from dalr.reports.figures.export import FORMATS
@@ -16,7 +16,7 @@ from dalr.reports.load.frame import Loaded, load
 from dalr.reports.load.names import without_paths
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, read_sweep, trials
-from dalr.reports.significance import ExampleTest, with_marks
+from dalr.reports.significance import ExampleTest, RowTests, marked, note
 from dalr.reports.tables.ablation import ablation
 from dalr.reports.tables.budgets import Budget, budgets, unequal
 from dalr.reports.tables.finals import Finals, finals
@@ -93,7 +93,7 @@ class Report:
     labels: dict[str, str]
     sweeps: tuple[Sweep, ...]
     tables: tuple[Table, ...]
-    verdicts: tuple[Verdict, ...]
+    answers: tuple[Answer, ...]
     figures: tuple[Figure, ...]
     problems: tuple[Problem, ...]
 
@@ -116,20 +116,17 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     named = labels(loaded.sources.values(), options.names)
     sweeps, damaged = _sweeps(loaded)
     examples = Examples(loaded)
-    test = examples.p_value
     score_tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
     said = tuple(omitted_defaults(loaded.sources.values()))
     trained = budgets(loaded.sources.values())
     score_tables = [replace(table, key=(*_unequal(table, trained), *said)) for table in score_tables if table.measured]
-    answers = [verdict for table in score_tables for verdict in verdicts(table, test, trained)]
-    tables = _compared(score_tables, options, loaded, test)
+    tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value)
     comparison = equal_budget(sweeps)
     tables += [comparison] if comparison else []
     for sweep in sweeps:
         board, final = leaderboard(sweep, trials(sweep)), _finals(sweep, damaged)
         tables += [board, *([final.table] if final else [])]
-        verdict = sweep_verdict(sweep, board, final)
-        answers += [verdict] if verdict else []
+        answers += of_sweep(sweep, board, final)
     if not tables:
         raise InputError(_nothing(loaded, damaged))
     wanted = FigureSelection(best_first=_best_first(score_tables), always=_always(options))
@@ -140,7 +137,7 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         labels=named,
         sweeps=tuple(sweeps),
         tables=tuple(tables),
-        verdicts=tuple(answers),
+        answers=tuple(answers),
         figures=tuple(drawn),
         problems=tuple(_portable(one) for one in (*loaded.problems, *damaged, *examples.problems)),
     )
@@ -190,27 +187,44 @@ def _sweeps(loaded: Loaded) -> tuple[list[Sweep], list[Problem]]:
     return _apart(read), damaged
 
 
-def _compared(tables: Sequence[Table], options: Options, loaded: Loaded, test: ExampleTest) -> list[Table]:
-    """The tables with marks against the baseline where they have that row, each followed by its ablations."""
+def _compared(
+    tables: Sequence[Table],
+    options: Options,
+    loaded: Loaded,
+    trained: Mapping[str, Budget],
+    examples: ExampleTest,
+) -> tuple[list[Table], list[Answer]]:
+    """The tables with marks against the baseline where they have that row, each followed by its ablations; and
+    the answers at the top. The baseline's comparisons come first, so that no other family contradicts them."""
     known = list(dict.fromkeys(row.label for table in tables for row in table.measured))
     for option, label in [("--baseline", options.baseline), *(("--ablate", label) for label in options.ablate)]:
         if label is not None and label not in known:
             raise InputError(f"{option} {label}: no measured row has that name (rows: {', '.join(known)})")
-    made = []
+    made, answers = [], []
     for table in tables:
+        tests = RowTests(examples)
         measured = [row.label for row in table.measured]
-        if options.baseline in measured:
-            made.append(with_marks(table, options.baseline, test)[0])
-        elif options.baseline is not None:
-            made.append(replace(table, key=(f"{options.baseline} has no scores here; no marks.", *table.key)))
-        else:
-            made.append(table)
+        made.append(_with_marks(table, options.baseline, tests) if options.baseline else table)
         for label in options.references:
-            differences = ablation(table, label, loaded.sources.values(), test) if label in measured else None
+            differences = ablation(table, label, loaded.sources.values(), tests) if label in measured else None
             if differences and len(options.references) > 1:
                 differences = replace(differences, name=f"{differences.name}-{slug(label)}")
             made += [differences] if differences else []
-    return made
+        answers += best_of_blocks(table, tests, trained)
+    return made, answers
+
+
+def _with_marks(table: Table, baseline: str, tests: RowTests) -> Table:
+    """The table with its baseline's block marked; with a word on it where the baseline has no scores here."""
+    for index, block in enumerate(table.blocks):
+        base = next((row for row in block.rows if row.label == baseline), None)
+        if base is None or block.kind != "measured":
+            continue
+        comparisons = tests.compare([row for row in block.rows if row is not base], base, list(table.columns))
+        with_marks = replace(block, rows=marked(block.rows, comparisons))
+        blocks = (*table.blocks[:index], with_marks, *table.blocks[index + 1 :])
+        return replace(table, blocks=blocks, key=(note(baseline, comparisons), *table.key))
+    return replace(table, key=(f"{baseline} has no scores here; no marks.", *table.key))
 
 
 def _best_first(tables: Sequence[Table]) -> list[str]:

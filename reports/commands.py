@@ -84,8 +84,8 @@ def _tell(made: "Report", out: Path, *, quiet: bool) -> None:
     for problem in made.problems:
         typer.echo(f"not used as it is: {problem.path}: {problem.message}", err=True)
     if not quiet:
-        for verdict in made.verdicts:
-            typer.echo(f"{verdict.where}: {verdict.headline} {verdict.badge}")
+        for answer in made.answers:
+            typer.echo(f"{answer.where}: {answer.headline} {answer.badge}")
         typer.echo(f"{out / 'index.html'}")
 
 

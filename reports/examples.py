@@ -1,16 +1,13 @@
-"""The examples behind a score: stored similarities and correctness, and the tests that they allow."""
-
-import zlib
-from collections.abc import Sequence
-
-import numpy as np
+"""The examples behind a score: stored similarities and correctness, read for the tests of `dalr.statistics`."""
 
 from dalr.errors import InputError
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import Loaded, Source
-from dalr.reports.paired import Permuted, mean_over_tasks, permuted_accuracy, permuted_spearman, seed_pairs
 from dalr.reports.tables.scores import AVERAGE, Row
-from dalr.results import GROUPS, TRANSFER, TaskDetails, read_details
+from dalr.results import GROUPS, TaskDetails, read_details
+from dalr.statistics.examples import permuted_task
+from dalr.statistics.permutation import Permuted, mean_over_tasks
+from dalr.statistics.significance import seed_pairs
 
 
 class Examples:
@@ -59,18 +56,7 @@ class Examples:
 
     def _permute(self, row: Row, against: Row, task: str) -> Permuted | None:
         pairs = self._paired(row, against, task)
-        if not pairs:
-            return None
-        seed = zlib.crc32(task.encode())
-        ours, theirs = [one for one, _ in pairs], [other for _, other in pairs]
-        if task in TRANSFER:
-            first, second = _arrays(ours, "correct"), _arrays(theirs, "correct")
-            return permuted_accuracy(first, second, seed=seed) if _alike([*first, *second]) else None
-        first, second = _arrays(ours, "similarities"), _arrays(theirs, "similarities")
-        golds = _arrays([*ours, *theirs], "gold")
-        if not _alike([*first, *second, *golds]) or any(not np.array_equal(golds[0], gold) for gold in golds):
-            return None
-        return permuted_spearman(first, second, golds[0], seed=seed)
+        return permuted_task(task, [ours for ours, _ in pairs], [theirs for _, theirs in pairs])
 
     def _paired(self, row: Row, against: Row, task: str) -> list[tuple[TaskDetails, TaskDetails]]:
         """Details of both rows at their paired seeds; where they share none, at their seeds in order."""
@@ -87,11 +73,3 @@ class Examples:
     def _of(self, row: Row, seed: int | None, task: str) -> TaskDetails | None:
         source = self._sources.get((row.identity, seed, task))
         return None if source is None else self.details(source, task)
-
-
-def _arrays(details: Sequence[TaskDetails], name: str) -> list[np.ndarray]:
-    return [array for one in details if (array := getattr(one, name)) is not None]
-
-
-def _alike(arrays: Sequence[np.ndarray]) -> bool:
-    return len(arrays) >= 2 and len({len(array) for array in arrays}) == 1

@@ -86,9 +86,7 @@ def texts(report: Report, places: Mapping[str, str | None], *, with_library: boo
 
 def _summary(report: Report) -> str:
     lines = ["# Report", "", _about(report), ""]
-    lines += [
-        f"- {verdict.where}: {verdict.headline} **{verdict.badge}** {verdict.reason}" for verdict in report.verdicts
-    ]
+    lines += [f"- {answer.where}: {answer.headline} **{answer.badge}** {answer.reason}" for answer in report.answers]
     lines += [f"- Not used as it is: {escaped(f'{problem.path}: {problem.message}')}" for problem in report.problems]
     lines += [f"- {escaped(line)}" for line in _unscored(report)]
     parts = ["\n".join(lines) + "\n", *(markdown(table) for table in report.tables), *_drawn(report)]
@@ -131,7 +129,7 @@ def _page_data(report: Report, places: Mapping[str, str | None]) -> PageData:
     return PageData(
         title="Sentence embeddings: report",
         about=_about(report),
-        verdicts=report.verdicts,
+        answers=report.answers,
         tables=report.tables,
         figures=report.figures,
         provenance=provenance(report.loaded, report.labels, rows, places),

@@ -83,7 +83,6 @@ FLOORS = {
         tables.ablation tables.finals tables.leaderboard
         figures
         examples significance
-        paired
         tables
         load
     """,
@@ -238,4 +237,5 @@ def test_the_help_page_imports_nothing_heavy() -> None:
 
 
 def test_reading_results_needs_no_torch() -> None:
-    assert not loaded_by("import dalr.results, dalr.errors, dalr.files") & {"torch", "ray", "transformers"}
+    modules = "dalr.results, dalr.errors, dalr.files, dalr.statistics, dalr.statistics.finals"
+    assert not loaded_by(f"import {modules}") & {"torch", "ray", "transformers"}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dalr import statistics
 from dalr.errors import InputError
 from dalr.evaluation import sts, transfer
 from dalr.evaluation.alignment_uniformity import TaskGeometry, geometry_of, merged
@@ -35,7 +34,7 @@ from dalr.results import (
     read_details,
     write_details,
 )
-from dalr.statistics import mean_interval, spearman_interval
+from dalr.statistics import ConfidenceInterval, mean_interval, spearman_interval
 
 PROTOCOLS = ("test", "fast", "dev")
 
@@ -217,7 +216,7 @@ def _score_transfer(
     return _Scored(_with_interval(scored.score, mean_interval(scored.correct)), correct=scored.correct)
 
 
-def _with_interval(score: TaskScore, found: statistics.Interval) -> TaskScore:
+def _with_interval(score: TaskScore, found: ConfidenceInterval) -> TaskScore:
     interval = Interval(low=100 * found.low, high=100 * found.high, level=found.level)
     return score.model_copy(update={"interval": interval})
 

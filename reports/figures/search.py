@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 
 from dalr.reports.load.sweeps import Sweep
+from dalr.statistics.best_of_n import expected_best
 
 MOST_LINES = 200
 MOST_POINTS = 1500
+MOST_BUDGETS = 60
 
 
 def parallel_coordinates(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
@@ -118,31 +120,18 @@ def pareto_cost(sweep: Sweep) -> tuple[str, bool]:
     return metric, sweep.directions[sweep.metrics.index(metric)] == "minimize"
 
 
-def expected_best(values: np.ndarray, *, highest: bool = True, points: int = 60) -> pl.DataFrame:
-    """`trials`, `expected`, `deviation`: mean and standard deviation of the best of n values drawn with
-    replacement from `values` [N] (Dodge et al. 2019, Show Your Work, equation 1), at up to `points`
-    values of n from 1 to N. NaN stands for a trial without a value: it counts as the worst."""
-    total = len(values)
-    if total == 0 or np.isnan(values).all():
-        return pl.DataFrame(schema={"trials": pl.Int64, "expected": pl.Float64, "deviation": pl.Float64})
-    signed = values if highest else -values
-    ordered = np.sort(np.where(np.isnan(signed), np.nanmin(signed), signed))
-    ns = np.unique(np.round(np.geomspace(1, total, points)).astype(int))
-    below = (np.arange(total + 1) / total)[None, :] ** ns[:, None]
-    chance = np.diff(below, axis=1)  # [n, N]: that the best of n is the i-th smallest
-    mean = chance @ ordered
-    variance = np.maximum(chance @ ordered**2 - mean**2, 0.0)
-    expected = mean if highest else -mean
-    return pl.DataFrame({"trials": ns, "expected": expected, "deviation": np.sqrt(variance)})
-
-
 def expected_best_by_recipe(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
-    """`expected_best` of each recipe of a sweep, in a column `recipe`; failed trials count."""
+    """`trials`, `expected`, `deviation`, `recipe`, `share`: the expected best of n trials of each recipe of a
+    sweep, at up to `MOST_BUDGETS` values of n; failed trials count as the worst. `share` is n as a part of
+    the recipe's trials."""
     parts = []
     for recipe in trials["recipe"].unique().sort():
         mine = trials.filter(pl.col("recipe") == recipe)
         values = mine["value"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-        frame = expected_best(values, highest=sweep.highest)
+        budgets = np.unique(np.round(np.geomspace(1, mine.height, MOST_BUDGETS)).astype(int))
+        best = expected_best(values, highest=sweep.highest, trials=budgets)
+        columns = {"trials": best.trials, "expected": best.mean, "deviation": best.deviation}
+        frame = pl.DataFrame(columns, schema={"trials": pl.Int64, "expected": pl.Float64, "deviation": pl.Float64})
         parts.append(
             frame.with_columns(pl.lit(recipe).alias("recipe"), (pl.col("trials") / mine.height).alias("share"))
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dalr.reports.answer import Verdict
+from dalr.reports.answer import Answer
 from dalr.reports.figures.figure import Figure
 from dalr.reports.load.discover import Problem
 from dalr.reports.page.provenance import RowFacts
@@ -25,7 +25,7 @@ class PageData:
 
     title: str
     about: str
-    verdicts: Sequence[Verdict]
+    answers: Sequence[Answer]
     tables: Sequence[Table]
     figures: Sequence[Figure]
     provenance: Sequence[RowFacts]

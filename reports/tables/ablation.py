@@ -6,14 +6,14 @@ from statistics import stdev
 
 from dalr.errors import InputError
 from dalr.reports.load.frame import Source
-from dalr.reports.significance import ExampleTest, compare, marked, note
+from dalr.reports.significance import RowTests, marked, note
 from dalr.reports.tables.labels import differing_settings, plain
 from dalr.reports.tables.scores import Block, Cell, Row, Table
 
 MOST_CHANGES = 6
 
 
-def ablation(table: Table, reference: str, sources: Iterable[Source], examples: ExampleTest) -> Table | None:
+def ablation(table: Table, reference: str, sources: Iterable[Source], tests: RowTests) -> Table | None:
     """Differences of the rows of `reference`'s block to it, in points, each row labelled by the
     settings that it changes and tested against it. None where the reference has no other run's row beside it.
 
@@ -34,10 +34,10 @@ def ablation(table: Table, reference: str, sources: Iterable[Source], examples: 
     rows = [row for row in blocks[0].rows if row is not base and 0 < len(changes[row.label]) <= MOST_CHANGES]
     if not rows:
         return None
-    found = compare(rows, base, list(table.columns), examples)
+    comparisons = tests.compare(rows, base, list(table.columns))
     changed = tuple(
         replace(row, label=", ".join(changes[row.label]), note=f"({row.label})", cells=_differences(row, base))
-        for row in marked(rows, found)
+        for row in marked(rows, comparisons)
     )
     return Table(
         name=f"ablation-{table.name}",
@@ -47,7 +47,7 @@ def ablation(table: Table, reference: str, sources: Iterable[Source], examples: 
             Block(title="Reference", kind="measured", rows=(_without_places(base),)),
             Block(title="Changed, and the difference in points", kind="measured", rows=changed),
         ),
-        key=(note(reference, found),),
+        key=(note(reference, comparisons),),
         notes=(
             "Differences of means over seeds, unrounded before subtraction; ± is the deviation over the seeds "
             "that both have, of their paired differences where two or more are shared.",

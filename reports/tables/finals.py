@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import polars as pl
 
@@ -10,32 +9,28 @@ from dalr.reports.load.names import without_paths
 from dalr.reports.load.parquet import read_parquet
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, trials
-from dalr.reports.significance import LEVEL, Comparison, compare, marked, note
+from dalr.reports.significance import marked, note
 from dalr.reports.tables.scores import SHORT, Block, Cell, Row, Table, summary
-from dalr.statistics import holm
+from dalr.statistics.comparison import Comparison
+from dalr.statistics.finals import Finalist, compare_finals
 
 FILE = "finals.parquet"
 REQUIRED = ("candidate", "seed", "state")
 AVERAGES = {"sts_avg": "STS Avg.", "transfer_avg": "Transfer Avg."}
-BASE = "the recipe itself"
+BASE = "the base recipe"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finals:
-    """The table of a sweep's final runs, and each candidate's comparisons with its recipe."""
+    """The table of a sweep's final runs; the comparison in the score that decides of each recipe's winner
+    with its base recipe, by recipe (none where the recipe itself was not run)."""
 
     table: Table
-    comparisons: tuple[Comparison, ...]
+    winners: Mapping[str, Comparison]
 
-    @property
-    def decisive(self) -> str:
-        """The column that tells whether the search has paid: a test average, else the metric searched on."""
-        return _decisive(self.table.columns)
-
-
-def _decisive(columns: Iterable[str]) -> str:
-    names = list(columns)
-    return next((name for name in AVERAGES if name in names), names[0])
+    def heading(self, comparison: Comparison) -> str:
+        """The name of a comparison's score in the table."""
+        return self.table.columns[comparison.score]
 
 
 def finals(sweep: Sweep) -> Finals | None:
@@ -54,60 +49,100 @@ def finals(sweep: Sweep) -> Finals | None:
     columns = _columns(sweep, done)
     if done.is_empty() or not columns:
         return None
-    blocks, comparisons, notes = [], [], []
     recipes = done["recipe"].unique(maintain_order=True).to_list()
+    rows: dict[str, list[Row]] = {}
+    finalists: list[Finalist] = []
     for recipe in recipes:
-        rows = _rows(sweep, done.filter(pl.col("recipe") == recipe), columns, recipe if len(recipes) > 1 else "")
-        base = next((row for row in rows if row.label.endswith(BASE)), None)
-        found = compare([row for row in rows if row is not base], base, list(columns), _untested) if base else []
-        blocks.append(Block(title=recipe, kind="measured", rows=marked(rows, found)))
-        comparisons += found
-        if base and found:
-            notes.append(note(base.label, found))
+        mine = done.filter(pl.col("recipe") == recipe)
+        rows[recipe] = _rows(sweep, mine, columns, recipe if len(recipes) > 1 else "")
+        finalists += _finalists(sweep, mine, rows[recipe], recipe)
+    comparisons = compare_finals(finalists, sweep.metrics[0], _StoredExamples(done))
     table = Table(
         name=f"finals-{slug(sweep.name)}",
         title=f"Sweep {sweep.name}: final runs on fresh seeds",
         columns=columns,
-        blocks=tuple(blocks),
-        key=tuple(notes),
+        blocks=tuple(
+            Block(title=recipe, kind="measured", rows=marked(rows[recipe], _of_rows(comparisons, rows[recipe])))
+            for recipe in recipes
+        ),
+        key=(
+            *(each.sentence(columns[each.score]) for each in comparisons if each.family != "tasks"),
+            *_mark_notes(comparisons, rows.values()),
+        ),
         notes=(
             f"{sweep.metrics[0]} is the metric searched on, here on seeds that the search never saw.",
-            *_between_recipes(sweep, blocks, columns),
             *_failures(frame),
         ),
         row_heading="Point",
     )
-    return Finals(table=table, comparisons=tuple(comparisons))
+    winners = {each.label: each.recipe for each in finalists if each.winner}
+    return Finals(
+        table=table,
+        winners={winners[each.ours]: each for each in comparisons if each.family == "average" and each.ours in winners},
+    )
 
 
-def _between_recipes(sweep: Sweep, blocks: Sequence[Block], columns: Mapping[str, str]) -> list[str]:
-    """Each recipe's winner, chosen by what the search saw, against each other's on the score that decides,
-    corrected over the pairs."""
-    winners = [row for block in blocks if (row := _winner(sweep, block))]
-    column = _decisive(columns)
-    found = [one for ours, theirs in combinations(winners, 2) for one in compare([ours], theirs, [column], _untested)]
-    adjusted = holm({str(place): one.seed_p for place, one in enumerate(found) if one.seed_p is not None})
-    return [_said(one, adjusted.get(str(place)), columns[column]) for place, one in enumerate(found)]
+def _of_rows(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> list[Comparison]:
+    """Those of these rows with their base recipe."""
+    labels = {row.label for row in rows}
+    return [each for each in comparisons if each.ours in labels and each.family != "recipes"]
 
 
-def _said(one: Comparison, p: float | None, score: str) -> str:
-    lead = f"{one.row} against {one.against}: {one.difference:+.2f} points on {score}"
-    if p is None:
-        return f"{lead}, too few seeds for a test."
-    test = f"p = {p:.2g}, t-test over {one.seeds} seeds, Holm-corrected over the pairs of recipes"
-    return f"{lead}, {'beyond' if p < LEVEL else 'within'} chance ({test})."
+def _mark_notes(comparisons: Sequence[Comparison], blocks: Iterable[Sequence[Row]]) -> list[str]:
+    notes = []
+    for rows in blocks:
+        found = _of_rows(comparisons, rows)
+        notes += [note(found[0].theirs, found)] if found else []
+    return notes
 
 
-def _winner(sweep: Sweep, block: Block) -> Row | None:
-    """The row of the best of a recipe's trials that has final runs."""
-    done = trials(sweep).filter(pl.col("state") == "complete", pl.col("recipe") == block.title)
-    rows = {row.label.rpartition(" ")[2]: row for row in block.rows if not row.label.endswith(BASE)}
-    best = done.sort("value", descending=sweep.highest, nulls_last=True)["trial"]
-    return next((rows[str(trial)] for trial in best if str(trial) in rows), None)
+def _finalists(sweep: Sweep, done: pl.DataFrame, rows: Sequence[Row], recipe: str) -> list[Finalist]:
+    """One recipe's rows, in the same order, for the tests."""
+    candidates = _candidates(done)
+    winner = _winner(sweep, done, recipe)
+    return [
+        Finalist(
+            label=row.label,
+            recipe=recipe,
+            candidate=candidate,
+            scores={name: cell.by_seed for name, cell in row.cells.items() if cell.by_seed},
+            winner=candidate is not None and candidate == winner,
+        )
+        for candidate, row in zip(candidates, rows, strict=True)
+    ]
 
 
-def _untested(*_: object) -> None:
-    """Examples are tested where all models stand together, in the tables of the tasks."""
+def _candidates(done: pl.DataFrame) -> list[int | None]:
+    """The trials with final runs, the base recipe (None) last."""
+    return done["candidate"].unique().sort(nulls_last=True).to_list()
+
+
+def _winner(sweep: Sweep, done: pl.DataFrame, recipe: str) -> int | None:
+    """The candidate with which the search ended, as the sweep has noted it; where it has not, the best of the
+    recipe's trials that has final runs."""
+    if "winner" in done.columns:
+        return next(iter(done.filter(pl.col("winner"))["candidate"]), None)
+    found = trials(sweep).filter(pl.col("state") == "complete", pl.col("trial").is_in(_known(done)))
+    found = found.filter(pl.col("recipe") == recipe) if recipe else found
+    best = found.sort("value", "trial", descending=[sweep.highest, False], nulls_last=True)
+    return next(iter(best["trial"]), None)
+
+
+def _known(done: pl.DataFrame) -> list[int]:
+    return done["candidate"].drop_nulls().unique().to_list()
+
+
+class _StoredExamples:
+    """The test over test examples that the sweep has made of each candidate against its base recipe."""
+
+    def __init__(self, done: pl.DataFrame) -> None:
+        columns = {"recipe", "candidate", "decides", "example_p"}
+        kept = done.select(sorted(columns)).unique().to_dicts() if columns <= set(done.columns) else []
+        self._p_values = {(row["recipe"], row["candidate"], row["decides"]): row["example_p"] for row in kept}
+
+    def __call__(self, ours: Finalist, theirs: Finalist, score: str) -> float | None:
+        against_base = theirs.candidate is None and ours.recipe == theirs.recipe
+        return self._p_values.get((ours.recipe, ours.candidate, score)) if against_base else None
 
 
 def _columns(sweep: Sweep, done: pl.DataFrame) -> dict[str, str]:
@@ -124,7 +159,7 @@ def _columns(sweep: Sweep, done: pl.DataFrame) -> dict[str, str]:
 
 def _rows(sweep: Sweep, done: pl.DataFrame, columns: dict[str, str], recipe: str) -> list[Row]:
     rows = []
-    for candidate in done["candidate"].unique().sort(nulls_last=True):
+    for candidate in _candidates(done):
         mine = done.filter(pl.col("candidate").eq_missing(candidate))
         what = BASE if candidate is None else f"trial {candidate}"
         cells = {name: _cell(mine, name, f"{sweep.place}/{FILE}") for name in columns}

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from dalr.reports.figures.search import expected_best
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, trials
 from dalr.reports.tables.budgets import apart
 from dalr.reports.tables.scores import Block, Cell, Row, Table, with_places
+from dalr.statistics.best_of_n import expected_best
 
 TOP = 20
 
@@ -116,8 +116,7 @@ def _budget_row(sweep: Sweep, recipe: str, done: pl.DataFrame, common: int, *, s
     values = done["value"].cast(pl.Float64).fill_null(math.nan).to_numpy()
     complete = done.filter(pl.col("state") == "complete", pl.col("value").is_not_null())["value"]
     best = (complete.max() if sweep.highest else complete.min()) if complete.len() else None
-    curve = expected_best(values, highest=sweep.highest, points=max(len(values), 1) if len(values) < 2000 else 60)
-    at = curve.filter(pl.col("trials") <= common).tail(1)
+    best_of = expected_best(values, highest=sweep.highest, trials=[common])
     sources = (f"{sweep.place}/trials.parquet",)
     cells = {
         "trials": _number(done.height),
@@ -125,8 +124,8 @@ def _budget_row(sweep: Sweep, recipe: str, done: pl.DataFrame, common: int, *, s
         "seconds": _number(float(done["seconds"].sum())),
         "best": Cell(value=None if best is None else float(best), count=1, sources=sources),  # type: ignore[arg-type]
         "expected": Cell(
-            value=at["expected"].item() if at.height else None,
-            deviation=at["deviation"].item() if at.height else None,
+            value=float(best_of.mean[0]) if len(best_of.mean) else None,
+            deviation=float(best_of.deviation[0]) if len(best_of.mean) else None,
             count=done.height,
             sources=sources,
         ),

@@ -10,9 +10,10 @@ import polars as pl
 from dalr.config.overrides import to_yaml
 from dalr.config.schema import RunConfig
 from dalr.files import atomic_write, write_text
-from dalr.sweeps.analysis.comparison import comparison_rows
+from dalr.statistics.comparison import Comparison
+from dalr.sweeps.analysis.equal_budget import equal_budget_rows
+from dalr.sweeps.analysis.final_comparisons import final_comparisons, final_scores, finalists
 from dalr.sweeps.analysis.importance import Importance, importances
-from dalr.sweeps.analysis.verdict import Contest, contests, final_scores
 from dalr.sweeps.search.finals import BASE
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
@@ -42,6 +43,15 @@ FINALS = {
     "reason": pl.String,
     "seconds": pl.Float64,
     "config_fingerprint": pl.String,
+    "winner": pl.Boolean,
+    "decides": pl.String,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "seed_p": pl.Float64,
+    "seed_holm": pl.Float64,
+    "example_p": pl.Float64,
+    "example_holm": pl.Float64,
 }
 IMPORTANCE = {
     "recipe": pl.String,
@@ -63,16 +73,16 @@ COMPARISON = {
 @dataclass(frozen=True)
 class SweepOutcome:
     """`best` is the best point (None where no trial is complete), `best_config` its config file;
-    `contests` say what the final runs showed, `comparison` has the rows of comparison.parquet, `warnings`
+    `comparisons` say what the final runs showed, `equal_budget` has the rows of comparison.parquet, `warnings`
     are sentences for the user."""
 
     state: SweepState
     best: TrialRecord | None
     best_config: Path | None
-    contests: tuple[Contest, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     importances: tuple[Importance, ...] = ()
     warnings: tuple[str, ...] = ()
-    comparison: tuple[dict[str, Any], ...] = ()
+    equal_budget: tuple[dict[str, Any], ...] = ()
 
 
 def write_progress(state: SweepState, bases: Mapping[str, RunConfig]) -> None:
@@ -92,9 +102,9 @@ def write_outcome(state: SweepState, bases: Mapping[str, RunConfig]) -> SweepOut
     outcome = outcome_of(state)
     write_importance(outcome.importances, state.out / "importance.parquet")
     if state.finals:
-        write_finals(state, state.out / "finals.parquet")
+        write_finals(state, outcome.comparisons, state.out / "finals.parquet")
     if len(state.spec.recipe) > 1:
-        _write(pl.DataFrame(comparison_rows(state), schema=COMPARISON), state.out / "comparison.parquet")
+        _write(pl.DataFrame(equal_budget_rows(state), schema=COMPARISON), state.out / "comparison.parquet")
     return outcome
 
 
@@ -108,14 +118,14 @@ def outcome_of(state: SweepState) -> SweepOutcome:
         state=state,
         best=winner,
         best_config=state.out / "best.yaml",
-        contests=tuple(contests(state)),
+        comparisons=tuple(final_comparisons(state)),
         importances=tuple(
             one
             for recipe in state.spec.recipe
             for one in importances(state.spec, [trial for trial in state.trials if trial.recipe == recipe])
         ),
         warnings=(*at_edge(state.spec.space, winner.point, allowed), *mixed_versions(state.out)),
-        comparison=tuple(comparison_rows(state)) if len(state.spec.recipe) > 1 else (),
+        equal_budget=tuple(equal_budget_rows(state)) if len(state.spec.recipe) > 1 else (),
     )
 
 
@@ -137,12 +147,18 @@ def write_importance(found: Sequence[Importance], path: Path) -> None:
     _write(pl.DataFrame([asdict(one) for one in found], schema=IMPORTANCE).rename({"share": "importance"}), path)
 
 
-def write_finals(state: SweepState, path: Path) -> None:
+def write_finals(state: SweepState, comparisons: Sequence[Comparison], path: Path) -> None:
     """One row for each ended final run: `candidate` is the trial's number, null for the base recipe;
-    `scores` are those of its test tasks, one column each."""
+    `winner`: whether the recipe's search ended with it; its scores on the test tasks, one column each.
+
+    Then, the same in each row of a candidate and null for the base recipe, its comparison with the base
+    recipe in the score that decides (`decides`): `difference` in points with its 95 % interval, the
+    p-values over seeds and over test examples, before and after Holm's correction (`seed_holm`, `example_holm`).
+    """
     ended = [record for record in state.finals if record.run.state != "running"]
     scores = [final_scores(state, record) for record in ended]
     columns = dict.fromkeys(column for found in scores for column in found)
+    tested = _tested(state, comparisons)
     rows = [
         {
             "recipe": record.recipe,
@@ -152,11 +168,38 @@ def write_finals(state: SweepState, path: Path) -> None:
             "reason": record.run.reason,
             "seconds": record.run.seconds,
             "config_fingerprint": record.run.fingerprint,
+            **tested.get((record.recipe, record.candidate), {}),
             **found,
         }
         for record, found in zip(ended, scores, strict=True)
     ]
     _write(pl.DataFrame(rows, schema={**FINALS, **dict.fromkeys(columns, pl.Float64)}), path)
+
+
+def _tested(state: SweepState, comparisons: Sequence[Comparison]) -> dict[tuple[str, int], dict[str, Any]]:
+    """By recipe and candidate, the columns of finals.parquet that say what the final runs show of it."""
+    decisive = {comparison.ours: comparison for comparison in comparisons if comparison.family == "average"}
+    tested = {}
+    for finalist in (each for recipe in state.spec.recipe for each in finalists(state, recipe)):
+        if finalist.candidate is not None:
+            found = decisive.get(finalist.label)
+            answers = _answers(found) if found else {}
+            tested[finalist.recipe, finalist.candidate] = {"winner": finalist.winner, **answers}
+    return tested
+
+
+def _answers(comparison: Comparison) -> dict[str, Any]:
+    span = comparison.over_seeds.interval
+    return {
+        "decides": comparison.score,
+        "difference": comparison.difference,
+        "low": span and span.low,
+        "high": span and span.high,
+        "seed_p": comparison.seed_p,
+        "seed_holm": comparison.seed_holm,
+        "example_p": comparison.example_p,
+        "example_holm": comparison.example_holm,
+    }
 
 
 def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from dalr.statistics.comparison import Comparison
 from dalr.sweeps.analysis.outcome import SweepOutcome
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
@@ -183,14 +184,14 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
         return ["no trial is complete yet"]
     best, spec = outcome.best, outcome.state.spec
     values = ", ".join(f"{name} {value:.2f}" for name, value in zip(spec.metric, best.values, strict=True))
-    lines = [f"best: trial {best.number} of {best.recipe}: {values}", f"  {point_text(best)}"]
+    lines = [f"best: trial {best.number} of {best.recipe}, by the search: {values}", f"  {point_text(best)}"]
     if len(spec.metric) > 1:
         lines.append(f"Pareto front: trials {', '.join(str(trial.number) for trial in outcome.state.front())}")
-    lines += [contest.sentence() for contest in outcome.contests if contest.primary]
-    lines += [f"  trial {one.candidate}, {one.line()}" for one in outcome.contests if not one.primary]
-    if not outcome.contests:
+    lines += [each.sentence() for each in outcome.comparisons if each.family != "tasks"]
+    lines += [f"  {each.ours}, {_line(each)}" for each in outcome.comparisons if each.family == "tasks"]
+    if not outcome.comparisons:
         lines.append(f"not tested against the base recipe{_why_untested(outcome.state)}")
-    lines += comparison_lines(outcome)
+    lines += equal_budget_lines(outcome)
     mattered = [one for one in outcome.importances if one.recipe == best.recipe]
     if mattered:
         step = mattered[0].step
@@ -200,6 +201,11 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
     return [*lines, f"its config: {outcome.best_config}"]
 
 
+def _line(comparison: Comparison) -> str:
+    """The same in short, of a score that does not decide."""
+    return f"{comparison.score}: {comparison.amount}, which {comparison.finding}"
+
+
 def _why_untested(state: SweepState) -> str:
     if not state.spec.seeds.final:
         return ": its value is the best of many noisy ones; seeds.final=3 adds the test to this sweep"
@@ -207,9 +213,9 @@ def _why_untested(state: SweepState) -> str:
     return f": {failed} final runs failed" if failed else " yet: that is done when the search has ended"
 
 
-def comparison_lines(outcome: SweepOutcome) -> list[str]:
+def equal_budget_lines(outcome: SweepOutcome) -> list[str]:
     """Where several recipes were searched: what each is expected to reach with the budget of all."""
-    last = {row["recipe"]: row for row in outcome.comparison}
+    last = {row["recipe"]: row for row in outcome.equal_budget}
     return [
         f"{recipe}: expected best of {row['trials']} trials ({row['steps']:.0f} steps, {row['seconds']:.0f} s): "
         f"{row['expected_best']:.2f}"

@@ -1,7 +1,6 @@
 """The data behind the figures, against values worked out by hand or by scipy."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from dalr.reports.figures.curves import (
 )
 from dalr.reports.figures.draw import curves
 from dalr.reports.figures.models import alignment_uniformity, similarity_by_gold, task_correlation
-from dalr.reports.figures.search import MOST_LINES, axis_ends, expected_best, parallel_coordinates, pareto_front, slices
+from dalr.reports.figures.search import MOST_LINES, axis_ends, parallel_coordinates, pareto_front, slices
 from dalr.reports.figures.sweeps import sweep_figures
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import load
@@ -108,26 +107,6 @@ def test_term_factors_follow_the_objective() -> None:
         "rank": pytest.approx(0.6),
         "local_global": 0.0,
     }
-
-
-def test_expected_best_is_that_of_repeated_drawing() -> None:
-    generator = np.random.default_rng(0)
-    values = generator.normal(size=30)
-    curve = expected_best(values)
-    assert curve["expected"][0] == pytest.approx(values.mean())
-    at = curve.filter(pl.col("trials") == 5)
-    drawn = generator.choice(values, size=(40_000, 5)).max(axis=1)
-    assert at["expected"].item() == pytest.approx(drawn.mean(), abs=0.02)
-    assert at["deviation"].item() == pytest.approx(drawn.std(), abs=0.02)
-    assert curve["expected"].is_sorted()
-
-
-def test_expected_best_counts_failed_trials_and_minimises() -> None:
-    assert expected_best(np.array([1.0, math.nan]))["expected"][0] == 1.0
-    lowest = expected_best(np.array([1.0, 3.0, math.nan]), highest=False)
-    assert lowest["expected"].to_list() == sorted(lowest["expected"], reverse=True)
-    assert lowest["expected"][0] == pytest.approx((1 + 3 + 3) / 3)
-    assert expected_best(np.array([math.nan])).is_empty()
 
 
 def test_trials_mean_over_seeds_and_the_worst_state_counts(tmp_path: Path) -> None:

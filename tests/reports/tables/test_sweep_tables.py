@@ -12,6 +12,7 @@ from dalr.errors import InputError
 from dalr.reports.build import Options, build
 from dalr.reports.load.frame import load
 from dalr.reports.load.sweeps import read_sweep, trials
+from dalr.reports.significance import RowTests
 from dalr.reports.tables.ablation import ablation
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard
 from tests.reports import make
@@ -88,7 +89,7 @@ def test_a_table_over_unequal_budgets_says_so_on_its_face(tmp_path: Path) -> Non
     said = "UNEQUAL BUDGETS: trained for 150 steps of 32, but long: 400 steps of 32. Differences may be due to that."
     assert report.tables[0].key[0] == said
     words = "Budgets are UNEQUAL: long was trained for 400 steps of 32, usual for 150 steps of 32."
-    assert report.verdicts[0].reason.endswith(words)
+    assert report.answers[0].reason.endswith(words)
 
 
 def test_equal_budgets_need_no_words(tmp_path: Path) -> None:
@@ -112,13 +113,17 @@ def test_final_runs_tell_whether_the_search_has_paid(tmp_path: Path) -> None:
     report = build([folder], Options(with_figures=False))
     table = next(table for table in report.tables if table.name == "finals-s")
     ours, base = table.measured
-    assert (ours.label, base.label, list(table.columns)[-1]) == ("trial 7", "the recipe itself", "sts_avg")
+    assert (ours.label, base.label, list(table.columns)[-1]) == ("trial 7", "the base recipe", "sts_avg")
     assert (ours.cells["sts_avg"].text, ours.cells["sts_avg"].deviation_text) == ("61.90", "0.40")
     assert ours.cells["STS12.test"].marks == "†"
     assert table.notes[1] == "1 final runs failed: NaN loss at step 3"
-    (verdict,) = report.verdicts
-    assert verdict.certainty == "yes"
-    assert "On 3 fresh seeds trial 7 is +1.60 points on STS Avg. against the recipe itself: beyond" in verdict.reason
+    search, fresh = report.answers
+    best = report.tables[0].measured[0].label
+    assert (search.outcome, search.headline.split(":")[0]) == ("search", f"{best} is best in the search")
+    assert fresh.outcome == "holds"
+    assert fresh.headline.startswith("trial 7 beats the base recipe: +1.60 points (95 % interval +1.35 to +1.85)")
+    known = stats.ttest_1samp([1.5, 1.6, 1.7], 0.0).pvalue
+    assert f"The difference holds at the 5 % level (n = 3 seeds, p = {known:.2g})" in fresh.reason
 
 
 def test_the_winners_of_two_recipes_are_tested_against_each_other(tmp_path: Path) -> None:
@@ -138,18 +143,25 @@ def test_the_winners_of_two_recipes_are_tested_against_each_other(tmp_path: Path
     report = build([folder], Options(with_figures=False))
     table = next(table for table in report.tables if table.name == "finals-s")
     known = stats.ttest_rel([64.0, 64.1, 64.3], [61.0, 61.0, 61.3]).pvalue
-    assert table.notes[1] == (
-        f"dalr, trial {dalr} against simcse, trial {simcse}: +3.03 points on STS Avg., beyond chance (p = {known:.2g}, "
-        "t-test over 3 seeds, Holm-corrected over the pairs of recipes)."
+    assert table.key[0] == (
+        f"dalr, trial {dalr} is better than simcse, trial {simcse} on STS Avg.: +3.03 points (95 % interval +2.89 to "
+        "+3.18). This holds at the 5 % level (n = 3 seeds, p < 0.001)."
     )
+    assert known < 0.001
 
 
-@pytest.mark.parametrize(("lead", "seeds", "said"), [(-0.1, 3, "within chance"), (1.5, 1, "too few for a test")])
-def test_final_runs_that_show_nothing_say_so(tmp_path: Path, lead: float, seeds: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("lead", "seeds", "outcome", "said"),
+    [
+        (-0.1, 3, "not-shown", "does not hold at the 5 % level (n = 3 seeds, p = 1)"),
+        (1.5, 1, "untested", "cannot be tested over seeds (n = 1 seed)"),
+    ],
+)
+def test_final_runs_that_show_nothing_say_so(tmp_path: Path, lead: float, seeds: int, outcome: str, said: str) -> None:
     folder = _finals(make.sweep(tmp_path / "s", count=20), lead=lead, seeds=seeds)
-    (verdict,) = build([folder], Options(with_figures=False)).verdicts
-    assert verdict.certainty == "no"
-    assert said in verdict.reason
+    _, fresh = build([folder], Options(with_figures=False)).answers
+    assert fresh.outcome == outcome
+    assert said in fresh.reason
 
 
 def test_damaged_final_runs_are_named_and_the_sweep_is_reported(tmp_path: Path) -> None:
@@ -176,7 +188,7 @@ def test_ablation_needs_a_run_to_differ_from(tmp_path: Path) -> None:
     make.result(model="a").write(tmp_path / "a.json")
     make.result(model="b").write(tmp_path / "b.json")
     report = build([tmp_path], Options(with_figures=False))
-    sources, untested = report.loaded.sources.values(), lambda *_: None
+    sources, untested = report.loaded.sources.values(), RowTests(lambda *_: None)
     assert ablation(report.tables[0], "a", sources, untested) is None
     with pytest.raises(InputError, match="no measured row is called 'c'; there are: a, b"):
         ablation(report.tables[0], "c", sources, untested)
@@ -210,14 +222,14 @@ def test_a_damaged_sweep_is_named_and_the_rest_is_reported(tmp_path: Path, damag
     assert [table.name for table in report.tables] == ["sts"]
 
 
-def test_a_sweep_s_best_is_not_called_certain(tmp_path: Path) -> None:
+def test_a_sweep_s_best_is_said_to_be_chosen(tmp_path: Path) -> None:
     report = build([make.sweep(tmp_path / "s", count=20)], Options(with_figures=False))
-    (verdict,) = report.verdicts
+    (answer,) = report.answers
     best = report.tables[0].measured[0]
-    assert verdict.certainty == "search"
-    assert verdict.headline.startswith(f"{best.label} is best: {best.cells['value'].text}")
-    assert "learning_rate" in verdict.headline
-    assert "only fresh seeds and test data decide" in verdict.reason
+    assert (answer.outcome, answer.badge) == ("search", "Chosen by the search.")
+    assert answer.headline.startswith(f"{best.label} is best in the search: {best.cells['value'].text}")
+    assert "learning_rate" in answer.headline
+    assert "only fresh seeds and test data decide" in answer.reason
 
 
 def test_sweeps_whose_names_make_one_file_name_stay_apart(tmp_path: Path) -> None:

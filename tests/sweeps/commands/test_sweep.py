@@ -80,7 +80,7 @@ def test_best_names_the_winner_and_its_test(finished: Path, capsys: pytest.Captu
     best(finished)
     text = capsys.readouterr().out
     assert "best: trial 1 of quickstart" in text
-    assert "the base recipe: +" in text
+    assert "the base recipe on STSBenchmark.dev: +" in text
     assert str(finished / "best.yaml") in text
 
 
