@@ -14,8 +14,8 @@ from dalr.statistics.comparison import Comparison
 Outcome = Literal["holds", "not-shown", "untested", "alone", "search"]
 CLOSEST = 5  # rivals of the best that are tested: those behind them are further away
 BADGES: dict[Outcome, str] = {
-    "holds": "Holds at the 5 % level.",
-    "not-shown": "Does not hold at the 5 % level.",
+    "holds": "Holds.",
+    "not-shown": "Not shown.",
     "untested": "Not tested.",
     "alone": "Nothing to compare.",
     "search": "Chosen by the search.",
@@ -109,11 +109,15 @@ def _best(table: Table, block: Block, ranked: Sequence[Row], tests: RowTests, tr
     rivals = [each.reversed for each in tests.compare(ranked[1 : CLOSEST + 1], best, [AVERAGE])]
     closest = next(each for each in rivals if each.theirs == second.label)
     lead = (cell.value or 0.0) - (second.cells[AVERAGE].value or 0.0)
-    headline = f"{best.label} has the highest average: {score}, {lead:.2f} points above {second.label}."
+    span = closest.over_seeds.interval
+    within = f" (95 % interval {span.low:+.2f} to {span.high:+.2f})" if span else ""
+    headline = f"{best.label} has the highest average: {score}, {lead:.2f} points above {second.label}{within}."
     outcome: Outcome = "holds" if _holds(closest) else "not-shown"
     if closest.seed_holm is None:
         outcome = "untested" if closest.example_holm is None or closest.holds_over_examples else "not-shown"
-    reason = f"{closest.amount}. {_tests(closest)}"
+    reason = _tests(closest)
+    if abs(lead - closest.difference) >= 0.005:
+        reason = f"Over the seeds that both have it leads by {closest.amount}. {reason}"
     reason += _beaten([each for each in rivals if each is not closest]) if outcome != "holds" else ""
     reason += f" {_unequal(best, second, trained)}" if _unequal(best, second, trained) else ""
     return Answer(outcome=outcome, where=where, headline=headline, reason=reason)

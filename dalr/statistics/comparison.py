@@ -117,7 +117,8 @@ class Comparison:
         test = "" if self.over_seeds.paired else ", no shared seed: Welch's test"
         more = f"; about {self.seeds_needed} seeds would tell" if self.seeds_needed else ""
         holds = "holds" if self.holds_over_seeds else "does not hold"
-        return f"{holds} at the {LEVEL:.0%} level ({n}, {p_text(self.seed_holm)}{test}{more})".replace("%", " %")
+        p_value = _corrected_text(self.seed_p, self.seed_holm)
+        return f"{holds} at the {100 * LEVEL:.0f} % level ({n}, {p_value}{test}{more})"
 
     @property
     def example_finding(self) -> str:
@@ -125,7 +126,7 @@ class Comparison:
         if self.example_holm is None:
             return "over test examples it was not tested (none stored)"
         holds = "holds" if self.holds_over_examples else "does not hold"
-        return f"over test examples it {holds} ({p_text(self.example_holm)})"
+        return f"over test examples it {holds} ({_corrected_text(self.example_p, self.example_holm)})"
 
     def sentence(self, score: str | None = None) -> str:
         """What was compared, and what the tests say; `score` is the score's name in a table."""
@@ -138,6 +139,12 @@ class Comparison:
 def p_text(p_value: float) -> str:
     """A p-value in two significant digits: `p = 0.0041`, `p < 0.001`."""
     return f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
+
+
+def _corrected_text(before: float | None, after: float) -> str:
+    """The p-value, with a word where the correction has changed it."""
+    text = p_text(after)
+    return text if before is None or p_text(before) == text else f"{text} after Holm's correction"
 
 
 def corrected(comparisons: Iterable[Comparison]) -> list[Comparison]:

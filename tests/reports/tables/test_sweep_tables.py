@@ -71,7 +71,7 @@ def test_an_ablation_is_tested_against_its_own_reference(tmp_path: Path) -> None
     named = {table.name: table for table in tables}
     assert list(named) == ["sts", "ablation-sts-dalr--cross-modal-0-1", "ablation-sts-dalr--cross-modal-0"]
     table = named["ablation-sts-dalr--cross-modal-0-1"]
-    assert table.key[0].startswith("Differs from dalr, cross_modal=0.1 at 5%")
+    assert table.key[0].startswith("Differs from dalr, cross_modal=0.1 at 5 %")
     assert {cell.marks for row in table.measured[1:] if "cross" in row.label for cell in row.cells.values()} == {"†"}
     assert table.measured[1].note == "(dalr, cross_modal=0)"
 

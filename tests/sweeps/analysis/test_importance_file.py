@@ -1,6 +1,5 @@
 """What a sweep writes of importance, as reports read it; and that of the sweep in docs/example-report."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,9 @@ from dalr.reports.load.sweeps import read_sweep
 from dalr.sweeps.analysis.outcome import outcome_of, write_importance, write_trials
 from dalr.sweeps.search.records import RunRecord, TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
-from dalr.sweeps.search.spec_file import save_spec, saved_spec
-from tests import ROOT
+from dalr.sweeps.search.spec_file import save_spec
+from tests.sweeps.example import EXAMPLE, example_state
 from tests.sweeps.make import spec
-
-EXAMPLE = ROOT / "docs" / "example-report" / "runs" / "sweep"
 
 
 def test_reports_read_what_a_sweep_writes(tmp_path: Path) -> None:
@@ -43,20 +40,8 @@ def test_reports_read_what_a_sweep_writes(tmp_path: Path) -> None:
 
 
 def test_the_example_s_importance_follows_from_its_trials(tmp_path: Path) -> None:
-    """From trials.parquet and each trial's metrics.jsonl; the database is not kept there."""
-    chosen = saved_spec(EXAMPLE)
-    trials = []
-    for row in pl.read_parquet(EXAMPLE / "trials.parquet").sort("trial").to_dicts():
-        number, seed, state = row["trial"], row["seed"], row["state"]
-        metrics = EXAMPLE / "runs" / f"trial-{number:04d}-seed-{seed}" / "metrics.jsonl"
-        lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-        scores = {line["step"]: line[chosen.metric[0]] for line in lines if chosen.metric[0] in line}
-        values = (row["value"],) if state == "complete" else ()
-        run = RunRecord(seed, row["config_fingerprint"], state, None, row["value"], values, row["steps"])
-        point = {path: row[path] for path in chosen.space}
-        trials.append(TrialRecord(number, row["recipe"], point, str(number), state, (run,), scores=scores))
-    found = outcome_of(SweepState(tmp_path, chosen, tuple(trials), (), 1.0, 0.0)).importances
-    write_importance(found, tmp_path / "importance.parquet")
+    """From trials.parquet and each trial's metrics.jsonl."""
+    write_importance(outcome_of(example_state()).importances, tmp_path / "importance.parquet")
     kept, made = (pl.read_parquet(folder / "importance.parquet") for folder in (EXAMPLE, tmp_path))
     assert made.drop("importance", "low", "high").equals(kept.drop("importance", "low", "high"))
     for column in ("importance", "low", "high"):
