@@ -77,8 +77,8 @@ def note(reference: str, comparisons: Sequence[Comparison]) -> str:
     welch = ", Welch's where none is shared" if unpaired else ""
     over_examples = f", {OVER_EXAMPLES} over examples (paired permutation; {examples_tested} of {total})"
     return (
-        f"Differs from {reference} at {100 * LEVEL:.0f} % after Holm's correction: {OVER_SEEDS} over seeds (t-test of paired "
-        f"seeds{welch}; {seeds_tested} of {total} comparisons could be tested)"
+        f"Differs from {reference} at {100 * LEVEL:.0f} % after Holm's correction: {OVER_SEEDS} over seeds (t-test of "
+        f"paired seeds{welch}; {seeds_tested} of {total} comparisons could be tested)"
         f"{over_examples if examples_tested else ''}. The average is corrected over the rows, the other columns over "
         "rows and columns. No mark: not shown to differ, or not tested."
     )
