@@ -133,7 +133,7 @@ def test_the_command_writes_and_checks(made: Path, monkeypatch: pytest.MonkeyPat
     runner = CliRunner()
     done = runner.invoke(app, ["runs", "--out", "other", "--no-figures"])
     assert done.exit_code == 0, done.output
-    assert "dalr is best: 75.20 ± 0.10 over 3 seeds, 2.00 points above simcse." in done.output
+    assert "dalr has the highest average: 75.20 ± 0.10 over 3 seeds, 2.00 points above simcse." in done.output
     assert runner.invoke(app, ["--out", "other", "--check"]).exit_code == 0
     _change_score(made / "runs" / "simcse-3" / "results" / "sts.json", "STS16", 1.0)
     done = runner.invoke(app, ["--out", "other", "--check"])

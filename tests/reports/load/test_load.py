@@ -191,7 +191,7 @@ def test_an_unreadable_config_is_named_and_the_result_still_counts(tmp_path: Pat
     loaded = load([tmp_path])
     assert len(loaded.sources) == 1
     (problem,) = loaded.problems
-    assert "not a readable YAML file" in problem.message
+    assert "not valid YAML" in problem.message
 
 
 def test_two_folders_of_one_name_have_two_names(tmp_path: Path) -> None:

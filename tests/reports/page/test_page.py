@@ -43,7 +43,7 @@ def test_the_page_loads_nothing_and_says_so(report_folder: Path) -> None:
 def test_the_answer_is_at_the_top(report_folder: Path) -> None:
     text = (report_folder / "index.html").read_text()
     assert text.index('id="answer"') < text.index('id="tables"')
-    assert "dalr is best: 75.20 ± 0.10 over 3 seeds, 2.00 points above simcse." in text
+    assert "dalr has the highest average: 75.20 ± 0.10 over 3 seeds, 2.00 points above simcse." in text
 
 
 def test_every_source_is_linked_from_the_page(report_folder: Path) -> None:

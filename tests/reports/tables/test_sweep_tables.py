@@ -200,7 +200,7 @@ def test_ablation_needs_a_run_to_differ_from(tmp_path: Path) -> None:
         ("missing", "the sweep has no trials.parquet: no trial has ended yet"),
         ("cut", "trials.parquet: not a readable Parquet file"),
         ("column", "trials.parquet: no column value"),
-        ("spec", "not a readable YAML file"),
+        ("spec", "not valid YAML"),
     ],
 )
 def test_a_damaged_sweep_is_named_and_the_rest_is_reported(tmp_path: Path, damage: str, expected: str) -> None:
