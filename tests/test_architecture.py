@@ -41,7 +41,7 @@ FLOORS = {
         data.features
         data.corpora
         data.saved
-        data.store data.rows data.schedule
+        data.store data.rows data.schedule data.pairing
         model losses
         data.batches data.names
         statistics

@@ -1,5 +1,6 @@
 """The batches of a run: text and paired ones interleaved, each a pure function of the seed and the step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,10 @@ from torch import Tensor
 from dalr.config.schema import RunConfig
 from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
 from dalr.data.features.prepare import Features
+from dalr.data.pairing import PairOrder, caption_pairs, image_pairs
 from dalr.data.rows import Rows
 
-TEXT, PAIRED, CAPTION = 0, 1, 2
+TEXT, PAIRED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class MixedBatches:
     """The global batches of a run. `batch(step)` does not depend on the batches asked for before, so a
     run's position is its step number, and resuming is asking for the next one.
 
-    The text stream permutes the sentences in each of its epochs. The paired stream permutes the images
-    and draws one caption of each, so no image is twice in a batch. An epoch's last batch has what is
-    left. Where the schedule puts the two streams, and how long an epoch of the run is, says `Schedule`.
+    The text stream permutes the sentences in each of its epochs. The paired stream permutes the captions,
+    or the images with one caption of each (`data.pairs`); no image is twice in a batch. An epoch's last
+    batch has what is left. `Schedule` says where the two streams go, and how long an epoch of the run is.
     """
 
     def __init__(self, config: RunConfig, features: Features) -> None:
@@ -40,11 +42,11 @@ class MixedBatches:
         self.train = config.train
         self.length = config.model.max_tokens if config.objective.token_norm == "token_padded" else None
         self._epochs: dict[int, _Epoch] = {}
+        self._pairs: PairOrder | None = None
         if features.captions is not None:
+            make = image_pairs if config.data.pairs == "image" else caption_pairs
             images = features.captions.image_of_caption
-            self._by_image = np.argsort(images, kind="stable")
-            self._counts = np.bincount(images, minlength=len(features.captions.image_ids))
-            self._first = np.cumsum(self._counts) - self._counts
+            self._pairs = make(images, self.batch_size, self.schedule.paired_batches)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -66,14 +68,20 @@ class MixedBatches:
         return self._paired(step) if self.is_paired(step) else self._text(step)
 
     def _text(self, step: int) -> TextBatch:
-        rows = self._slice(TEXT, len(self.features.tokens["text"]), self.schedule.text_batches, step)
-        ids, mask = self.features.tokens["text"].padded(rows, self.length)
+        tokens = self.features.tokens["text"]
+        epoch, place = divmod(self.schedule.position(step), self.schedule.text_batches)
+        order = self._order(TEXT, epoch, lambda: self._random(TEXT, epoch).permutation(len(tokens)))
+        rows = order[place * self.batch_size : (place + 1) * self.batch_size].copy()
+        ids, mask = tokens.padded(rows, self.length)
         return TextBatch(torch.from_numpy(rows), ids, mask, self._targets("text", rows))
 
     def _paired(self, step: int) -> PairedBatch:
-        features = self.features
-        rows = self._slice(PAIRED, len(self._counts), self.schedule.paired_batches, step)
+        features, pairs = self.features, self._pairs
         assert features.captions is not None  # the schedule has pairs
+        assert pairs is not None
+        epoch, place = divmod(self.schedule.position(step), self.schedule.paired_batches)
+        order = self._order(PAIRED, epoch, lambda: pairs.order([self.seed, PAIRED, epoch]))
+        rows = order[pairs.starts[place] : pairs.starts[place + 1]].copy()
         ids, mask = features.tokens["captions"].padded(rows, self.length)
         return PairedBatch(
             torch.from_numpy(rows),
@@ -84,26 +92,15 @@ class MixedBatches:
             captions=_tensor(features.caption_features, rows),
         )
 
-    def _slice(self, stream: int, items: int, batches: int, step: int) -> NDArray[np.int64]:
-        epoch, place = divmod(self.schedule.position(step), batches)
-        order = self._order(stream, items, epoch)
-        return order[place * self.batch_size : (place + 1) * self.batch_size].copy()
+    def _random(self, stream: int, epoch: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, stream, epoch])
 
-    def _order(self, stream: int, items: int, epoch: int) -> NDArray[np.int64]:
+    def _order(self, stream: int, epoch: int, make: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
         """The corpus rows of one epoch of a stream; the last epoch asked for is kept."""
         kept = self._epochs.get(stream)
         if kept is None or kept.number != epoch:
-            order = np.random.default_rng([self.seed, stream, epoch]).permutation(items)
-            if stream == PAIRED:
-                order = self._drawn_captions(order, epoch)
-            kept = self._epochs[stream] = _Epoch(epoch, order)
+            kept = self._epochs[stream] = _Epoch(epoch, make())
         return kept.order
-
-    def _drawn_captions(self, images: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
-        """One caption of each image, drawn by seed: rows of the captions, in the order of `images`."""
-        draws = np.random.default_rng([self.seed, CAPTION, epoch]).random(len(self._counts))
-        chosen = self._by_image[self._first + (draws * self._counts).astype(np.int64)]
-        return chosen[images]
 
     def _targets(self, corpus: str, rows: NDArray[np.int64]) -> TeacherTargets:
         arrays = self.features.sentence_vectors.get(corpus, ())

@@ -11,19 +11,21 @@ class Schedule:
     """Steps 0, n, 2n, ... are paired for `every` = n; every step is for 1, none for None.
 
     `text_batches` and `paired_batches` are the batches of one pass over the sentences and over the
-    images. An epoch of a run is as many steps as both passes have together, as in MCSE, KDMCSE and
-    DALR; where only one stream is used, as many as its pass has. Each stream keeps its own epochs, so
-    with another `every` than the default one stream may pass more than once in an epoch of the run.
+    pairs. Each stream keeps its own epochs, so one stream may pass more than once in an epoch of the run.
+    `whole_epochs`: an epoch of the run is as many steps as both passes have together, also where every
+    step is paired, as in the loops of MCSE, KDMCSE and DALR; else only the streams in use count.
     """
 
     text_batches: int
     paired_batches: int
     every: int | None
+    whole_epochs: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in an epoch of the run."""
-        return self.text_batches * self.uses_text + self.paired_batches * self.uses_pairs
+        text = self.uses_text or self.whole_epochs
+        return self.text_batches * text + self.paired_batches * self.uses_pairs
 
     @property
     def uses_text(self) -> bool:
@@ -52,20 +54,32 @@ class Schedule:
         return train.steps if train.steps is not None else self.steps_per_epoch * (train.epochs or 0)
 
 
-def schedule_of(data: DataConfig, *, sentences: int, images: int, batch_size: int) -> Schedule:
+def batches_of_pairs(pairs: int, most_of_an_image: int, batch_size: int) -> int:
+    """The batches of one pass over `pairs`, none of which may hold an image twice: as many as an image has
+    pairs, at least."""
+    return max(-(-pairs // batch_size), most_of_an_image if pairs else 0)
+
+
+def schedule_of(
+    data: DataConfig, *, sentences: int, pairs: int, batch_size: int, most_of_an_image: int = 1
+) -> Schedule:
     """The schedule for corpora of these sizes (0 for a corpus that is not there).
+
+    Args:
+        pairs: what `data.pairs` counts: captions or images.
+        most_of_an_image: the most pairs that one image has; 1 where `data.pairs` is image.
 
     Raises:
         InputError: a stream that `data.pair_every` asks for has no data.
     """
-    text, paired = -(-sentences // batch_size), -(-images // batch_size)
+    text, paired = -(-sentences // batch_size), batches_of_pairs(pairs, most_of_an_image, batch_size)
     every = data.pair_every
     if every == "auto":
-        if not images:
+        if not pairs:
             raise InputError("data.pair_every is auto, but data.captions is not set; set it, or pair_every to null")
         every = max(1, text // paired)
     if every != 1 and not sentences:
         raise InputError(f"data.pair_every is {every}, but data.text is not set; set it, or pair_every to 1")
-    if every is not None and not images:
+    if every is not None and not pairs:
         raise InputError(f"data.pair_every is {every}, but data.captions is not set; set it, or pair_every to null")
-    return Schedule(text, paired, every)
+    return Schedule(text, paired, every, whole_epochs=data.pair_every == "auto")

@@ -7,7 +7,9 @@ lacks, and nothing else.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -138,10 +140,12 @@ def read_corpora(config: RunConfig) -> tuple[dict[str, Sentences], Captions | No
                 f"{key}: {getattr(data, key[5:])} has {len(items)} {unit}, fewer than a batch "
                 f"(train.batch_size {config.train.batch_size}); give more, or a smaller batch"
             )
+    pairs, most = pairs_of(captions, data.pairs) if captions else (0, 0)
     schedule = schedule_of(
         data,
         sentences=len(text) if text else 0,
-        images=len(captions.image_ids) if captions else 0,
+        pairs=pairs,
+        most_of_an_image=most,
         batch_size=config.train.batch_size,
     )
     corpora = {}
@@ -150,6 +154,13 @@ def read_corpora(config: RunConfig) -> tuple[dict[str, Sentences], Captions | No
     if text is not None and schedule.uses_text:
         corpora["text"] = text
     return corpora, captions, schedule
+
+
+def pairs_of(captions: Captions, unit: Literal["caption", "image"]) -> tuple[int, int]:
+    """How many pairs a pass over the captions has, and the most that one image has."""
+    if unit == "image":
+        return len(captions.image_ids), 1
+    return len(captions.image_of_caption), int(np.bincount(captions.image_of_caption).max())
 
 
 def _sentence_vectors(
@@ -174,13 +185,23 @@ def _token_teachers(config: RunConfig, store: _Store) -> tuple[tuple[TextTeacher
     """The teachers whose token states `local_global` uses, and the model whose tokenizer they see.
 
     They are the teachers that share the student's vocabulary, where their widths agree; the first of
-    them where they do not; and the first teacher under its own tokenizer where none shares it.
+    them where they do not; and where none shares it and `objective.token_teachers` allows it, the first
+    teacher under its own tokenizer.
+
+    Raises:
+        InputError: none shares the vocabulary.
     """
     teachers = [teacher for teacher in config.teachers.text if teacher.weight > 0]
     vocabulary = store.tokenizer(config.model.student).get_vocab()
     sharing = [teacher for teacher in teachers if store.tokenizer(teacher.model).get_vocab() == vocabulary]
-    if not sharing:
+    if not sharing and config.objective.token_teachers == "any":
         return (teachers[0],), teachers[0].model
+    if not sharing:
+        raise InputError(
+            f"local_global needs token states, but no text teacher has the tokenizer of {config.model.student}; choose "
+            f"a teacher of the student's family, or objective.token_teachers=any (those of {teachers[0].model} under "
+            "its own tokenizer), or objective.weights.local_global=0"
+        )
     if len({encoder_width(teacher.model) for teacher in sharing}) > 1:
         sharing = sharing[:1]
     return tuple(sharing), config.model.student

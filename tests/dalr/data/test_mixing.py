@@ -51,19 +51,19 @@ def test_positions_count_each_streams_own_steps(every: int | None) -> None:
 
 def test_lengths_of_epochs_and_runs() -> None:
     data = DataConfig(captions="c", text="t", pair_every="auto")
-    mixed = schedule_of(data, sentences=1000, images=150, batch_size=64)
-    assert mixed == Schedule(text_batches=16, paired_batches=3, every=5)
+    mixed = schedule_of(data, sentences=1000, pairs=150, batch_size=64)
+    assert mixed == Schedule(text_batches=16, paired_batches=3, every=5, whole_epochs=True)
     assert mixed.steps_per_epoch == 19
     assert mixed.total_steps(TrainConfig(epochs=4)) == 76
     assert mixed.total_steps(TrainConfig(steps=10)) == 10
-    few = schedule_of(data, sentences=10, images=150, batch_size=64)
-    assert (few.every, few.steps_per_epoch) == (1, 3)  # captions only
-    alone = schedule_of(DataConfig(text="t", pair_every=None), sentences=1000, images=0, batch_size=64)
+    few = schedule_of(data, sentences=10, pairs=150, batch_size=64)
+    assert (few.every, few.steps_per_epoch) == (1, 4)  # every step is paired, the sentences lengthen the epoch
+    alone = schedule_of(DataConfig(text="t", pair_every=None), sentences=1000, pairs=0, batch_size=64)
     assert alone.steps_per_epoch == 16
     with pytest.raises(InputError, match=r"data\.text is not set"):
-        schedule_of(DataConfig(captions="c", pair_every=2), sentences=0, images=5, batch_size=2)
+        schedule_of(DataConfig(captions="c", pair_every=2), sentences=0, pairs=5, batch_size=2)
     with pytest.raises(InputError, match=r"data\.captions is not set"):
-        schedule_of(DataConfig(text="t"), sentences=9, images=0, batch_size=2)
+        schedule_of(DataConfig(text="t"), sentences=9, pairs=0, batch_size=2)
 
 
 def test_each_epoch_sees_every_image_once_and_every_sentence_once(corpus: Path, tiny_bert: Path) -> None:

@@ -156,7 +156,10 @@ def test_shares_of_a_batch_join_to_the_whole(corpus: Path, tiny_bert: Path) -> N
 
 
 def test_a_foreign_teacher_keeps_its_own_tokenizer(corpus: Path, tiny_bert: Path, foreign_bert: Path) -> None:
-    foreign = prepared(corpus, tiny_bert, teachers__text=[{"model": str(foreign_bert)}])
+    alone = {"teachers__text": [{"model": str(foreign_bert)}]}
+    with pytest.raises(InputError, match=r"no text teacher has the tokenizer .*objective\.token_teachers=any"):
+        prepared(corpus, tiny_bert, **alone)
+    foreign = prepared(corpus, tiny_bert, **alone, objective__token_teachers="any")
     assert foreign.token_states is not None
     assert foreign.token_states.corpora["captions"].key != foreign.tokens["captions"].key
     teachers = [{"model": str(foreign_bert)}, {"model": str(tiny_bert)}]
