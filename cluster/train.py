@@ -94,7 +94,10 @@ def _attempt(task: dict[str, Any], storage: Storage, *, workers: Workers, quiet:
     before = storage.attempts()
     trainer = _trainer(task, storage, before, workers=workers, quiet=quiet)
     try:
-        with _progress(storage, quiet=quiet), sigterm_asks(storage.name, training=lambda: _begun(storage, before)):
+        with (
+            _progress(storage, quiet=quiet),
+            sigterm_asks(storage.display_name, training=lambda: _begun(storage, before)),
+        ):
             return _outcome(trainer.fit().return_value)  # type: ignore[attr-defined]
     except ray.train.TrainingFailedError as error:
         words = lost(error, workers.count, workers.resources, starts=STARTS, max_failures=workers.max_failures)
@@ -165,7 +168,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
         callbacks: list[Callback] = [_RayCallback(), SaveBeforeNodeLeaves()]
         if ray.train.get_context().get_world_rank() == 0:
             trackers = make_trackers(task["report_to"], folder, config)
-            callbacks += [StopWhenAsked(storage.name), *trackers, *storage.callbacks(config)]
+            callbacks += [StopWhenAsked(storage.display_name), *trackers, *storage.callbacks(config)]
         outcome = train(
             config,
             folder.path,
@@ -176,7 +179,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
             called=folder.called,
         )
         if outcome.finished and _first_on_node():
-            storage.leave(writer=ray.train.get_context().get_world_rank() == 0)
+            storage.cleanup_local(writer=ray.train.get_context().get_world_rank() == 0)
     except InputError as error:
         return {"error": "input", "message": str(error)}
     except Diverged as error:

@@ -70,7 +70,7 @@ def train(
                 asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
                 preflight(config, asked.resources, asked.count)
                 outcome = train_on_ray(config, storage, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
-    tell(outcome, config, storage.name, quiet=quiet)
+    tell(outcome, config, storage.display_name, quiet=quiet)
 
 
 def tell(outcome: "Outcome", config: "RunConfig", name: str, *, quiet: bool) -> None:
@@ -101,7 +101,7 @@ def train_here(
     callbacks = [*watching, *storage.callbacks(config)]
     outcome = train(config, folder.path, callbacks=callbacks, recipe=recipe, quiet=quiet, called=folder.called)
     if outcome.finished:
-        storage.leave(writer=True)
+        storage.cleanup_local(writer=True)
     return outcome
 
 

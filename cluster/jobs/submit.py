@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from dalr.cluster.jobs.package import Package
+from dalr.cluster.storage.filesystems import location
 from dalr.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def checked_command(words: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         InputError: no words; `dalr` or `submit` itself as the first; an `--out` that would lie in the
-            job's own copy of the working directory and vanish with it.
+            job's own copy of the working directory and vanish with it, or a URI that is none or holds keys.
     """
     if not words:
         raise InputError("nothing to submit; expected a command, for example: dalr submit -- train dalr --out /nfs/a")
@@ -78,6 +79,8 @@ def checked_command(words: Sequence[str]) -> tuple[str, ...]:
                 f"--out {out}: a relative path lies in the job's own copy of the working directory, which is lost; "
                 "give shared storage, such as /nfs/runs/a or s3://bucket/runs/a"
             )
+        if out is not None and "://" in out:
+            location(out)  # a command line is shown on the cluster's dashboard: keys in it are refused
     return tuple(words)
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import pyarrow
 from pyarrow import fs
@@ -34,19 +34,18 @@ class Location:
     uri: str
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The URI without options and without keys, for messages and results."""
         parts = urlsplit(self.uri)
         user, _, host = parts.netloc.rpartition("@")
         # An Azure container stands where other schemes have a key.
-        netloc = parts.netloc if ":" not in user and parts.scheme != "s3" else host
+        netloc = host if ":" in user or parts.scheme == "s3" else parts.netloc
         return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"
 
     @property
     def identity(self) -> str:
-        """What tells this place from others: the URI without keys, with the service that it is at."""
-        endpoint = _options(self.uri).get("endpoint_override", "")
-        return f"{self.shown}@{endpoint}"
+        """What tells this place from others: the URI without options, with the service that it is at."""
+        return f"{self.display_name}@{_options(self.uri).get('endpoint_override', '')}"
 
     def open(self) -> tuple[fs.FileSystem, str]:
         """The file system, and the folder's path on it. Asks no server, but where S3 must say in which
@@ -66,27 +65,60 @@ class Location:
             filesystem, path = fs.FileSystem.from_uri(uri)
             return filesystem, path.rstrip("/")
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, ValueError) as error:
-            raise InputError(f"{self.shown}: {_first_line(error)}; expected {_KNOWN}") from error
+            raise InputError(f"{self.display_name}: {_first_line(error)}; expected {_KNOWN}") from error
         except OSError as error:
-            raise StorageFailed(f"{self.shown}: {reason(error)}") from error
+            raise StorageFailed(f"{self.display_name}: {reason(error)}") from error
 
 
 def location(uri: str) -> Location:
     """The location under a URI as it was typed: what this shell's AWS_ENDPOINT_URL and AWS_REGION say is
-    written into it, because the machines of a cluster have other environments.
+    written into it, because the machines of a cluster have other environments. Its path is percent-encoded.
 
     Raises:
-        InputError: an option that is not known, or no bucket.
+        InputError: keys in the URI, an option that is not known, or no bucket.
     """
-    parts = urlsplit(uri)
-    if parts.scheme != "s3":
-        return Location(uri)
+    parts, name = urlsplit(uri), Location(uri).display_name
+    _refuse_keys(uri)
+    if "#" in uri:
+        raise InputError(f"{name}: a URI ends at #; write %23 for it, %3F for a question mark, %25 for a percent sign")
+    if odd := [word for word in parts.query.split("&") if word and not word.partition("=")[2]]:
+        raise InputError(f"{name}: {odd[0]!r} is no option NAME=VALUE; write %3F for a question mark in a path")
     options = _options(uri)
+    if parts.scheme == "s3":
+        options = _s3_options(name, options)
+        if not parts.netloc:
+            raise InputError(f"{uri}: no bucket; expected s3://bucket/path")
+    query = f"?{urlencode(options)}" if options else ""
+    return Location(f"{parts.scheme}://{parts.netloc}{quote(unquote(parts.path.rstrip('/')))}{query}")
+
+
+_KEY_VARIABLES = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "abfs": "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET",
+    "abfss": "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET",
+}
+_KEY_OPTION = re.compile(r"key|secret|token|password", re.IGNORECASE)
+
+
+def _refuse_keys(uri: str) -> None:
+    """A URI is written down: in Ray's notes, in provenance, in a job's command line, on dashboards."""
+    parts = urlsplit(uri)
+    user = parts.netloc.rpartition("@")[0]
+    if ":" in user or (user and parts.scheme == "s3") or any(map(_KEY_OPTION.search, _options(uri))):
+        variables = _KEY_VARIABLES.get(parts.scheme, "what the service reads")
+        raise InputError(
+            f"{Location(uri).display_name}: keys in a URI would be written down in clear; leave them out and set "
+            f"{variables} in the environment of every node"
+        )
+
+
+def _s3_options(name: str, options: dict[str, str]) -> dict[str, str]:
+    """The options, with the endpoint and the region of this shell."""
     unknown = sorted(set(options) - set(_S3_OPTIONS))
     if unknown:
-        raise InputError(f"{Location(uri).shown}: unknown option {unknown[0]!r}; known: {', '.join(_S3_OPTIONS)}")
-    if not parts.netloc.rpartition("@")[2]:
-        raise InputError(f"{uri}: no bucket; expected s3://bucket/path")
+        raise InputError(f"{name}: unknown option {unknown[0]!r}; known: {', '.join(_S3_OPTIONS)}")
     endpoint = options.get("endpoint_override") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     if endpoint:
         scheme, divided, host = endpoint.rpartition("://")
@@ -96,8 +128,7 @@ def location(uri: str) -> Location:
     region = options.get("region") or _environment("AWS_REGION", "AWS_DEFAULT_REGION")
     if region or endpoint:  # servers other than AWS have no regions to speak of
         options["region"] = region or "us-east-1"
-    query = f"?{urlencode(options)}" if options else ""
-    return Location(f"s3://{parts.netloc}{quote(unquote(parts.path.rstrip('/')))}{query}")
+    return options
 
 
 def _environment(*names: str) -> str | None:
@@ -105,18 +136,14 @@ def _environment(*names: str) -> str | None:
 
 
 def _options(uri: str) -> dict[str, str]:
-    return {name: values[-1] for name, values in parse_qs(urlsplit(uri).query).items()}
+    return dict(parse_qsl(urlsplit(uri).query))
 
 
 def _s3(place: Location) -> tuple[fs.FileSystem, str]:
     """As `FileSystem.from_uri`, which has no way to set timeouts."""
     parts, options = urlsplit(place.uri), _options(place.uri)
-    user, _, bucket = parts.netloc.rpartition("@")
-    key, _, secret = user.partition(":")
     filesystem = fs.S3FileSystem(
-        access_key=unquote(key) or None,
-        secret_key=unquote(secret) or None,
-        region=options.get("region") or fs.resolve_s3_region(bucket),
+        region=options.get("region") or fs.resolve_s3_region(parts.netloc),
         scheme=options.get("scheme", "https"),
         endpoint_override=options.get("endpoint_override"),
         allow_bucket_creation=options.get("allow_bucket_creation", "").lower() in ("1", "true"),
@@ -125,18 +152,18 @@ def _s3(place: Location) -> tuple[fs.FileSystem, str]:
         request_timeout=REQUEST_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
     )
-    return filesystem, f"{bucket}{unquote(parts.path)}"
+    return filesystem, f"{parts.netloc}{unquote(parts.path)}"
 
 
 @contextmanager
-def translate_errors(shown: str) -> Iterator[None]:
+def translate_errors(place: str) -> Iterator[None]:
     """Inside the block, what a file system raises becomes a StorageFailed that names the place."""
     try:
         yield
     except OSError as error:
-        raise StorageFailed(f"{shown}: {reason(error)}") from error
+        raise StorageFailed(f"{place}: {reason(error)}") from error
     except pyarrow.ArrowException as error:
-        raise StorageFailed(f"{shown}: {_first_line(error)}") from error
+        raise StorageFailed(f"{place}: {_first_line(error)}") from error
 
 
 _HINTS = (
@@ -162,8 +189,8 @@ _HINTS = (
 def reason(error: Exception) -> str:
     """What a file system's error means and what would be right, then the system's own words, in one line."""
     text = _first_line(error)
-    found = re.search(r"(AWS Error .*)", text)
-    own = re.sub(r" ?\(Request ID: [^)]*\)", "", found.group(1) if found else text)
+    of_aws = re.search(r"(AWS Error .*)", text)
+    own = re.sub(r" ?\(Request ID: [^)]*\)", "", of_aws.group(1) if of_aws else text)
     own = own.split("; Details:")[0].split(" error_info=")[0].rstrip(". :")
     for pattern, hint in _HINTS:
         if re.search(pattern, text):

@@ -63,7 +63,7 @@ class Mirror:
         newest checkpoint that can be used and the best one that it names; of the others, the model is
         exported again."""
         files = self.remote.files()
-        kept = self._pull_checkpoints(files)
+        kept = self._pull_newest_usable(files)
         for step in set(steps_saved(self.folder.checkpoints)) - kept:
             shutil.rmtree(checkpoint_folder(self.folder.checkpoints, step))
         shutil.rmtree(self.folder.model, ignore_errors=True)
@@ -73,20 +73,31 @@ class Mirror:
         for name in sorted(names):
             self.remote.download(name, self.folder.path / name)
 
-    def _pull_checkpoints(self, files: dict[str, int]) -> set[int]:
-        """Brings the newest usable checkpoint and its best here; returns their steps."""
+    def _pull_newest_usable(self, files: dict[str, int]) -> set[int]:
+        """Fetches the newest checkpoint that can be used, and the best one that it names; returns their steps."""
         for step in reversed(complete_steps(files)):
-            for afresh in (False, True):  # a local copy may be the damaged one
-                try:
-                    steps = {step, self._best_named_by(step) or step}
-                    for one in steps:
-                        self._pull_checkpoint(one, files, afresh=afresh)
-                    check_usable(self.folder.checkpoints, step)
-                    return steps
-                except DamagedCheckpoint as damage:
-                    found = damage
-            _log.warning("%s; %s: an earlier checkpoint takes its place", found, self.remote.shown)
+            try:
+                return self._pull_usable(step, files)
+            except DamagedCheckpoint as damage:
+                _log.warning("%s; %s: an earlier checkpoint takes its place", damage, self.remote.display_name)
         return set()
+
+    def _pull_usable(self, step: int, files: dict[str, int]) -> set[int]:
+        """Fetches a checkpoint and the best one that it names, and verifies them; returns their steps.
+
+        Raises:
+            DamagedCheckpoint: the remote one cannot be used.
+        """
+        steps = {step, self._best_named_by(step) or step}
+        for number in steps:
+            self._fetch(number, files)
+        try:
+            check_usable(self.folder.checkpoints, step)
+        except DamagedCheckpoint:  # perhaps a copy that lay here already
+            for number in steps:
+                self._fetch(number, files, anew=True)
+            check_usable(self.folder.checkpoints, step)
+        return steps
 
     def _best_named_by(self, step: int) -> int | None:
         meta = self.remote.read(f"{_checkpoint(step)}/meta.json")
@@ -95,14 +106,15 @@ class Mirror:
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedCheckpoint(f"{_checkpoint(step)}: meta.json is not what was written") from error
 
-    def _pull_checkpoint(self, step: int, files: dict[str, int], *, afresh: bool) -> None:
+    def _fetch(self, step: int, files: dict[str, int], *, anew: bool = False) -> None:
+        """Downloads a checkpoint, unless the same one lies here and it is not asked for `anew`."""
         prefix, path = f"{_checkpoint(step)}/", checkpoint_folder(self.folder.checkpoints, step)
-        names = {name.removeprefix(prefix): size for name, size in files.items() if name.startswith(prefix)}
-        if not afresh and _same(path, names, self.remote.read(f"{prefix}meta.json")):
+        sizes = {name.removeprefix(prefix): size for name, size in files.items() if name.startswith(prefix)}
+        if not anew and _same(path, sizes, self.remote.read(f"{prefix}meta.json")):
             return
         with atomic_write(path) as aside:
             aside.mkdir(parents=True)
-            for name in names:
+            for name in sizes:
                 self.remote.download(prefix + name, aside / name)
 
     def set_aside_after(self, step: int) -> None:
@@ -122,7 +134,9 @@ class Mirror:
             StorageFailed: the remote folder cannot be written.
         """
         if not self.is_ahead():
-            raise TakenOver(f"{self.remote.shown}: another attempt at this run has begun since, and goes on with it")
+            raise TakenOver(
+                f"{self.remote.display_name}: another attempt at this run has begun since, and goes on with it"
+            )
         local = self._plain_files()
         self._push_files([name for name in local if not name.startswith("model/")])
         files = self.remote.files()

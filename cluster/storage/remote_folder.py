@@ -1,4 +1,8 @@
-"""A folder on a pyarrow file system: the few things that a run does with it."""
+"""A folder on a pyarrow file system: the few things that a run does with it.
+
+Files are copied chunk by chunk and not by `pyarrow.fs.copy_files`, which raises the same OSError whether the
+remote side failed, which is waited out, or this machine's disk is full, which ends the run.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -18,27 +22,27 @@ _WITHOUT_FOLDERS = ("s3", "gcs")
 class RemoteFolder:
     """Names are relative to the folder, with slashes. Every method raises `StorageFailed`."""
 
-    def __init__(self, filesystem: fs.FileSystem, path: str, shown: str) -> None:
+    def __init__(self, filesystem: fs.FileSystem, path: str, display_name: str) -> None:
         self.filesystem = filesystem
         self.path = path
-        self.shown = shown
+        self.display_name = display_name
 
     @classmethod
     def at(cls, place: Location) -> Self:
         """The folder at a location, which need not exist."""
-        return cls(*place.open(), place.shown)
+        return cls(*place.open(), place.display_name)
 
     def files(self) -> dict[str, int]:
         """The size in bytes of each file below the folder, by name; none where there is no folder."""
-        with translate_errors(self.shown):
+        with translate_errors(self.display_name):
             selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
-            found = self.filesystem.get_file_info(selector)
+            infos = self.filesystem.get_file_info(selector)
         prefix = f"{self.path}/"
-        return {info.path.removeprefix(prefix): info.size for info in found if info.type == fs.FileType.File}
+        return {info.path.removeprefix(prefix): info.size for info in infos if info.type == fs.FileType.File}
 
     def read(self, name: str, *, last: int | None = None) -> bytes | None:
         """A small file's bytes, or its `last` ones; None where it is not there."""
-        with translate_errors(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.display_name}/{name}"):
             try:
                 with self.filesystem.open_input_file(self._at(name)) as file:
                     if last is not None:
@@ -58,7 +62,7 @@ class RemoteFolder:
 
     def _write(self, name: str, chunks: Iterator[bytes]) -> None:
         target = self._at(name)
-        with translate_errors(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.display_name}/{name}"):
             if self.filesystem.type_name not in _WITHOUT_FOLDERS:
                 self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
             with self.filesystem.open_output_stream(target) as stream:
@@ -73,11 +77,11 @@ class RemoteFolder:
 
     def _chunks(self, name: str) -> Iterator[bytes]:
         # One block for each call: what the caller does with a chunk is not this folder's failure.
-        with translate_errors(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.display_name}/{name}"):
             stream = self.filesystem.open_input_stream(self._at(name))
         with stream:
             while True:
-                with translate_errors(f"{self.shown}/{name}"):
+                with translate_errors(f"{self.display_name}/{name}"):
                     chunk = stream.read(_CHUNK)
                 if not chunk:
                     return
@@ -85,14 +89,14 @@ class RemoteFolder:
 
     def rename(self, name: str, new: str) -> None:
         """Renames a file."""
-        with translate_errors(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.display_name}/{name}"):
             if self.filesystem.type_name not in _WITHOUT_FOLDERS:
                 self.filesystem.create_dir(self._at(new).rpartition("/")[0], recursive=True)
             self.filesystem.move(self._at(name), self._at(new))
 
     def remove(self, name: str) -> None:
         """Removes a file; nothing happens where it is not there."""
-        with translate_errors(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.display_name}/{name}"):
             try:
                 self.filesystem.delete_file(self._at(name))
             except FileNotFoundError:
@@ -100,7 +104,7 @@ class RemoteFolder:
 
     def remove_folder(self, name: str) -> None:
         """Removes a folder with all that is in it; nothing happens where it is not there."""
-        with translate_errors(f"{self.shown}/{name}"):
+        with translate_errors(f"{self.display_name}/{name}"):
             try:
                 self.filesystem.delete_dir(self._at(name))
             except FileNotFoundError:

@@ -23,13 +23,13 @@ _SCRATCH = ".ray"
 
 
 class Storage(Protocol):
-    """A run's place. `folder` is where it is trained on this machine; `name` says where it is kept, and is
-    an `--out` that means this place on every node; `poll_seconds` is how often to look at it."""
+    """A run's place. `folder` is where it is trained on this machine; `uri` is an `--out` that means this place on
+    every node, `display_name` the same for messages; `poll_seconds` is how often to look at it."""
 
     poll_seconds: float
 
     @property
-    def name(self) -> str: ...
+    def display_name(self) -> str: ...
     @property
     def uri(self) -> str: ...
     @property
@@ -48,7 +48,7 @@ class Storage(Protocol):
     def callbacks(self, config: RunConfig) -> Sequence[Callback]:
         """What keeps the place up to date, for the worker that writes."""
 
-    def leave(self, *, writer: bool) -> None:
+    def cleanup_local(self, *, writer: bool) -> None:
         """Frees what this machine holds of a run that is finished; the worker that writes has stored it."""
 
     def attempts(self) -> int:
@@ -77,8 +77,13 @@ def storage_at(out: str | Path) -> Storage:
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise InputError(f"--out {text}: expected file:///path, with three slashes")
+        if "?" in text or "#" in text:
+            raise InputError(f"--out {text}: a path ends at ? and # in a URI; write %3F and %23, or no file://")
         return SharedFolder(Path(unquote(parts.path)))
-    return RemoteRun(location(text))
+    try:
+        return RemoteRun(location(text))
+    except InputError as error:
+        raise InputError(f"--out {error}") from error
 
 
 class SharedFolder:
@@ -88,7 +93,7 @@ class SharedFolder:
 
     def __init__(self, path: Path) -> None:
         self.folder = RunFolder(path)
-        self.name = self.uri = str(path)
+        self.display_name = self.uri = str(path)
 
     def check(self, config: RunConfig) -> None:
         self.folder.check(config)
@@ -103,7 +108,7 @@ class SharedFolder:
     def callbacks(self, config: RunConfig) -> Sequence[Callback]:
         return ()
 
-    def leave(self, *, writer: bool) -> None:
+    def cleanup_local(self, *, writer: bool) -> None:
         """The folder is the storage."""
 
     def attempts(self) -> int:
@@ -132,17 +137,17 @@ class RemoteRun:
     def __init__(self, place: Location) -> None:
         self._remote = _opened(place)
         self.uri = place.uri
-        self.name = place.shown
+        self.display_name = place.display_name
         digest = hashlib.sha256(place.identity.encode()).hexdigest()[:16]
-        mirror = cache_folder() / "mirrors" / digest / (self.name.rpartition("/")[2] or "run")
-        self.folder = RunFolder(mirror.absolute(), called=self.name)
+        mirror = cache_folder() / "mirrors" / digest / (self.display_name.rpartition("/")[2] or "run")
+        self.folder = RunFolder(mirror.absolute(), called=self.display_name)
         self._mirror = Mirror(self._remote, self.folder)
 
     def check(self, config: RunConfig) -> None:
         try:
             written = self._remote.read("config.yaml")
             if written is not None:
-                refuse_another(written.decode("utf-8", errors="replace"), self.name, config)
+                refuse_another(written.decode("utf-8", errors="replace"), self.display_name, config)
             self._remote.check_writable()
         except StorageFailed as error:
             raise InputError(f"--out {error}") from error
@@ -159,7 +164,7 @@ class RemoteRun:
     def callbacks(self, config: RunConfig) -> Sequence[Callback]:
         return (Pushes(self._mirror, keep=config.train.keep),)
 
-    def leave(self, *, writer: bool) -> None:
+    def cleanup_local(self, *, writer: bool) -> None:
         try:
             # Machines may share a home: then this is the folder that the writer still reads.
             if writer or not self._mirror.is_ahead():

@@ -59,7 +59,7 @@ def ask_to_leave(task: Task, seed: int) -> object:
     from dalr.cluster.signals import request_to_stop
     from dalr.cluster.storage.storage import storage_at
 
-    return request_to_stop(storage_at(folder_of(task, seed)).name)
+    return request_to_stop(storage_at(folder_of(task, seed)).display_name)
 
 
 class _Lines:

@@ -7,6 +7,7 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from dalr.errors import InputError
+from dalr.sweeps.spec.database_url import without_password
 from dalr.sweeps.spec.schema import SweepSpec
 
 LOCAL_FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "f2fs", "bcachefs")
@@ -14,7 +15,10 @@ LOCAL_FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", 
 
 def database_url(spec: SweepSpec, out: Path) -> str:
     """Where the studies lie: the specification's `storage`, or `study.db` in the sweep's folder."""
-    return spec.storage or f"sqlite:///{Path(out).absolute() / 'study.db'}"
+    if spec.storage:
+        return spec.storage
+    url = sqlalchemy.URL.create("sqlite", database=str(Path(out).absolute() / "study.db"))
+    return url.render_as_string(hide_password=False)
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -35,11 +39,6 @@ def open_storage(url: str) -> RDBStorage:
     if storage.engine.dialect.name == "sqlite" and path and is_local(Path(path)):
         _write_ahead(storage)
     return storage
-
-
-def without_password(url: str | None) -> str:
-    """A database URL as it may be shown; the file beside the sweep where there is none."""
-    return "study.db" if url is None else sqlalchemy.make_url(url).render_as_string(hide_password=True)
 
 
 def _write_ahead(storage: RDBStorage) -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from dalr.errors import InputError
 from dalr.files import write_text
 from dalr.provenance import code_version
-from dalr.sweeps.search.database import without_password
+from dalr.sweeps.spec.database_url import refuse_password, without_password
 from dalr.sweeps.spec.schema import SweepSpec, differing_keys
 from dalr.validation import problems
 from dalr.yaml_text import dump_yaml, read_yaml
@@ -16,6 +16,7 @@ from dalr.yaml_text import dump_yaml, read_yaml
 def save_spec(spec: SweepSpec, out: Path) -> None:
     """Writes `sweep.yaml`, with the specification's hash and the version of the code (each version, where
     several have worked on the sweep); refuses a folder that holds another search."""
+    refuse_password(spec.storage)
     path = out / "sweep.yaml"
     if path.is_file():
         _check_same_search(saved_spec(out), spec, out)

@@ -13,6 +13,7 @@ from dalr.config.recipes import RECIPES
 from dalr.config.schema import RunConfig, given_root
 from dalr.errors import InputError, did_you_mean
 from dalr.evaluation.tasks import StsTask, find_task
+from dalr.sweeps.spec.database_url import refuse_password
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Dimension, Scalar, draw
 from dalr.validation import problems
@@ -254,6 +255,7 @@ def check_spec(spec: SweepSpec) -> None:
     Raises:
         InputError: in one line.
     """
+    refuse_password(spec.storage)
     for path, dimension in spec.space.items():
         check_dimension(path, dimension)
     check_judges(spec)

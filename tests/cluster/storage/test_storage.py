@@ -8,12 +8,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+from pyarrow.fs import LocalFileSystem
+from ray.train.v2._internal.execution.storage import get_fs_and_path
 
 from dalr.__main__ import main
 from dalr.cluster.commands.train import train_here
+from dalr.cluster.jobs.submit import checked_command
 from dalr.cluster.storage import filesystems, mirror
 from dalr.cluster.storage.filesystems import StorageFailed, location
 from dalr.cluster.storage.remote_folder import RemoteFolder
@@ -181,7 +185,7 @@ def test_a_push_that_fails_is_a_warning_and_made_up_for(
     def broken(self: RemoteFolder, path: Path, name: str) -> None:
         if name == "checkpoints/step-000003/optimizer.pt" and not seen:
             seen.append(server.checkpoints(run))
-            raise StorageFailed(f"{self.shown}/{name}: the line is cut")
+            raise StorageFailed(f"{self.display_name}/{name}: the line is cut")
         upload(self, path, name)
 
     monkeypatch.setattr(RemoteFolder, "upload", broken)
@@ -272,14 +276,78 @@ def test_a_file_uri_is_a_shared_folder(tmp_path: Path) -> None:
     assert storage_at((tmp_path / "a b").as_uri()).folder.path == tmp_path / "a b"
 
 
-def test_keys_in_a_uri_are_used_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_shells_endpoint_and_region_travel_with_the_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://minio.example:9000/")
-    place = location("s3://me:very%2Fsecret@bucket/runs/a/")
-    assert place.shown == "s3://bucket/runs/a"
+    place = location("s3://bucket/runs/a/")
+    assert place.display_name == "s3://bucket/runs/a"
     assert "endpoint_override=minio.example%3A9000&scheme=https&region=us-east-1" in place.uri
     assert location(place.uri) == place  # the same on another machine
     assert place.open()[1] == "bucket/runs/a"
-    assert "secret" not in place.identity
+
+
+@pytest.mark.parametrize(
+    ("out", "variable"),
+    [
+        ("s3://AKIAX:hunter2@bucket/a", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://hunter2@bucket/a", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://bucket/a?secret_key=hunter2", "AWS_SECRET_ACCESS_KEY"),
+        ("gs://bucket/a?access_token=hunter2", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("abfs://container:hunter2@account.blob.core.windows.net/a", "AZURE_CLIENT_SECRET"),
+        ("abfs://:hunter2@account.blob.core.windows.net/container/a", "AZURE_CLIENT_SECRET"),
+    ],
+)
+def test_keys_are_refused_before_they_are_written_down(out: str, variable: str) -> None:
+    with pytest.raises(InputError, match=f"^--out .*{variable}") as caught:
+        storage_at(out)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(InputError, match=variable) as caught:
+        checked_command(["train", "dalr", "--out", out])
+    assert "hunter2" not in str(caught.value)
+
+
+ODD_NAMES = ["a?b", "a#b", "a%20b", "a%b", "a b", "a:b", "ä 中", "a&b=c", "a+b", "a{b}", "a'b"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_every_name_of_a_folder_is_kept(name: str, small: RunConfig, tmp_path: Path) -> None:
+    """As a path, as a URI, and in what Ray is told of it."""
+    path = tmp_path / name
+    for out in (path, str(path), path.as_uri()):
+        storage = storage_at(out)
+        storage.check(small)
+        assert storage.folder.path == path
+        assert storage_at(storage.uri).folder.path == path
+        filesystem, inside = get_fs_and_path(**storage.ray_options())
+        assert Path(inside) == path / ".ray"
+        assert isinstance(filesystem, LocalFileSystem)
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_every_name_of_a_remote_folder_is_kept(name: str, server: S3Server) -> None:
+    run = "runs/odd"
+    storage = storage_at(f"s3://bucket/{run}/{quote(name)}")
+    again = storage_at(storage.uri)
+    folder = RemoteFolder.at(location(again.uri))
+    folder.write("x", b"1")
+    assert f"{name}/x" in server.names(run)
+    assert RemoteFolder.at(location(storage.uri)).files() == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("s3://bucket/a?b", "'b' is no option NAME=VALUE; write %3F"),
+        ("s3://bucket/a#b", "ends at #; write %23"),
+        ("gs://bucket/a#b", "ends at #; write %23"),
+        ("gs://bucket/a?b", "write %3F"),
+        ("file:///nfs/a?b", "write %3F and %23"),
+        ("file:///nfs/a#b", "write %3F and %23"),
+    ],
+)
+def test_a_uri_that_says_less_than_it_looks_is_refused(out: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        storage_at(out)
 
 
 @pytest.mark.parametrize(

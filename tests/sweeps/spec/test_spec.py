@@ -124,10 +124,27 @@ def test_a_folder_of_another_sweep_is_refused_and_a_larger_budget_is_not(tmp_pat
 
 
 def test_a_sweep_stays_in_its_database(tmp_path: Path) -> None:
-    save_spec(spec(storage="postgresql://me:secret@db/sweeps"), tmp_path)
-    with pytest.raises(InputError, match="lie in another database") as caught:
+    save_spec(spec(storage="postgresql://me@db/sweeps"), tmp_path)
+    with pytest.raises(InputError, match="lie in another database"):
         save_spec(spec(), tmp_path)
-    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("storage", "says"),
+    [
+        ("postgresql://me:hunter2@db/sweeps", "set PGPASSWORD or write ~/.pgpass"),
+        ("postgresql+psycopg://me@db/sweeps?password=hunter2", "set PGPASSWORD"),
+        ("mysql+pymysql://me:hunter2@db/sweeps", "read_default_file"),
+        ("hunter2", "expected a database URL"),
+    ],
+)
+def test_a_password_is_not_written_down(storage: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        save_spec(spec(storage=storage), tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(InputError, match=says):
+        load_spec("dalr_core", [f"storage={storage}"])
 
 
 def test_every_version_of_the_code_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
