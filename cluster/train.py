@@ -22,6 +22,7 @@ from dalr.config.overrides import validated
 from dalr.config.schema import RunConfig
 from dalr.distributed import run_on_all_ranks
 from dalr.errors import Failed, InputError
+from dalr.identity import identity_of
 from dalr.progress import bar
 from dalr.tracking import SETTINGS, make_trackers
 from dalr.training.callbacks import Callback, Diverged, Outcome, describe
@@ -74,7 +75,7 @@ def train_on_ray(
             read what is stored, or the end of the run could not be stored; another attempt is at work.
     """
     storage = storage_at(out) if isinstance(out, Path) else out
-    storage.folder.check(config)
+    storage.folder.check(identity_of(config))
     task: dict[str, Any] = {
         "config": config.dump(),
         "out": storage.uri,

@@ -36,6 +36,7 @@ FLOORS = {
         datasets
         tracking
         training
+        identity
         evaluation
         data.mixing
         data.features
@@ -49,7 +50,7 @@ FLOORS = {
         datasets.embedded
         data.manifest
         config
-        distributed progress provenance
+        distributed progress provenance checksums
         yaml_text reading
         files
         validation

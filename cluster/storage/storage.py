@@ -15,6 +15,7 @@ from dalr.cluster.storage.remote_folder import RemoteFolder
 from dalr.config.schema import RunConfig, cache_folder
 from dalr.errors import Failed, InputError
 from dalr.files import writable_folder
+from dalr.identity import identity_of
 from dalr.training.callbacks import Callback
 from dalr.training.run_folder import RunFolder, refuse_another
 
@@ -96,7 +97,7 @@ class SharedFolder:
         self.display_name = self.uri = str(path)
 
     def check(self, config: RunConfig) -> None:
-        self.folder.check(config)
+        self.folder.check(identity_of(config))
         writable_folder(self.folder.path, "--out")
 
     def push_pending(self, config: RunConfig) -> None:
@@ -147,7 +148,9 @@ class RemoteRun:
         try:
             written = self._remote.read("config.yaml")
             if written is not None:
-                refuse_another(written.decode("utf-8", errors="replace"), self.display_name, config)
+                notes = _json_object(self._remote.read("provenance.json"))
+                text = written.decode("utf-8", errors="replace")
+                refuse_another(text, notes, self.display_name, identity_of(config))
             self._remote.check_writable()
         except StorageFailed as error:
             raise InputError(f"--out {error}") from error
@@ -199,6 +202,15 @@ def _opened(place: Location) -> RemoteFolder:
         return RemoteFolder.at(place)
     except StorageFailed as error:
         raise InputError(f"--out {error}") from error
+
+
+def _json_object(data: bytes | None) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none that can be read."""
+    try:
+        values = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 _TAIL = 4096

@@ -5,14 +5,14 @@ by dotted path (`objective.temperature`, `teachers.text.0.weight`) on the comman
 in error messages: `dalr.config.overrides` sets them, this module only states what is allowed.
 """
 
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+
+from dalr.checksums import cache_folder
 
 Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "avg_embeddings_last"]
 StudentPooler = Literal["cls_before_pooler", "avg"]
@@ -380,20 +380,6 @@ class RunConfig(Part):
     def dump(self) -> dict[str, Any]:
         """The configuration as plain values, complete, fit for YAML and JSON."""
         return self.model_dump(mode="json")
-
-    def fingerprint(self) -> str:
-        """16 hex digits that change with every value that can change the outcome. Where the data and
-        the feature store lie (`data.root`, `data.store`) is left out."""
-        values = self.dump()
-        for place in ("root", "store"):
-            values["data"].pop(place)
-        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Where dalr keeps files of its own: DALR_CACHE, else ~/.cache/dalr."""
-    return Path(os.environ.get("DALR_CACHE") or Path.home() / ".cache" / "dalr")
 
 
 def given_root() -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from dalr.checksums import checksum_of
 from dalr.data.store import key_of, refuse_other
 from dalr.errors import InputError
 from dalr.files import atomic_write, remove_leftovers, sha256_of, write_json
@@ -104,7 +105,9 @@ def are_saved(folder: Path, identity: Mapping[str, Any]) -> bool:
         return False
     manifest = read_manifest(folder)
     refuse_other(folder, manifest["identity"], identity)
-    return all((folder / name).is_file() and sha256_of(folder / name) == sha for name, sha in manifest["files"].items())
+    return all(
+        (folder / name).is_file() and checksum_of(folder / name) == sha for name, sha in manifest["files"].items()
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dalr.checksums import checksum_of
 from dalr.errors import InputError
 from dalr.files import atomic_write, remove_leftovers, sha256_of, writable_folder, write_json
 from dalr.progress import bar
@@ -34,6 +34,10 @@ class Extraction(Protocol):
     @property
     def kind(self) -> str:
         """The array's kind, the first word of its folder's name."""
+
+    @property
+    def model(self) -> str:
+        """The frozen model, as the config names it; for messages."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def extract_shard(extraction: Extraction, folder: Path, number: int, tick: Tick)
     if array.dtype != np.float16 or array.ndim != 2:
         raise TypeError(f"{extraction.kind}: a shard is float16 [rows, width], not {array.dtype} {array.shape}")
     if not np.isfinite(array).all():
-        raise InputError(f"{extraction.kind} features of {extraction.identity.get('model')}: not finite in float16")
+        raise InputError(f"{extraction.kind} features of {extraction.model}: not finite in float16")
     file = f"shard-{number:05d}.npy"
     with atomic_write(folder / file) as aside, aside.open("wb") as handle:
         np.save(handle, np.ascontiguousarray(array), allow_pickle=False)
@@ -247,16 +251,7 @@ def refuse_other(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, An
 
 
 def _holds(file: Path, sha256: str) -> bool:
-    if not file.is_file():
-        return False
-    state = file.stat()
-    return _sha256_of_state(file, state.st_mtime_ns, state.st_size) == sha256
-
-
-@lru_cache(maxsize=4096)
-def _sha256_of_state(file: Path, mtime_ns: int, size: int) -> str:
-    """A file's checksum, computed once in a process while the file does not change."""
-    return sha256_of(file)
+    return file.is_file() and checksum_of(file) == sha256
 
 
 def _write_manifest(folder: Path, extraction: Extraction, done: Mapping[int, Shard]) -> None:

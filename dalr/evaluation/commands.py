@@ -103,10 +103,13 @@ def provenance_of(folder: Path) -> "Provenance | None":
     if not (run / "config.yaml").is_file():
         return None
     config = read_config(run / "config.yaml")
-    notes = run / "provenance.json"
-    recipe = json.loads(notes.read_text(encoding="utf-8")).get("recipe") if notes.is_file() else None
+    path = run / "provenance.json"
+    notes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return Provenance(
-        code_version=code_version(), recipe=recipe, config_fingerprint=config.fingerprint(), seed=config.train.seed
+        code_version=code_version(),
+        recipe=notes.get("recipe"),
+        config_fingerprint=notes.get("config_fingerprint"),
+        seed=config.train.seed,
     )
 
 

@@ -12,8 +12,8 @@ import open_clip
 import torch
 from torch import Tensor, nn
 
+from dalr.checksums import checksum_of
 from dalr.errors import InputError, did_you_mean
-from dalr.files import sha256_of
 from dalr.model.weights import behind_wrappers, some
 
 _RANDOM = re.compile(r"random(?::(\d+))?")
@@ -127,7 +127,7 @@ def weights_fingerprint(model: str, weights: str) -> str:
     library that resolves it."""
     checked_weights(model, weights)
     if Path(weights).is_file():
-        return sha256_of(Path(weights))
+        return checksum_of(weights)
     drawn = _RANDOM.fullmatch(weights)
     if drawn:
         # The same seed gives other numbers where torch or the architecture's code changes.

@@ -1,17 +1,14 @@
 """Opens Hugging Face encoders: hub names, model folders, and the packaged small encoder."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from dalr.errors import InputError
-from dalr.files import sha256_of
 from dalr.model.folder import model_errors, model_path
 from dalr.model.weights import read_weights
 
@@ -132,21 +129,3 @@ def encoder_width(name: str) -> int:
     """The width of an encoder's states, from its config alone."""
     with quiet_transformers():
         return _config(name, model_path(name)).hidden_size
-
-
-def model_fingerprint(name: str) -> str:
-    """What tells a model's weights and tokenizer from others': the sha256 of a folder's config,
-    weights and tokenizer files, or a hub name with the commit that the hub (offline: the local cache)
-    holds for it."""
-    path = model_path(name)
-    folder = Path(path)
-    if not folder.is_dir():
-        with quiet_transformers():
-            return f"{name}@{getattr(_config(name, path), '_commit_hash', None)}"
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-    patterns = ("config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
-    files = {file for pattern in patterns for file in folder.glob(pattern)} | set(weights)
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(f"{file.name}:{sha256_of(file)}\n".encode())
-    return digest.hexdigest()

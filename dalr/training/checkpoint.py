@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import atomic_write, fsync_and_hash, sha256_of, write_json
+from dalr.identity import SCHEMA, Identity
 
 _NAME = re.compile(r"step-(\d+)")
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Trainables:
     optimizer: torch.optim.Optimizer
 
 
-def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, config: RunConfig) -> Path:
+def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, identity: Identity) -> Path:
     """Writes `folder`/step-N aside and renames it. Returns its path."""
     path = checkpoint_folder(folder, progress.step)
     with atomic_write(path) as aside:
@@ -61,9 +61,11 @@ def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, co
             torch.save(trainables.optimizer.state_dict(), file)
         notes = {
             **asdict(progress),
-            "config_fingerprint": config.fingerprint(),
+            "schema": SCHEMA,
+            "config_fingerprint": identity.fingerprint,
             "files": {file.name: fsync_and_hash(file) for file in sorted(aside.iterdir())},
-            "config": config.dump(),
+            "contents": dict(identity.contents),
+            "config": identity.config.dump(),
         }
         write_json(aside / "meta.json", {**notes, "sha256": _digest(notes)})
     return path
@@ -129,7 +131,7 @@ def quarantine(folder: Path) -> None:
             _log.warning("%s; step %d is kept as %s, an earlier checkpoint takes its place", damage, step, aside.name)
 
 
-def load_checkpoint(folder: Path, step: int, trainables: Trainables, config: RunConfig) -> Progress:
+def load_checkpoint(folder: Path, step: int, trainables: Trainables, identity: Identity) -> Progress:
     """Restores the trainables, in place, as they were after `step`.
 
     Raises:
@@ -137,8 +139,10 @@ def load_checkpoint(folder: Path, step: int, trainables: Trainables, config: Run
     """
     path = checkpoint_folder(folder, step)
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-    if meta["config_fingerprint"] != config.fingerprint():
-        raise InputError(f"{path}: this checkpoint is of another config; {describe_difference(meta['config'], config)}")
+    # One of schema 1 has no contents; its run's folder has been compared by then.
+    notes = meta if meta.get("schema", 1) >= SCHEMA else {"data": identity.contents}
+    if differences := identity.differences(meta["config"], notes):
+        raise InputError(f"{path}: this checkpoint is of another config; {', '.join(differences)}")
     load_weights(path, trainables.student, trainables.objective)
     state = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
     trainables.optimizer.load_state_dict(state)
@@ -164,19 +168,3 @@ def remove_old(folder: Path, *, keep: int, best_step: int | None) -> None:
 def superseded(steps: Sequence[int], *, keep: int, best_step: int | None) -> list[int]:
     """Which of the ascending steps are neither among the last `keep` nor the best."""
     return [step for step in steps[:-keep] if step != best_step]
-
-
-def describe_difference(saved: Mapping[str, Any], config: RunConfig) -> str:
-    """The dotted keys whose values differ between a saved config and this one, in one line."""
-    old, new = dict(flat_values(saved)), dict(flat_values(config.dump()))
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key) and key not in ("data.root", "data.store")]
-    return ", ".join(f"{key} was {old.get(key)!r}, is {new.get(key)!r}" for key in keys) or "no key differs"
-
-
-def flat_values(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """A nested config as (dotted key, value) pairs; elements of a list of parts are keyed by index."""
-    if isinstance(values, Mapping):
-        return [pair for key, value in values.items() for pair in flat_values(value, f"{prefix}{key}.")]
-    if isinstance(values, list) and values and isinstance(values[0], Mapping):
-        return [pair for index, value in enumerate(values) for pair in flat_values(value, f"{prefix}{index}.")]
-    return [(prefix[:-1], values)]

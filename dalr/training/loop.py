@@ -17,6 +17,7 @@ import torch
 from dalr.config.schema import RunConfig
 from dalr.data.features.prepare import prepare_features
 from dalr.distributed import first_reason, rank, run_on_all_ranks, run_on_rank0
+from dalr.identity import Identity, identity_of
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.inputs import check_inputs
 from dalr.training.run_folder import MetricsLog, RunFolder
@@ -50,15 +51,16 @@ def train(
         OSError: a file cannot be written. What was written before is whole.
     """
     folder = RunFolder(Path(out).absolute(), called)
-    run_on_rank0(lambda: folder.check(config))
     run_on_rank0(lambda: check_inputs(config))
+    identity = Identity(config, run_on_rank0(lambda: dict(identity_of(config).contents)))
+    run_on_rank0(lambda: folder.check(identity))
     # Worker 0 fills the feature store first; its bad input is everyone's.
     run_on_rank0(lambda: _prepare(config, quiet=quiet))
     # Each reads it for itself; a machine that does not share the store fills its own.
-    run = run_on_all_ranks(lambda: Run.start(config, folder, device or _default_device()))
+    run = run_on_all_ranks(lambda: Run.start(config, folder, device or _default_device(), identity=identity))
     with contextlib.ExitStack() as held:
         run_on_rank0(lambda: held.enter_context(folder.locked()))
-        run_on_rank0(lambda: folder.open(config, recipe))
+        run_on_rank0(lambda: folder.open(identity, recipe))
         run.resume()
         try:
             outcome = _loop(run, callbacks)

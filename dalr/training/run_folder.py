@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,16 @@ from dalr.errors import InputError
 from dalr.files import (
     locked,
     remove_leftovers,
-    sha256_of,
     system_errors_named,
     writable_folder,
     write_json,
     write_text,
 )
+from dalr.identity import SCHEMA, Identity, flat_values
 from dalr.provenance import code_version, machine, package_versions
 from dalr.results import Provenance
-from dalr.training.checkpoint import describe_difference, flat_values, quarantine, steps_saved
+from dalr.training.checkpoint import quarantine, steps_saved
 
-FILE_KEYS = ("data.text", "data.captions", "data.image_features", "data.image_ids", "data.caption_features")
 LOCK_SECONDS = 120.0
 """How long an attempt waits for another one to leave the folder. A lost machine's lock on NFS is freed
 after its lease, 90 s by default."""
@@ -81,15 +79,16 @@ class RunFolder:
         """
         return locked(self.path / ".attempt.lock", seconds=LOCK_SECONDS, what=f"the run in {self.name}")
 
-    def check(self, config: RunConfig) -> None:
-        """Refuses a folder that holds another config's run, naming the keys that differ."""
+    def check(self, identity: Identity) -> None:
+        """Refuses a folder that holds another run, naming the keys that differ."""
         written = self.path / "config.yaml"
         if written.is_file():
-            refuse_another(written.read_text(encoding="utf-8"), self.name, config)
+            refuse_another(written.read_text(encoding="utf-8"), self.notes(), self.name, identity)
 
-    def open(self, config: RunConfig, recipe: str | None) -> None:
+    def open(self, identity: Identity, recipe: str | None) -> None:
         """Creates the folder, or reopens it for one more attempt, and notes the attempt's start."""
-        self.check(config)
+        self.check(identity)
+        config = identity.config
         writable_folder(self.path, "--out")
         for place in (self.path, self.checkpoints, self.results):
             remove_leftovers(place)
@@ -98,11 +97,14 @@ class RunFolder:
         step = self.last_step()
         notes = self.notes()
         notes = {
+            "schema": SCHEMA,
             "recipe": recipe if recipe is not None else notes.get("recipe"),
-            "config_fingerprint": config.fingerprint(),
+            "config_fingerprint": identity.fingerprint,
+            "setting_fingerprint": identity.setting,
+            "former_fingerprints": _former_fingerprints(notes, identity),
             "overrides": _overrides(recipe, config) if recipe is not None else notes.get("overrides"),
             "seed": config.train.seed,
-            "data": _checksums(config),
+            "contents": dict(identity.contents),
             "code_version": code_version(),
             "packages": package_versions(),
             "machine": machine(),
@@ -132,15 +134,21 @@ class RunFolder:
         write_json(self.provenance, notes)
 
 
-def refuse_another(written: str, place: str, config: RunConfig) -> None:
-    """Refuses a `place` whose config.yaml, as it was `written`, is another config, naming the keys that differ."""
+def _former_fingerprints(notes: Mapping[str, Any], identity: Identity) -> list[str]:
+    """The fingerprints that earlier versions gave this run: results bear them."""
+    former = [*notes.get("former_fingerprints", []), notes.get("config_fingerprint")]
+    return list(dict.fromkeys(digits for digits in former if digits not in (None, identity.fingerprint)))
+
+
+def refuse_another(written: str, notes: Mapping[str, Any], place: str, identity: Identity) -> None:
+    """Refuses a `place` whose config.yaml, as it was `written`, and provenance, `notes`, are another run's,
+    naming the keys that differ."""
     try:
         saved = yaml.safe_load(written)
     except yaml.YAMLError as error:
         raise InputError(f"{place}/config.yaml: not valid YAML; it should be the config that a run wrote") from error
-    difference = describe_difference(saved, config)
-    if difference != "no key differs":
-        raise InputError(f"{place}: this folder holds another run; {difference}; choose another --out")
+    if differences := identity.differences(saved, notes):
+        raise InputError(f"{place}: this folder holds another run; {', '.join(differences)}; choose another --out")
 
 
 def _overrides(recipe: str, config: RunConfig) -> dict[str, Any]:
@@ -152,24 +160,6 @@ def _overrides(recipe: str, config: RunConfig) -> dict[str, Any]:
     rooted = with_absolute_paths(with_overrides(base, {"data.root": config.data.root}))
     plain = dict(flat_values(rooted.dump()))
     return {key: value for key, value in flat_values(config.dump()) if key not in plain or plain[key] != value}
-
-
-def _checksums(config: RunConfig) -> dict[str, str]:
-    """The sha256 of each file that the run learns from, by its key."""
-    found = {}
-    for key in FILE_KEYS:
-        part, name = key.split(".")
-        value = getattr(getattr(config, part), name)
-        if value is not None and (path := Path(value)).is_file():
-            status = path.stat()
-            found[key] = _checksum(path, status.st_size, status.st_mtime_ns)
-    return found
-
-
-@lru_cache(maxsize=64)
-def _checksum(path: Path, size: int, modified: int) -> str:
-    """Read once in a process that runs many trials; `size` and `modified` tell a changed file."""
-    return sha256_of(path)
 
 
 class MetricsLog:

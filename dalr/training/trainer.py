@@ -20,6 +20,7 @@ from dalr.distributed import broadcast, gather_constant, rank, run_on_rank0, sha
 from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
 from dalr.files import atomic_write
+from dalr.identity import Identity, identity_of
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student, export, make_student
 from dalr.training.callbacks import Callback, Diverged
@@ -43,7 +44,7 @@ from dalr.training.validation import Validation
 class Run:
     """The parts of a run in one process; `progress` is what changes."""
 
-    config: RunConfig
+    identity: Identity
     folder: RunFolder
     device: torch.device
     student: Student
@@ -56,8 +57,11 @@ class Run:
     progress: Progress
 
     @classmethod
-    def start(cls, config: RunConfig, folder: RunFolder, device: torch.device) -> "Run":
-        """Builds everything from the config. Every worker draws the same initial weights."""
+    def start(
+        cls, config: RunConfig, folder: RunFolder, device: torch.device, *, identity: Identity | None = None
+    ) -> "Run":
+        """Builds everything from the config. Every worker draws the same initial weights. `identity` is the
+        config's, where the caller knows it."""
         torch.manual_seed(config.train.seed)
         student, tokenizer = make_student(config.model)
         features = prepare_features(config, quiet=True)
@@ -73,8 +77,22 @@ class Run:
         optimizer = make_optimizer([student, objective], config.optim)
         validation = _validation(config, student, tokenizer, device)
         return cls(
-            config, folder, device, student, tokenizer, objective, optimizer, batches, features, validation, Progress()
+            identity=identity or identity_of(config),
+            folder=folder,
+            device=device,
+            student=student,
+            tokenizer=tokenizer,
+            objective=objective,
+            optimizer=optimizer,
+            batches=batches,
+            features=features,
+            validation=validation,
+            progress=Progress(),
         )
+
+    @property
+    def config(self) -> RunConfig:
+        return self.identity.config
 
     @property
     def trainables(self) -> Trainables:
@@ -88,7 +106,7 @@ class Run:
         """Goes back to the newest checkpoint, if there is one; all workers to the same."""
         step = broadcast(self.folder.last_step())
         if step:
-            self.progress = load_checkpoint(self.folder.checkpoints, step, self.trainables, self.config)
+            self.progress = load_checkpoint(self.folder.checkpoints, step, self.trainables, self.identity)
 
     def step(self) -> dict[str, float]:
         """One optimizer step on the next global batch; returns its metrics."""
@@ -197,7 +215,7 @@ class Run:
 
     def save(self) -> None:
         """Writes a checkpoint, then removes those that it makes superfluous."""
-        save_checkpoint(self.folder.checkpoints, self.trainables, self.progress, self.config)
+        save_checkpoint(self.folder.checkpoints, self.trainables, self.progress, self.identity)
         remove_old(self.folder.checkpoints, keep=self.config.train.keep, best_step=self.progress.best_step)
         self.folder.note_step(self.progress.step)
 

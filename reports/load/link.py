@@ -9,7 +9,7 @@ from pathlib import Path
 from dalr.errors import InputError
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.names import Names
-from dalr.reports.load.runs import Run, read_json, read_run
+from dalr.reports.load.runs import Run, fingerprints_of, read_json, read_run
 from dalr.results import Result
 
 
@@ -35,7 +35,7 @@ class RunFinder:
         fingerprint = result.provenance.config_fingerprint
         around = self._run(path.parent) or self._run(path.parent.parent)
         if around is not None:
-            if fingerprint is None or around.config_fingerprint in (None, fingerprint):
+            if fingerprint is None or not around.fingerprints or fingerprint in around.fingerprints:
                 return around
             message = (
                 f"scores the config {fingerprint}, but the run that it lies in has {around.config_fingerprint}; "
@@ -62,11 +62,11 @@ class RunFinder:
         runs = defaultdict(list)
         for folder in sorted(self._runs):
             try:
-                fingerprint = read_json(folder / "provenance.json").get("config_fingerprint")
+                notes = read_json(folder / "provenance.json")
             except InputError:
                 continue  # named when its own results are read
-            if fingerprint is not None:
-                runs[str(fingerprint)].append(folder)
+            for fingerprint in fingerprints_of(notes):
+                runs[fingerprint].append(folder)
         return runs
 
 

@@ -27,8 +27,8 @@ NOT_SETTINGS = (
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run. `settings` is what decides its outcome but for the seed: the flattened config, with files
-    by their names instead of their places; `fingerprint` is 16 hex digits of it, the same for all
-    seeds of one setting."""
+    by their names instead of their places; `fingerprint` is 16 hex digits of what the run was made from, the
+    same for all seeds of one setting, wherever it lies."""
 
     folder: Path
     config: dict[str, Any]
@@ -50,9 +50,14 @@ class Run:
 
     @property
     def config_fingerprint(self) -> str | None:
-        """The fingerprint of its config, where the provenance has one."""
+        """The fingerprint of the run, where the provenance has one."""
         fingerprint = self.provenance.get("config_fingerprint")
         return str(fingerprint) if fingerprint else None
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The same, and those that earlier versions gave it; empty where the provenance has none."""
+        return fingerprints_of(self.provenance)
 
     @property
     def overrides(self) -> dict[str, Any] | None:
@@ -62,8 +67,9 @@ class Run:
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The sha256 of each training file, by its config key, as far as the run wrote them down."""
-        data = self.provenance.get("data")
+        """The digest of each file, folder and model that the run learned from, by its config key, as far as it
+        wrote them down (earlier versions: of files alone)."""
+        data = self.provenance.get("contents", self.provenance.get("data"))
         return {str(key): str(value) for key, value in data.items()} if isinstance(data, dict) else {}
 
     @property
@@ -79,6 +85,12 @@ class Run:
         """Whether its only step was a warm-up's first, which has rate 0: it is the student as it was."""
         steps, warmup = self.config.get("train", {}).get("steps"), self.config.get("optim", {}).get("warmup_steps")
         return steps == 1 and isinstance(warmup, int) and warmup >= 1
+
+
+def fingerprints_of(notes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names by which results know the run with this provenance."""
+    names = [notes.get("config_fingerprint"), *(notes.get("former_fingerprints") or ())]
+    return tuple(str(name) for name in names if name)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -119,7 +131,7 @@ def read_run(folder: Path) -> Run:
         config=config,
         provenance=provenance,
         settings=settings,
-        fingerprint=fingerprint_of(settings),
+        fingerprint=_fingerprint(provenance, settings),
     )
 
 
@@ -161,7 +173,7 @@ def disambiguate(runs: Sequence[Run]) -> list[Run]:
     new = _unknown_to_some(named)
     settled = [{key: value for key, value in settings.items() if key not in new} for settings in named]
     return [
-        replace(run, settings=settings, fingerprint=fingerprint_of(settings))
+        replace(run, settings=settings, fingerprint=_fingerprint(run.provenance, settings))
         for run, settings in zip(runs, settled, strict=True)
     ]
 
@@ -188,7 +200,9 @@ def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
         yield path, value
 
 
-def fingerprint_of(settings: dict[str, Any]) -> str:
-    """16 hex digits of flattened settings."""
+def _fingerprint(provenance: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """What the run itself says of its setting. Earlier versions did not: there, its settings tell."""
+    if "setting_fingerprint" in provenance:
+        return str(provenance["setting_fingerprint"])
     canonical = json.dumps(settings, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

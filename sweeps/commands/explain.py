@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
+from dalr.identity import identity_of
 from dalr.provenance import code_version, package_versions
 from dalr.sweeps.commands.display import short
+from dalr.sweeps.search.coordinator import search_config
 from dalr.sweeps.search.records import RunRecord, TrialRecord, run_name
 from dalr.sweeps.search.snapshot import SweepState
+from dalr.sweeps.search.study import run_config
+from dalr.sweeps.spec.loading import base_configs
 from dalr.training.callbacks import Callback, Diverged, StopTraining
 from dalr.training.run_folder import RunFolder
+from dalr.yaml_text import read_yaml
 
 TOLERANCE = 0.005
 """Points of the metric within which two curves count as the same; results are printed to 0.01."""
@@ -63,6 +68,29 @@ def explain(state: SweepState, number: int) -> list[str]:
     return lines
 
 
+def config_again(state: SweepState, trial: TrialRecord, run: RunRecord) -> RunConfig:
+    """The config of a run as it would be trained here and now: from its folder, or, where its data lie elsewhere
+    by now, from the sweep's own specification.
+
+    Raises:
+        InputError: what it would train is not what the run trained.
+    """
+    folder = folder_of(state, trial, run)
+    written = folder.path / "config.yaml"
+    if folder.notes().get("config_fingerprint") != run.fingerprint:
+        raise InputError(f"{written} is not the config of trial {trial.number}: it was changed")
+    try:
+        config = read_config(written)
+        identity = identity_of(config)
+    except InputError:
+        base = search_config(state.spec, base_configs(state.spec)[trial.recipe])
+        config = run_config(base.dump(), trial.point, run.seed)
+        identity = identity_of(config)
+    if differences := identity.differences(read_yaml(written), folder.notes()):
+        raise InputError(f"trial {trial.number} cannot be run again as it was: {', '.join(differences)}")
+    return config
+
+
 class _StopAt(Callback):
     """Ends a run where the trial had ended."""
 
@@ -88,9 +116,7 @@ def reproduce(state: SweepState, number: int, *, quiet: bool = False) -> tuple[l
         raise InputError(f"trial {number} was never run ({trial.reason or 'it has no folder'})")
     run = trial.runs[0]
     original = folder_of(state, trial, run)
-    config: RunConfig = read_config(original.path / "config.yaml")
-    if config.fingerprint() != run.fingerprint:
-        raise InputError(f"{original.path}/config.yaml is not the config of trial {number}: it was changed")
+    config = config_again(state, trial, run)
     lines = differing_versions(original.notes())
     again = RunFolder(state.out / "reproduced" / original.path.name)
     shutil.rmtree(again.path, ignore_errors=True)  # what an earlier call left would only be read again

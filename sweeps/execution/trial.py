@@ -18,9 +18,11 @@ from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import locked, write_text
+from dalr.identity import Identity
 from dalr.sweeps.search.records import Report, RunRecord, Task, folder_of
 from dalr.sweeps.search.study import run_config
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
+from dalr.training.run_folder import RunFolder
 
 Tell = Callable[[Report], None]
 """Hands a report to the sweep; raises SystemExit where the sweep wants the trial to end."""
@@ -109,9 +111,10 @@ class _Run:
     def checked_config(self) -> RunConfig:
         """The config built here; a value that did not arrive shows in its fingerprint."""
         config = run_config(self.task.base, self.task.point, self.seed)
-        if config.fingerprint() != self.expected:
+        fingerprint = Identity(config, self.task.contents).fingerprint
+        if fingerprint != self.expected:
             raise RuntimeError(
-                f"the trial's config has fingerprint {config.fingerprint()}, the sweep suggested {self.expected}: "
+                f"the trial's config has fingerprint {fingerprint}, the sweep suggested {self.expected}: "
                 "a sampled value did not arrive (is the code on this node another version?)"
             )
         if not (Path(self.task.out) / "sweep.yaml").is_file():
@@ -119,10 +122,15 @@ class _Run:
         return config
 
     def compare_written(self) -> None:
-        """What the run says it trained with must be what the sweep suggested."""
-        written = read_config(self.folder / "config.yaml").fingerprint()
-        if written != self.expected:
-            raise RuntimeError(f"the run trained with config {written}, the sweep suggested {self.expected}")
+        """What the run says it trained with must be what the sweep suggested, data and models included."""
+        config, contents = read_config(self.folder / "config.yaml"), RunFolder(self.folder).notes()["contents"]
+        written = Identity(config, contents)
+        if written.fingerprint != self.expected:
+            other = sorted(key for key, value in contents.items() if self.task.contents.get(key) != value)
+            where = f" ({', '.join(other)}: this node sees another content)" if other else ""
+            raise RuntimeError(
+                f"the run trained with config {written.fingerprint}, the sweep suggested {self.expected}{where}"
+            )
 
     def success(self, config: RunConfig, outcome: Outcome) -> Report:
         """The last report of a run: every metric of the spec, in its order."""

@@ -11,9 +11,10 @@ from optuna.storages import BaseStorage
 
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
+from dalr.identity import Contents
 from dalr.sweeps.search.finals import FinalRecord, FinalRuns
 from dalr.sweeps.search.records import Report, State, Task, TrialRecord
-from dalr.sweeps.search.study import RecipeStudy, best_points
+from dalr.sweeps.search.study import RecipeStudy, best_points, run_config
 from dalr.sweeps.spec.schema import SweepSpec
 
 Owner = RecipeStudy | FinalRuns
@@ -54,13 +55,17 @@ class Coordinator:
         self.concurrent = concurrent
         self.gpus = spec.resources.gpus or 0.0
         self.changed = changed
+        self.contents = Contents()
         count = len(bases)
         self.studies = {
-            recipe: RecipeStudy(spec, recipe, search_config(spec, base), storage, index=index, count=count)
+            recipe: RecipeStudy(
+                spec, recipe, search_config(spec, base), storage, contents=self.contents, index=index, count=count
+            )
             for index, (recipe, base) in enumerate(bases.items())
         }
         self.finals = {
-            recipe: FinalRuns(spec, recipe, final_config(spec, base), storage) for recipe, base in bases.items()
+            recipe: FinalRuns(spec, recipe, final_config(spec, base), storage, contents=self.contents)
+            for recipe, base in bases.items()
         }
         self.live: dict[str, Assignment] = {}
         self._queue = [(study, record) for study in self.studies.values() for record in study.unfinished()]
@@ -184,6 +189,7 @@ class Coordinator:
             recipe=recipe,
             base=base.dump(),
             point=point,
+            contents=dict(self.contents.identity(run_config(base.dump(), point, None)).contents),
             runs=runs,
             metrics=list(spec.metric),
             extra_metrics=[metric for metric in wanted if metric not in ("seconds", spec.metric[0])],

@@ -14,9 +14,10 @@ from optuna.trial import TrialState
 
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
+from dalr.identity import Contents
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
 from dalr.sweeps.search.study import run_config
-from dalr.sweeps.search.study_schema import name_metrics, study_name
+from dalr.sweeps.search.study_schema import name_metrics, stored_name
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point
 
@@ -47,15 +48,18 @@ class FinalRecord:
 class FinalRuns:
     """The final runs of one recipe."""
 
-    def __init__(self, spec: SweepSpec, recipe: str, base: RunConfig, storage: BaseStorage) -> None:
+    def __init__(
+        self, spec: SweepSpec, recipe: str, base: RunConfig, storage: BaseStorage, *, contents: Contents
+    ) -> None:
         self.spec = spec
         self.recipe = recipe
+        self._contents = contents
         self.plain_base = base
         tasks = base.evaluation.tasks or (DEFAULT_TASKS if base.evaluation.data else ())
         self.base = with_overrides(base, {"evaluation.tasks": tasks})
         self._study = optuna.create_study(
             storage=storage,
-            study_name=f"{study_name(spec, recipe)}-final",
+            study_name=f"{stored_name(storage, spec, recipe)}-final",
             direction=spec.directions[0],
             load_if_exists=True,
         )
@@ -74,7 +78,7 @@ class FinalRuns:
         for seed in self.seeds():
             for candidate, point in [(BASE, {}), *candidates]:
                 if (candidate, seed) not in known:
-                    run = RunRecord(seed, run_config(self.base.dump(), point, seed).fingerprint())
+                    run = RunRecord(seed, self._fingerprint(point, seed))
                     attrs = {"candidate": candidate, "point": point, "run": run.dump()}
                     self._study.enqueue_trial({}, user_attrs=attrs)
 
@@ -90,12 +94,22 @@ class FinalRuns:
         for trial in self._study.get_trials(deepcopy=False):
             if trial.state == TrialState.RUNNING and trial.number not in self._live:
                 self._live.add(trial.number)
-                return self._record(trial)
+                return self._renewed(self._record(trial))
         if any(trial.state == TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)):
             number = self._study.ask().number
             self._live.add(number)
-            return self._get(number)
+            return self._renewed(self._get(number))
         return None
+
+    def _fingerprint(self, point: Point, seed: int) -> str:
+        return self._contents.identity(run_config(self.base.dump(), point, seed)).fingerprint
+
+    def _renewed(self, record: FinalRecord) -> FinalRecord:
+        """The record with the fingerprint that this version gives its run; an earlier one gave another."""
+        fingerprint = self._fingerprint(record.point, record.run.seed)
+        if record.run.fingerprint == fingerprint:
+            return record
+        return self._write(record, replace(record.run, fingerprint=fingerprint))
 
     def _get(self, number: int) -> FinalRecord:
         return self._record(self._study.get_trials(deepcopy=False)[number])

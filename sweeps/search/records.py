@@ -93,8 +93,9 @@ class TrialRecord:
 class Task:
     """What a worker is asked to do: the runs of one trial, or one final run.
 
-    `base` is the recipe's complete config, `point` what the sampler chose; each run's `fingerprint`
-    is that of the config which the worker must arrive at by itself. `extra_metrics` are scored with
+    `base` is the recipe's complete config, `point` what the sampler chose, `contents` what the sweep knows of
+    the data and models at that point; each run's `fingerprint` is the one which the worker must arrive at by
+    itself. `extra_metrics` are scored with
     the exported model when a run ends.
     """
 
@@ -103,6 +104,7 @@ class Task:
     recipe: str
     base: dict[str, Any]
     point: dict[str, Any]
+    contents: dict[str, str]
     runs: list[dict[str, Any]]
     metrics: list[str]
     extra_metrics: list[str] = field(default_factory=list)

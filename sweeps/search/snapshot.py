@@ -15,7 +15,7 @@ from dalr.sweeps.search.finals import FinalRecord, final_record
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.spec_file import saved_spec
 from dalr.sweeps.search.study import best_points
-from dalr.sweeps.search.study_schema import study_name, trial_record
+from dalr.sweeps.search.study_schema import stored_name, trial_record
 from dalr.sweeps.spec.schema import SweepSpec
 
 
@@ -130,7 +130,7 @@ def read_state(out: Path) -> SweepState:
         finals: list[FinalRecord] = []
         attrs: dict[str, float] = {}
         for index, recipe in enumerate(spec.recipe):
-            name, count = study_name(spec, recipe), len(spec.recipe)
+            name, count = stored_name(storage, spec, recipe), len(spec.recipe)
             known = optuna.get_all_study_names(storage)
             if name in known:
                 study = optuna.load_study(study_name=name, storage=storage)

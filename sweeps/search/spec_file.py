@@ -8,7 +8,7 @@ from dalr.errors import InputError
 from dalr.files import write_text
 from dalr.provenance import code_version
 from dalr.sweeps.spec.database_url import refuse_password, without_password
-from dalr.sweeps.spec.schema import SweepSpec, differing_keys
+from dalr.sweeps.spec.schema import SweepSpec, differing_keys, without_places
 from dalr.validation import problems
 from dalr.yaml_text import dump_yaml, read_yaml
 
@@ -27,7 +27,11 @@ def save_spec(spec: SweepSpec, out: Path) -> None:
 
 def _check_same_search(saved: SweepSpec, spec: SweepSpec, out: Path) -> None:
     if saved.study_key() != spec.study_key():
-        keys = [k for k in differing_keys(saved.dump(), spec.dump()) if k not in ("budget", "resources")]
+        keys = [
+            k
+            for k in differing_keys(without_places(saved.dump()), without_places(spec.dump()))
+            if k not in ("budget", "resources")
+        ]
         raise InputError(
             f"{out}: this folder holds another sweep; they differ in {', '.join(keys)}; "
             "choose another --out (only budget, resources and final reruns may change)"

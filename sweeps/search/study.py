@@ -5,6 +5,7 @@ goes on from here: finished trials are known, unfinished ones are handed out aga
 """
 
 import itertools
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,9 +19,10 @@ from optuna.trial import TrialState
 from dalr.config.overrides import validated, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
+from dalr.identity import SCHEMA, Contents
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
 from dalr.sweeps.search.samplers import make_pruner, make_sampler
-from dalr.sweeps.search.study_schema import name_metrics, study_name, trial_record
+from dalr.sweeps.search.study_schema import name_metrics, stored_name, trial_record
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point, draw
 
@@ -32,20 +34,32 @@ TEACHING: dict[str, tuple[State, ...]] = {
 """The trials from which each sampler that learns does so; the others draw without results."""
 
 
+_log = logging.getLogger(__name__)
+
+
 class RecipeStudy:
     """The trials of one recipe. `index` of `count` recipes decides the numbers: trial n of this study
-    is trial n·count + index of the sweep."""
+    is trial n·count + index of the sweep. `contents` knows the data and models that trials read."""
 
     def __init__(
-        self, spec: SweepSpec, recipe: str, base: RunConfig, storage: BaseStorage, *, index: int = 0, count: int = 1
+        self,
+        spec: SweepSpec,
+        recipe: str,
+        base: RunConfig,
+        storage: BaseStorage,
+        *,
+        contents: Contents,
+        index: int = 0,
+        count: int = 1,
     ) -> None:
         self.spec = spec
         self.recipe = recipe
         self.base = base
+        self._contents = contents
         self._index, self._count = index, count
         self._study = optuna.create_study(
             storage=storage,
-            study_name=study_name(spec, recipe),
+            study_name=stored_name(storage, spec, recipe),
             directions=list(spec.directions),
             sampler=make_sampler(spec.sampler, spec.space),
             pruner=make_pruner(spec.scheduler),
@@ -59,16 +73,35 @@ class RecipeStudy:
         self._records = {t.number: trial_record(t, recipe, self._global(t.number)) for t in trials}
         self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
         self._live: dict[int, optuna.Trial] = {}
+        if self._of_earlier_version:
+            self._records = {local: self._with_point_id(record) for local, record in self._records.items()}
+
+    def _with_point_id(self, record: TrialRecord) -> TrialRecord:
+        """The record with the name that this version gives its point, so that points that are alike are found."""
+        try:
+            return replace(record, point_id=self._contents.identity(self.config(record.point, None)).setting)
+        except InputError:
+            return record  # never run: its config is invalid
 
     def _check_base(self) -> None:
         """The base config decides every trial: a recipe that changed since would mix two searches."""
-        known, now = self._study.user_attrs.get("base"), self.base.fingerprint()
-        if known not in (None, now):
-            raise InputError(
-                f"recipe {self.recipe}: its config has changed since this sweep began ({known}, now {now}): "
-                "choose another --out"
+        attrs, now = self._study.user_attrs, self._contents.identity(self.base)
+        self._of_earlier_version = "base" in attrs and "identity" not in attrs
+        if "identity" in attrs:
+            saved = attrs["identity"]
+            if differences := now.differences(saved["config"], saved):
+                raise InputError(
+                    f"recipe {self.recipe}: what it trains has changed since this sweep began: "
+                    f"{', '.join(differences)}; choose another --out"
+                )
+        elif self._of_earlier_version:
+            _log.warning(
+                "recipe %s: this sweep was begun by an earlier version, which did not note the content of its data; "
+                "it goes on with what is there now",
+                self.recipe,
             )
-        self._study.set_user_attr("base", now)
+        values = {"schema": SCHEMA, "config": self.base.dump(), "contents": dict(now.contents)}
+        self._study.set_user_attr("identity", values)
 
     # What there is
 
@@ -145,17 +178,28 @@ class RecipeStudy:
                 self._global(local), self.recipe, draw(self.spec.space, trial), "", "running", ()
             )
             self._plan_runs(local)
+        elif self._of_earlier_version:
+            self._renew_fingerprints(local)
         return self._records[local]
+
+    def _renew_fingerprints(self, local: int) -> None:
+        """Gives the runs that an earlier version began, and that go on now, the fingerprints of this one."""
+        record = self._records[local]
+        runs = (
+            replace(run, fingerprint=self.fingerprint(record.point, run.seed)) if run.state == "running" else run
+            for run in record.runs
+        )
+        self._write(local, replace(record, runs=tuple(runs)))
 
     def _plan_runs(self, local: int) -> None:
         """Chooses the seeds, or finishes the trial on the spot."""
         record = self._records[local]
         try:
             config = self.config(record.point, None)
+            point_id = self._contents.identity(config).setting
         except InputError as error:
             self._finish(local, "failed", f"the point's config is invalid: {error}")
             return
-        point_id = with_overrides(config, {"train.seed": 0}).fingerprint()
         twins = [other for other in self._records.values() if other.point_id == point_id]
         record = replace(record, point_id=point_id)
         settled = next((twin for twin in twins if twin.state in ("pruned", "failed")), None)
@@ -163,7 +207,7 @@ class RecipeStudy:
             used = {run.seed for twin in twins for run in twin.runs}
             wanted = 1 if twins else self.spec.seeds.per_trial
             seeds = [config.train.seed] if "train.seed" in record.point else self._fresh_seeds(used, wanted)
-            runs = tuple(RunRecord(seed, self.config(record.point, seed).fingerprint()) for seed in seeds)
+            runs = tuple(RunRecord(seed, self.fingerprint(record.point, seed)) for seed in seeds)
             record = replace(record, runs=runs)
         self._write(local, record, plan=True)
         if settled is not None:
@@ -190,6 +234,10 @@ class RecipeStudy:
     def config(self, point: Mapping[str, Any], seed: int | None) -> RunConfig:
         """The config of a run at `point`; `seed` None keeps the recipe's or the point's."""
         return run_config(self.base.dump(), point, seed)
+
+    def fingerprint(self, point: Mapping[str, Any], seed: int) -> str:
+        """The fingerprint of the run at `point` with `seed`."""
+        return self._contents.identity(self.config(point, seed)).fingerprint
 
     # Taking note
 

@@ -1,8 +1,10 @@
 """How a search lies in Optuna's database: under which name, and what a trial's attributes mean."""
 
 import warnings
+from pathlib import Path
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from dalr.sweeps.search.records import RunRecord, State, TrialRecord
@@ -42,5 +44,16 @@ def name_metrics(study: optuna.Study, names: list[str]) -> None:
 
 
 def study_name(spec: SweepSpec, recipe: str) -> str:
-    """One study for each recipe and search: two different searches never share one."""
-    return f"{recipe.replace('/', '_')}-{spec.study_key()}"
+    """One study for each recipe and search: two different searches never share one. A recipe's file counts by
+    its name, not by its place."""
+    names = [Path(name).name for name in spec.recipe]
+    place = spec.recipe.index(recipe)
+    alone = names.count(names[place]) == 1
+    return f"{names[place] if alone else f'{names[place]}-{place}'}-{spec.study_key()}"
+
+
+def stored_name(storage: BaseStorage, spec: SweepSpec, recipe: str) -> str:
+    """The name under which a recipe's study lies in the database, or will lie."""
+    earlier = f"{recipe.replace('/', '_')}-{spec.study_key(places=True)}"  # with its paths, in earlier versions
+    known = [study.study_name for study in storage.get_all_studies()]
+    return earlier if earlier in known else study_name(spec, recipe)

@@ -8,6 +8,7 @@ two starts of the same sweep.
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -194,9 +195,10 @@ class SweepSpec(Part):
         first = [dict(point) for point in self.try_first]
         return first + [point for point in points if point not in first]
 
-    def study_key(self) -> str:
-        """12 hex digits that change with everything that decides the trials' points and values."""
-        values = self.dump()
+    def study_key(self, *, places: bool = False) -> str:
+        """12 hex digits that change with everything that decides the trials' points and values: where recipes,
+        data and models lie does not (unless `places`); the studies compare what they contain."""
+        values = self.dump() if places else without_places(self.dump())
         for part in ("budget", "resources", "storage"):
             values.pop(part, None)
         values["seeds"] = {"per_trial": self.seeds.per_trial, "race": self.seeds.race}
@@ -215,6 +217,20 @@ class SweepSpec(Part):
         for key in ("recipe", "metric", "direction"):
             values[key] = values[key][0] if len(values[key]) == 1 else values[key]
         return values
+
+
+def without_places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A dumped specification without the absolute paths of its recipes and overrides."""
+
+    def stripped(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: stripped(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [stripped(inner) for inner in value]
+        return "" if isinstance(value, str) and Path(value).is_absolute() else value
+
+    overrides = {key: value for key, value in values["overrides"].items() if stripped(value) != ""}
+    return {**values, "recipe": stripped(values["recipe"]), "overrides": stripped(overrides)}
 
 
 def differing_keys(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

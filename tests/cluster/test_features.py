@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dalr.data.features.image import ImageVectors, sizes_of
+from dalr.checksums import checksums_of
+from dalr.data.features.image import ImageVectors
 from dalr.data.store import Bounds, Prepared, Runner, folder_of, obtain, run_here
 from dalr.errors import InputError
 from dalr.files import sha256_of
@@ -29,14 +30,12 @@ class FewImageVectors(ImageVectors):
 
     @property
     def bounds(self) -> Bounds:
-        return tuple((start, start + EACH) for start in range(0, len(self.images), EACH))
+        return tuple((start, start + EACH) for start in range(0, len(self.files), EACH))
 
 
 def extraction_of(folder: Path) -> FewImageVectors:
     files = tuple(sorted(folder.glob("*.jpg"))[:PICTURES])
-    return FewImageVectors(
-        *TEACHER, weights_fingerprint(*TEACHER), tuple(file.name for file in files), files, sizes_of(files)
-    )
+    return FewImageVectors(*TEACHER, weights_fingerprint(*TEACHER), files, tuple(checksums_of(files)))
 
 
 def bytes_of(store: Path, extraction: ImageVectors) -> dict[str, str]:
@@ -110,7 +109,7 @@ def test_a_broken_picture_on_a_worker_is_one_line(
 
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(extraction.files[0].read_bytes()[:1000])
-    one = FewImageVectors(*TEACHER, extraction.fingerprint, ("broken.jpg",) * 2, (broken,) * 2, sizes_of([broken] * 2))
+    one = FewImageVectors(*TEACHER, extraction.fingerprint, (broken,) * 2, tuple(checksums_of([broken] * 2)))
     with pytest.raises(InputError, match=r"broken\.jpg is not a whole picture") as caught:
         prepare(tmp_path / "store", one, ray_runner(Workers(1)))
     assert "\n" not in str(caught.value)

@@ -13,6 +13,7 @@ from dalr.sweeps.search.database import database_url, open_storage, quiet_optuna
 from dalr.sweeps.search.snapshot import state_of
 from dalr.sweeps.spec.loading import base_configs, parse_spec
 from dalr.sweeps.spec.schema import SweepSpec
+from dalr.training.inputs import check_inputs
 from tests.dalr.evaluation.small_data import write_small_data
 
 STEPS = {"train.steps": 9, "train.eval_every": 3}
@@ -43,6 +44,8 @@ def coordinator(
         (out / "sweep.yaml").touch()
     quiet_optuna()
     storage = storage or open_storage(database_url(specification, out))
+    for base in base_configs(specification).values():
+        check_inputs(base)  # makes the embedded data
     made = Coordinator(specification, base_configs(specification), storage, str(out), **options)
     made.changed = lambda: write_progress(state_of(made), base_configs(specification))
     return made

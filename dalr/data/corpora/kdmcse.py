@@ -15,10 +15,11 @@ import ijson
 import numpy as np
 from numpy.typing import NDArray
 
+from dalr.checksums import checksum_of
 from dalr.data.saved import RowWriter, are_saved, folder_for, saving
 from dalr.data.store import locked
 from dalr.errors import InputError
-from dalr.files import sha256_of, write_json
+from dalr.files import write_json
 from dalr.reading import reading
 
 PARTS = ("captions", "image_feat", "lang_feat")
@@ -86,7 +87,7 @@ def kdmcse_records(path: Path, what: str, store: Path) -> Records:
     Raises:
         InputError: not JSON, not of this layout, or features that are no numbers; names the record.
     """
-    identity = {"layout": "kdmcse", "file": sha256_of(path), "dtype": "float16"}
+    identity = {"layout": "kdmcse", "file": checksum_of(path), "dtype": "float16"}
     folder = folder_for(store, "kdmcse", identity)
     if not are_saved(folder, identity):
         with locked(store, folder.name):

@@ -9,10 +9,11 @@ from typing import Any
 import h5py
 import pyarrow.parquet as pq
 
+from dalr.checksums import checksum_of
 from dalr.data.saved import RowWriter, are_saved, folder_for, saving
 from dalr.data.store import locked
 from dalr.errors import InputError
-from dalr.files import sha256_of, write_json
+from dalr.files import write_json
 from dalr.reading import reading
 
 CHUNK = 1024
@@ -56,7 +57,7 @@ def imported(path: Path, what: str, store: Path) -> Published:
         InputError: the file is not what its format says; the message names it and says what was
             expected.
     """
-    identity = {"layout": "rows", "file": sha256_of(path), "dtype": "float16"}
+    identity = {"layout": "rows", "file": checksum_of(path), "dtype": "float16"}
     folder = folder_for(store, "imported", identity)
     if not are_saved(folder, identity):
         with locked(store, folder.name):

@@ -40,15 +40,13 @@ def release_image_teacher() -> None:
 
 @dataclass(frozen=True)
 class ImageVectors:
-    """One teacher's features of pictures, a row for each of `images`: their names, their files and the
-    sizes of these in bytes."""
+    """One teacher's features of pictures, a row for each of `files`; `checksums` are their sha256."""
 
     model: str
     weights: str
     fingerprint: str
-    images: tuple[str, ...]
     files: tuple[Path, ...]
-    sizes: tuple[int, ...]
+    checksums: tuple[str, ...]
     device: str = "cpu"
 
     @property
@@ -58,20 +56,18 @@ class ImageVectors:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the features. A picture counts as the same while its name and its size in bytes
-        are: to hash gigabytes of pictures before every run would cost more than it saves."""
-        pictures = (f"{name}:{size}" for name, size in zip(self.images, self.sizes, strict=True))
+        """What decides the features: what the pictures contain, not how their files are called."""
         return {
             "model": self.model,
             "weights": self.fingerprint,
-            "images": hash_of_texts(pictures),
+            "images": hash_of_texts(self.checksums),
             "dtype": "float16",
         }
 
     @property
     def bounds(self) -> Bounds:
         """The pictures of each shard."""
-        return even_bounds(len(self.images), at_least=SHARD, at_most=128)
+        return even_bounds(len(self.files), at_least=SHARD, at_most=128)
 
     def compute(self, shard: int, tick: Tick) -> NDArray[np.float16]:
         """The shard's features: float16 [n, V]. Pictures are decoded in parallel, in order."""
@@ -160,8 +156,3 @@ def image_files(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     lacks = f"data.images: {folder} lacks %d of the %d pictures that data.captions names"
     return tuple(folder / files[row] for row in match_names(names, files, lacks=lacks))
-
-
-def sizes_of(files: Sequence[Path]) -> tuple[int, ...]:
-    """The files' sizes in bytes."""
-    return tuple(file.stat().st_size for file in files)

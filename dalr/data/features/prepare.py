@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from dalr.checksums import checksums_of
 from dalr.config.overrides import with_absolute_paths
 from dalr.config.schema import RunConfig, TextTeacher
 from dalr.data.corpora.sources import Captions, Sentences, read_captions, read_sentences
 from dalr.data.corpora.tokens import TokenisedCorpus, tokenise
-from dalr.data.features.image import CaptionVectors, ImageVectors, image_files, release_image_teacher, sizes_of
+from dalr.data.features.image import CaptionVectors, ImageVectors, image_files, release_image_teacher
 from dalr.data.features.needs import Needs, needs_of
 from dalr.data.features.published import image_names, published_caption_features, published_image_features
 from dalr.data.features.text import SentenceVectors, TokenVectors, release_teacher
@@ -26,8 +27,9 @@ from dalr.data.rows import Rows
 from dalr.data.schedule import Schedule, schedule_of
 from dalr.data.store import Extraction, Prepared, Runner, StoredArray, find, obtain, run_here
 from dalr.errors import InputError
+from dalr.model.checksum import model_checksum
 from dalr.model.image_teacher import weights_fingerprint
-from dalr.model.loading import encoder_width, load_tokenizer, model_fingerprint
+from dalr.model.loading import encoder_width, load_tokenizer
 from dalr.model.teachers import TextTeacherEncoder
 
 CORPORA = ("captions", "text")
@@ -81,7 +83,7 @@ class _Store:
 
     def fingerprint(self, model: str) -> str:
         if model not in self._fingerprints:
-            self._fingerprints[model] = model_fingerprint(model)
+            self._fingerprints[model] = model_checksum(model)
         return self._fingerprints[model]
 
 
@@ -268,7 +270,9 @@ def _images(config: RunConfig, captions: Captions, store: _Store) -> Rows:
     names = image_names(config.data, captions)
     files = image_files(Path(folder), names)
     fingerprint = weights_fingerprint(teacher.model, teacher.weights)
-    extraction = ImageVectors(teacher.model, teacher.weights, fingerprint, names, files, sizes_of(files), store.device)
+    extraction = ImageVectors(
+        teacher.model, teacher.weights, fingerprint, files, tuple(checksums_of(files)), store.device
+    )
     return store.obtain(extraction, f"images: {teacher.model}")
 
 

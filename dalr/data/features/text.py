@@ -48,8 +48,7 @@ class SentenceVectors:
     def identity(self) -> dict[str, Any]:
         """What decides the vectors; the corpus' key covers sentences, tokenizer and truncation."""
         return {
-            "model": self.model,
-            "fingerprint": self.fingerprint,
+            "weights": self.fingerprint,
             "pooler": self.pooler,
             "corpus": self.corpus.manifest["identity"],
             "dtype": "float16",

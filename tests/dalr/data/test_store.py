@@ -21,6 +21,7 @@ class Counting:
     log: Path
     seed: int = 0
     kind: str = "counting"
+    model: str = "counting"
     value: float | None = None
 
     @property

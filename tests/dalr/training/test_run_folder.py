@@ -9,6 +9,7 @@ from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import sha256_of
+from dalr.identity import identity_of
 from dalr.training.run_folder import MetricsLog, RunFolder
 
 
@@ -30,17 +31,17 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path: Path, small: RunConf
     half.mkdir(parents=True)
     (half / "student.safetensors").write_text("half")
     folder = RunFolder(tmp_path)
-    folder.open(small, "dalr")
+    folder.open(identity_of(small), "dalr")
     assert not half.exists()
     assert folder.last_step() == 0
 
 
 def test_a_folder_of_another_run_is_left_alone(tmp_path: Path, small: RunConfig) -> None:
     folder = RunFolder(tmp_path)
-    folder.open(small, "dalr")
+    folder.open(identity_of(small), "dalr")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(InputError, match=r"train\.seed was 1, is 2"):
-        folder.open(with_overrides(small, {"train.seed": 2}), "dalr")
+        folder.open(identity_of(with_overrides(small, {"train.seed": 2})), "dalr")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -51,13 +52,14 @@ def test_the_provenance_says_how_a_run_differs_from_its_recipe_and_what_it_reads
     captions.write_text("image,caption\n0.jpg,a man\n")
     folder = RunFolder(tmp_path / "run")
     config = with_overrides(small, {"data.captions": str(captions)})
-    folder.open(config, "dalr")
+    folder.open(identity_of(config), "dalr")
     notes = folder.notes()
     assert notes["overrides"]["optim.learning_rate"] == 1e-3
     assert notes["overrides"]["teachers.text.0.pooler"] == "avg"
     assert "objective.temperature" not in notes["overrides"]
     assert "data.root" not in notes["overrides"]
-    assert notes["data"]["data.captions"] == sha256_of(captions)
+    assert notes["contents"]["data.captions"] == sha256_of(captions)
     captions.write_text("image,caption\n0.jpg,a woman\n")
-    folder.open(config, "dalr")
-    assert folder.notes()["data"]["data.captions"] == sha256_of(captions) != notes["data"]["data.captions"]
+    with pytest.raises(InputError, match=r"data\.captions: .*captions\.csv holds something else than it did"):
+        folder.open(identity_of(config), "dalr")
+    assert folder.notes() == notes

@@ -199,3 +199,21 @@ def test_two_folders_of_one_name_have_two_names(tmp_path: Path) -> None:
         make.result(model=f"model-{parent}").write(tmp_path / parent / "results" / "a.json")
     loaded = load([tmp_path / "x" / "results", tmp_path / "y" / "results"])
     assert sorted(loaded.sources) == ["results/a.json", "y/results/a.json"]
+
+
+def test_a_run_is_one_row_by_what_it_was_made_from_whatever_its_paths_and_keys(tmp_path: Path) -> None:
+    notes = {"schema": 2, "setting_fingerprint": "0123456789abcdef", "contents": {"data.captions": "aa"}}
+    for seed, (place, settings) in enumerate([("a", {}), ("b", {"data__captions": "/mnt/other.csv"})], 1):
+        made = make.result(base=70.0 + seed, seed=seed)
+        make.run(tmp_path / place / "r", seed=seed, results={"sts.json": made}, notes=notes, **settings)
+    assert load([tmp_path]).scores.collect()["row"].n_unique() == 1
+    other = {**notes, "setting_fingerprint": "fedcba9876543210", "contents": {"data.captions": "bb"}}
+    make.run(tmp_path / "c", seed=3, results={"sts.json": make.result(seed=3)}, notes=other)
+    assert load([tmp_path]).scores.collect()["row"].n_unique() == 2
+
+
+def test_a_result_finds_its_run_by_the_fingerprint_of_an_earlier_version(tmp_path: Path) -> None:
+    make.run(tmp_path / "runs" / "a", notes={"config_fingerprint": "new", "former_fingerprints": ["old"]})
+    make.result(model="/gone/a/model", config_fingerprint="old").write(tmp_path / "runs" / "results.json")
+    (source,) = load([tmp_path / "runs"]).sources.values()
+    assert source.run_name == "runs/a"

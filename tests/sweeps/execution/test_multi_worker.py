@@ -8,6 +8,7 @@ import ray
 
 from dalr.cluster.session import ray_session
 from dalr.config.loading import read_config
+from dalr.identity import identity_of
 from dalr.sweeps.execution.runner import run_sweep
 from dalr.sweeps.spec.loading import parse_spec
 from tests.sweeps.make import small_recipe
@@ -35,4 +36,4 @@ def test_stopped_trials_give_their_workers_to_the_next(tmp_path: Path, tiny_bert
     assert outcome.best is not None
     for row in frame.to_dicts():
         folder = tmp_path / "out" / "runs" / f"trial-{row['trial']:04d}-seed-1"
-        assert read_config(folder / "config.yaml").fingerprint() == row["config_fingerprint"]
+        assert identity_of(read_config(folder / "config.yaml")).fingerprint == row["config_fingerprint"]

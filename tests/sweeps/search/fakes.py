@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dalr.config.overrides import to_yaml
 from dalr.config.schema import RunConfig
+from dalr.identity import SCHEMA, Identity
 from dalr.sweeps.execution.trial import Train, run_task
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.records import Task
@@ -33,6 +34,9 @@ def train(config: RunConfig, folder: Path, listener: Callback, task: Task, *, pa
     whom."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(to_yaml(config))
+    identity = Identity(config, task.contents)
+    notes = {"schema": SCHEMA, "config_fingerprint": identity.fingerprint, "contents": task.contents}
+    (folder / "provenance.json").write_text(json.dumps(notes))
     checkpoint = folder / "step.json"
     step, best = json.loads(checkpoint.read_text()) if checkpoint.is_file() else (0, None)
     total = config.train.steps or 0

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from dalr.config.loading import load_recipe, read_config
-from dalr.config.overrides import to_yaml
+from dalr.config.overrides import to_yaml, with_absolute_paths
+from dalr.identity import identity_of
 from dalr.sweeps.search.records import Report
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
@@ -42,7 +43,7 @@ def test_search_runs_its_budget_and_writes_the_outcome(tmp_path: Path) -> None:
     assert config.optim.learning_rate == best["optim.learning_rate"]
     assert config.evaluation.tasks == load_recipe("quickstart").evaluation.tasks != (), "test tasks come back"
     run = read_config(tmp_path / "runs" / f"trial-{best['trial']:04d}-seed-1" / "config.yaml")
-    assert run.fingerprint() == best["config_fingerprint"]
+    assert identity_of(run).fingerprint == best["config_fingerprint"]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "cmaes", "random", "qmc"])
@@ -170,7 +171,7 @@ def test_a_raised_budget_continues_and_keeps_the_final_runs_of_the_base(tmp_path
 
 
 def test_several_recipes_take_turns_with_equal_budgets(tmp_path: Path) -> None:
-    (tmp_path / "other.yaml").write_text(to_yaml(load_recipe("quickstart")))
+    (tmp_path / "other.yaml").write_text(to_yaml(with_absolute_paths(load_recipe("quickstart"))))
     chosen = spec(recipe=["quickstart", str(tmp_path / "other.yaml")], budget={"trials": 3})
     fakes.work(coordinator(chosen, tmp_path / "out"))
     frame = pl.read_parquet(tmp_path / "out" / "trials.parquet")

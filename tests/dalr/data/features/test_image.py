@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from dalr.checksums import checksums_of
 from dalr.data.features import image as image_vectors
-from dalr.data.features.image import ImageVectors, image_files, sizes_of
+from dalr.data.features.image import ImageVectors, image_files
 from dalr.data.features.prepare import prepare_features
 from dalr.data.store import Extraction, Prepared, Shard, Tick, extract_shard, obtain
 from dalr.errors import InputError
@@ -39,7 +40,7 @@ def extraction_of(folder: Path, arch: str) -> ImageVectors:
     """The pictures of a folder, by name, under the architecture's first random weights."""
     names = tuple(sorted(file.name for file in folder.iterdir()))
     files = image_files(folder, names)
-    return ImageVectors(arch, "random:0", weights_fingerprint(arch, "random:0"), names, files, sizes_of(files))
+    return ImageVectors(arch, "random:0", weights_fingerprint(arch, "random:0"), files, tuple(checksums_of(files)))
 
 
 def extract(folder: Path, store: Path, arch: str) -> Prepared:
