@@ -7,7 +7,12 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Bad input: a file, a config value, a name. The message is one line that says what is wrong,
     where, and what would be right. The command line prints it without a traceback and exits with 2.
+
+    Line breaks of what the user gave (a key, a header, a name) become spaces.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class NotEnoughResources(InputError):

@@ -35,12 +35,27 @@ def reading(path: str | Path, what: str, kind: str) -> Iterator[None]:
         raise InputError(f"{what}: {path} is not {kind}: {reason}") from error
 
 
+def parse_json(text: str) -> Any:
+    """A JSON value that can be written again.
+
+    Raises:
+        ValueError: not JSON (`json.JSONDecodeError`), nested too deep, or text with half of a surrogate pair.
+    """
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return value
+
+
 def read_json(path: str | Path, what: str) -> Any:
     """A JSON file's value; malformed JSON is an InputError that names the line."""
     text = read_utf8(Path(path), what)
     with reading(path, what, "readable JSON"):
         try:
-            return json.loads(text)
+            return parse_json(text)
         except json.JSONDecodeError as error:
             raise InputError(f"{what}: {path}, line {error.lineno}: not valid JSON: {error.msg}") from error
 
@@ -114,8 +129,6 @@ def _header_of(line: str) -> list[str]:
 
 def _is_json(line: str) -> bool:
     try:
-        return line[0] in "[{" and isinstance(json.loads(line), dict | list)
+        return line[0] in "[{" and isinstance(parse_json(line), dict | list)
     except ValueError:
         return False
-    except RecursionError:
-        return True

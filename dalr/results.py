@@ -5,7 +5,6 @@ of the tasks. Nothing here needs torch, so that reports can read results without
 """
 
 import io
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dalr.errors import InputError
 from dalr.files import atomic_write, write_json
+from dalr.reading import parse_json
 from dalr.validation import problems
 
 SCHEMA = 1
@@ -172,8 +172,8 @@ def read_result(path: Path) -> Result:
         InputError: not JSON, not a result, or of a newer schema; the message names the file.
     """
     try:
-        values: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        values: Any = parse_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file: {error}") from error
     if not isinstance(values, dict) or "schema" not in values or "tasks" not in values:
         raise InputError(f"{path}: not a result (it has no `schema` and `tasks`)")

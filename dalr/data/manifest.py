@@ -1,6 +1,5 @@
 """A data folder's `manifest.json`: which files belong to it, their row counts and checksums."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dalr.errors import InputError
 from dalr.files import sha256_of, write_json
+from dalr.reading import parse_json
 from dalr.validation import problems
 
 SCHEMA = 1
@@ -74,8 +74,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        values = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file: {error}") from error
     version = values.get("schema") if isinstance(values, dict) else None
     if isinstance(version, int) and version > SCHEMA:

@@ -1,6 +1,5 @@
 """Reads the labelled examples of transfer tasks; what is not as declared is refused by file and line."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from dalr.errors import InputError
 from dalr.evaluation.readers import DataFolder, normalised
 from dalr.evaluation.tasks import LabelledSource, TransferTask
+from dalr.reading import parse_json
 
 Example = tuple[tuple[str, ...], int]
 """One sentence, or two, and a class."""
@@ -104,7 +104,7 @@ def _mrpc(line: str, source: LabelledSource) -> Parsed:
 
 
 def _jsonl(line: str, source: LabelledSource) -> Parsed:
-    values = json.loads(line)
+    values = parse_json(line)
     if not isinstance(values, dict):
         raise ValueError("not an object")
     sentences = (values["sentence"],) if "sentence" in values else (values["sentence1"], values["sentence2"])

@@ -2,7 +2,6 @@
 
 import codecs
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 from dalr.data.manifest import Manifest, read_manifest
 from dalr.errors import InputError
 from dalr.evaluation.tasks import Columns, FileExpectation, PairSource, StsTask
+from dalr.files import lines_of
+from dalr.reading import parse_json
 
 
 @dataclass
@@ -43,10 +44,9 @@ class DataFolder:
         path = self.root / file.path
         data = self.read(file.path)
         text = _decoded(path, data, file.encoding)
-        # Only line feeds end a line: the texts contain other characters that Python would split at.
-        lines = [line.removesuffix("\r") for line in text.split("\n")]
-        if lines[-1] == "":
-            lines.pop()
+        lines = lines_of(text)
+        if not lines:
+            raise InputError(f"{path}: holds no text")
         rows = self.rows_expected(file)
         if rows is not None and len(lines) != rows:
             source = "as declared" if is_own(file) else "manifest.json" if self.manifest else "the official count"
@@ -218,7 +218,7 @@ def _jsonl(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -
     path, rows = folder.root / source.text.path, []
     for number, line in enumerate(folder.lines(source.text), 1):
         try:
-            values = json.loads(line)
+            values = parse_json(line)
             first, second, score = values["sentence1"], values["sentence2"], values["score"]
             pair = normalised(first), normalised(second)
         except (ValueError, KeyError, TypeError, AttributeError):
