@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "dalr.sweeps": {"dalr.sweeps", "dalr.cluster", "dalr"},
     "dalr.reports": {"dalr.reports", "dalr"},
 }
-REPORTS_MAY_USE = {"results", "statistics", "errors", "files", "progress", "yaml_text", "validation"}
+REPORTS_MAY_USE = {"results", "statistics", "errors", "files", "progress", "yaml_text", "validation", "reading"}
 FOREIGN = {
     "dalr": {"ray", "optuna", "polars", "altair", "matplotlib", "plotly"},
     "dalr.reports": {"torch", "ray", "transformers"},

@@ -16,7 +16,7 @@ from dalr.reports.write import texts
 texts(build([Path(sys.argv[1])], Options()), {})
 heavy = sorted({"torch", "ray", "transformers", "open_clip", "optuna"} & set(sys.modules))
 allowed = {"dalr", "dalr.results", "dalr.statistics", "dalr.errors", "dalr.files", "dalr.progress"}
-allowed |= {"dalr.yaml_text", "dalr.validation"}
+allowed |= {"dalr.yaml_text", "dalr.validation", "dalr.reading"}
 ours = {name for name in sys.modules if name.split(".")[0] == "dalr" and not name.startswith("dalr.reports")}
 others = sorted(name for name in ours if ".".join(name.split(".")[:2]) not in allowed)
 print(heavy, others)
