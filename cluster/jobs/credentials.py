@@ -1,6 +1,7 @@
 """Tells files that carry credentials, by name and by content, so that no job takes them along."""
 
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
@@ -21,6 +22,17 @@ TOKEN_WORD = re.compile(r"(?:^|[^a-z])tokens?(?:[^a-z]|$)")
 TOKENIZER_FILES = frozenset({"added_tokens.json", "special_tokens_map.json"})
 SOURCE_SUFFIXES = frozenset({".py", ".pyi", ".md", ".rst"})
 """Code and prose are judged by their content alone: `tokens.py` is a module."""
+
+OF_PACKAGES = ("credentials.*", "*auth_token*")
+"""Patterns that also match a module of dalr, or the cluster's own token, which must travel."""
+
+
+def rsync_excludes(never_needed: Iterable[str]) -> list[str]:
+    """What `ray up` leaves out of the folders that it copies: what a job package leaves out, as far as names can
+    tell. rsync knows no exceptions for source files, but takes whole folders of packages only."""
+    names = [pattern for pattern in FILES if pattern not in OF_PACKAGES]
+    return [*sorted(never_needed), *sorted(FOLDERS), *names, "hf_token*", "token.txt", "tokens.txt", "token.json"]
+
 
 SCANNED = 2**20
 """Only the first bytes of a file are searched: credentials are short, what is longer is data."""

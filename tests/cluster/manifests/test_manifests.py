@@ -2,7 +2,9 @@
 
 import copy
 import json
+import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 import ray
 import yaml
 
+from dalr.cluster.jobs.credentials import rsync_excludes
+from dalr.cluster.jobs.package import NEVER_NEEDED
 from dalr.cluster.jobs.submit import packaged_runtime_env
 from dalr.cluster.preflight.resources import AUTOSCALES_TO, autoscaled_nodes, missing_resources
 from tests import ROOT
@@ -122,6 +126,54 @@ def test_pods_share_the_volume_and_are_reached_by_the_network_policy(name):
         assert mounts["results"] == "/nfs"
 
 
+def test_only_our_own_pods_and_the_operator_are_let_in():
+    spec = _load("network-policy.yaml")["spec"]
+    ours = spec["podSelector"]["matchLabels"]
+    ((own, operator),) = (rule["from"] for rule in spec["ingress"])
+    assert own == {"podSelector": {"matchLabels": ours}}
+    assert operator["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
+    for name in ("rayjob-train.yaml", "rayjob-sweep.yaml"):
+        assert ours.items() <= _load(name)["spec"]["submitterPodTemplate"]["metadata"]["labels"].items()
+
+
+def _pods(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    cluster = cluster_of(manifest)
+    templates = [group["template"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+    submitter = manifest["spec"].get("submitterPodTemplate")
+    return [template["spec"] for template in [*templates, *([submitter] if submitter else [])]]
+
+
+@pytest.mark.parametrize("name", RAY_RESOURCES)
+def test_no_pod_can_gain_rights(name):
+    """What the `restricted` Pod Security Standard asks."""
+    for pod in _pods(_load(name)):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            expected = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            assert container["securityContext"] == expected
+        if "fsGroup" in pod["securityContext"]:
+            assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
+def test_workers_that_speak_to_each_other_share_a_pod_and_its_memory():
+    """NCCL finds NVLink and shared memory inside a pod only."""
+    (group,) = cluster_of(_load("rayjob-train.yaml"))["workerGroupSpecs"]
+    words = _load("rayjob-train.yaml")["spec"]["entrypoint"].split()
+    (node,) = _nodes(group)
+    assert node["GPU"] == int(words[words.index("--workers") + 1])
+    volumes = {volume["name"]: volume for volume in group["template"]["spec"]["volumes"]}
+    assert float(volumes["shm"]["emptyDir"]["sizeLimit"].removesuffix("Gi")) >= 8 * node["GPU"]
+
+
+def test_the_head_may_keep_its_tables_elsewhere(kuberay_crds):
+    manifest = _load("raycluster-dev.yaml")
+    manifest["spec"] |= _load("gcs-fault-tolerance.yaml")["spec"]
+    validator = jsonschema.Draft202012Validator(_schema(kuberay_crds, "raycluster-dev.yaml"))
+    assert [error.message for error in validator.iter_errors(manifest)] == []
+    assert "valueFrom" in manifest["spec"]["gcsFaultToleranceOptions"]["redisPassword"]
+
+
 @pytest.mark.parametrize("name", RAY_RESOURCES)
 def test_the_ray_version_is_the_installed_one(name):
     assert cluster_of(_load(name))["rayVersion"] == ray.__version__
@@ -201,6 +253,23 @@ def test_ray_up_wants_a_token_everywhere_and_hides_the_dashboard(path):
     assert "RAY_AUTH_MODE=token" in workers[0]
     assert "--dashboard-host=127.0.0.1" in head[0]
     assert "0.0.0.0" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", RAY_UP, ids=lambda path: path.stem)
+def test_ray_up_copies_what_is_installed_and_leaves_out_what_a_job_leaves_out(path):
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert config["rsync_exclude"] == rsync_excludes(NEVER_NEEDED)
+    mounts = {target: source for target, source in config["file_mounts"].items() if "dalr-source" in target}
+    assert all(target == f"~/dalr-source/{source}" for target, source in mounts.items())
+    build = {"pyproject.toml", "README.md", "LICENSE"}
+    assert set(mounts.values()) == build | {"dalr", "cluster", "sweeps", "reports"}
+    tracked = subprocess.run(
+        ["git", "ls-files", *mounts.values()], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in tracked.stdout.split():
+        assert not [p for p in config["rsync_exclude"] for part in Path(name).parts if fnmatchcase(part, p)], name
+    for secret in ("cluster/.env", "cluster/.aws", "dalr/id_rsa", "sweeps/hf_token.txt", "dalr/my-credentials.json"):
+        assert [p for p in config["rsync_exclude"] if fnmatchcase(Path(secret).name, p)], secret
 
 
 def test_spot_machines_are_workers_only():
