@@ -139,6 +139,7 @@ def budget_line(state: SweepState) -> str:
     done = sum(record.run.state != "running" for record in state.finals)
     if state.finals:
         parts.append(f"{done} of {len(state.finals)} final runs done")
+    parts += [f"{recipe} ended early: {reason}" for recipe, reason in state.stopped_by]
     return ", ".join(parts)
 
 

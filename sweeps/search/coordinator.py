@@ -69,6 +69,7 @@ class Coordinator:
         }
         self.live: dict[str, Assignment] = {}
         self._queue = [(study, record) for study in self.studies.values() for record in study.unfinished()]
+        self._stopped = {recipe: study.stop_reason() for recipe, study in self.studies.items()}
         self._warm: set[str] = set()
         self._settled: Counter[str] = Counter()
         self._finals_planned = False
@@ -80,6 +81,10 @@ class Coordinator:
         """Says how many trials fit at once and how many GPUs a worker has."""
         self.concurrent, self.gpus = concurrent, gpus
         next(iter(self.studies.values())).study.set_user_attr("gpus", gpus)
+
+    def stopped(self) -> dict[str, str]:
+        """The recipes whose search a rule of `stop` has ended, each with the rule in words."""
+        return {recipe: reason for recipe, reason in self._stopped.items() if reason is not None}
 
     def tick(self) -> None:
         """Called every few seconds at least, whether or not a worker has anything to say."""
@@ -134,11 +139,7 @@ class Coordinator:
         whose sampler waits for its first results is passed over."""
         if self._out_of_hours():
             return None
-        open_studies = [
-            study
-            for study in self.studies.values()
-            if study.has_next() and not self._out_of_gpu_hours(study) and self._settled[study.recipe] < MOST_SETTLED
-        ]
+        open_studies = [study for study in self.studies.values() if self._may_go_on(study)]
         busy = {a.owner.recipe for a in self.live.values()}
         ready = [
             study
@@ -146,6 +147,14 @@ class Coordinator:
             if study.can_sample() and (study.recipe in self._warm or study.recipe not in busy)
         ]
         return min(ready, key=lambda study: study.size(), default=None)
+
+    def _may_go_on(self, study: RecipeStudy) -> bool:
+        return (
+            study.has_next()
+            and not self._out_of_gpu_hours(study)
+            and self._stopped[study.recipe] is None
+            and self._settled[study.recipe] < MOST_SETTLED
+        )
 
     def _search_over(self) -> bool:
         if any(isinstance(assignment.owner, RecipeStudy) for assignment in self.live.values()):
@@ -246,6 +255,8 @@ class Coordinator:
     def _close(self, key: str, state: State, reason: str | None) -> None:
         assignment = self.live.pop(key)
         assignment.owner.finish(assignment.number, state, reason)
+        if isinstance(assignment.owner, RecipeStudy):
+            self._stopped[assignment.owner.recipe] = assignment.owner.stop_reason()
         self._clock.save()
         self.changed()
 

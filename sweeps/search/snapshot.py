@@ -29,6 +29,8 @@ class SweepState:
     finals: tuple[FinalRecord, ...]
     hours: float
     gpus: float
+    stopped_by: tuple[tuple[str, str], ...] = ()
+    """Each recipe whose search a rule of `stop` has ended, with the rule in words."""
 
     @property
     def maximize(self) -> bool:
@@ -111,6 +113,7 @@ def state_of(coordinator: Coordinator) -> SweepState:
         finals=tuple(finals),
         hours=coordinator.hours_used(),
         gpus=coordinator.gpus,
+        stopped_by=tuple((recipe, reason) for recipe, reason in coordinator.stopped().items()),
     )
 
 
@@ -129,12 +132,15 @@ def read_state(out: Path) -> SweepState:
         trials: list[TrialRecord] = []
         finals: list[FinalRecord] = []
         attrs: dict[str, float] = {}
+        stopped: dict[str, str] = {}
         for index, recipe in enumerate(spec.recipe):
             name, count = stored_name(storage, spec, recipe), len(spec.recipe)
             known = optuna.get_all_study_names(storage)
             if name in known:
                 study = optuna.load_study(study_name=name, storage=storage)
                 attrs = {**study.user_attrs, **attrs}
+                if reason := study.user_attrs.get("stopped_by"):
+                    stopped[recipe] = reason
                 begun = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
                 trials += [trial_record(trial, recipe, trial.number * count + index) for trial in begun]
             if f"{name}-final" in known:
@@ -149,6 +155,7 @@ def read_state(out: Path) -> SweepState:
         tuple(finals),
         attrs.get("wall_seconds", 0.0) / 3600,
         attrs.get("gpus", 0.0),
+        tuple(stopped.items()),
     )
 
 

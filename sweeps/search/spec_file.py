@@ -30,11 +30,11 @@ def _check_same_search(saved: SweepSpec, spec: SweepSpec, out: Path) -> None:
         keys = [
             k
             for k in differing_keys(without_places(saved.dump()), without_places(spec.dump()))
-            if k not in ("budget", "resources")
+            if k not in ("budget", "stop", "resources")
         ]
         raise InputError(
             f"{out}: this folder holds another sweep; they differ in {', '.join(keys)}; "
-            "choose another --out (only budget, resources and final reruns may change)"
+            "choose another --out (only budget, stop, resources and final reruns may change)"
         )
     if saved.storage != spec.storage:
         # A second database would begin the search anew, over the first one's runs.

@@ -22,6 +22,7 @@ from dalr.errors import InputError
 from dalr.identity import SCHEMA, Contents
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
 from dalr.sweeps.search.samplers import make_pruner, make_sampler
+from dalr.sweeps.search.stopping import stop_reason
 from dalr.sweeps.search.study_schema import name_metrics, stored_name, trial_record
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point, draw
@@ -73,6 +74,7 @@ class RecipeStudy:
         self._records = {t.number: trial_record(t, recipe, self._global(t.number)) for t in trials}
         self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
         self._live: dict[int, optuna.Trial] = {}
+        self._stopped_by = self._study.user_attrs.get("stopped_by")
         if self._of_earlier_version:
             self._records = {local: self._with_point_id(record) for local, record in self._records.items()}
 
@@ -127,6 +129,14 @@ class RecipeStudy:
         ended = sum(state in taught for state in states)
         startup = self.spec.sampler.startup
         return ended >= startup or ended + states.count("running") < startup
+
+    def stop_reason(self) -> str | None:
+        """Which rule of `stop` has ended the search, in words; None where none has. The study remembers it."""
+        reason = stop_reason(self.spec.stop, self.trials(), maximize=self.spec.directions[0] == "maximize")
+        if reason != self._stopped_by:
+            self._study.set_user_attr("stopped_by", reason)
+            self._stopped_by = reason
+        return reason
 
     @property
     def study(self) -> optuna.Study:

@@ -74,6 +74,27 @@ class BudgetSpec(Part):
         return self.trials is None and self.hours is None and self.gpu_hours is None
 
 
+class PlateauSpec(Part):
+    """`trials` complete trials in a row without one that is better than the best before by more than
+    `min_improvement` points of the metric."""
+
+    trials: int = Field(ge=1)
+    min_improvement: float = Field(default=0.0, ge=0)
+
+
+class StopSpec(Part):
+    """What ends a recipe's search before its budget does; running trials are finished, and the final reruns
+    follow.
+
+    `target`: a complete trial is at least so good. `plateau`: no improvement in so many trials. `failures`: so
+    many trials in a row have failed, so that one bug does not use up a night.
+    """
+
+    target: float | None = None
+    plateau: PlateauSpec | None = None
+    failures: int | None = Field(default=None, ge=1)
+
+
 class SeedSpec(Part):
     """`per_trial` seeds for each point; with `race` a point gets its second and later ones only while
     it is among the best third so far. `final` fresh seeds for the `final_top` best points and the base
@@ -142,6 +163,7 @@ class SweepSpec(Part):
     sampler: SamplerSpec = SamplerSpec()
     scheduler: SchedulerSpec = SchedulerSpec()
     budget: BudgetSpec = BudgetSpec()
+    stop: StopSpec = StopSpec()
     seeds: SeedSpec = SeedSpec()
     resources: ResourceSpec = ResourceSpec()
     try_first: tuple[Point, ...] = ()
@@ -165,6 +187,8 @@ class SweepSpec(Part):
             raise ValueError("scheduler: several metrics have no order to stop by; use {name: none}")
         if len(self.metric) > 1 and self.sampler.name == "cmaes":
             raise ValueError("sampler: cmaes searches one metric; use tpe for a Pareto front")
+        if len(self.metric) > 1 and (self.stop.target is not None or self.stop.plateau):
+            raise ValueError("stop: several metrics have no single best; only failures can end a Pareto search")
         if self.budget.endless and self.sampler.name not in FIXED_DESIGNS:
             raise ValueError("budget: expected at least one of trials, hours and gpu_hours")
         if "train.seed" in self.space and (self.seeds.per_trial > 1 or self.seeds.final):
@@ -199,7 +223,7 @@ class SweepSpec(Part):
         """12 hex digits that change with everything that decides the trials' points and values: where recipes,
         data and models lie does not (unless `places`); the studies compare what they contain."""
         values = self.dump() if places else without_places(self.dump())
-        for part in ("budget", "resources", "storage"):
+        for part in ("budget", "stop", "resources", "storage"):
             values.pop(part, None)
         values["seeds"] = {"per_trial": self.seeds.per_trial, "race": self.seeds.race}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
