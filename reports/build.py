@@ -18,23 +18,25 @@ from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, read_sweep, trials
 from dalr.reports.significance import ExampleTest, RowTests, marked, note
 from dalr.reports.tables.ablation import ablation
+from dalr.reports.tables.aggregation import order_notes
 from dalr.reports.tables.budgets import Budget, budgets, unequal
 from dalr.reports.tables.finals import Finals, finals
 from dalr.reports.tables.labels import labels, omitted_defaults
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard
-from dalr.reports.tables.scores import AVERAGE, Averaging, Table, task_table
+from dalr.reports.tables.scores import AGGREGATIONS, AVERAGE, Aggregation, Averaging, Table, task_table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What a report's reader may choose: names of rows, the row that others are tested against, the rows
-    that others are ablations of (none: the baseline), how averages are made, whether there are
-    figures, and as which files."""
+    that others are ablations of (none: the baseline), how averages are made, how tasks with subsets are
+    scored, whether there are figures, and as which files."""
 
     names: dict[str, str] = field(default_factory=dict)
     baseline: str | None = None
     ablate: Sequence[str] = ()
     average: Averaging = "unrounded"
+    aggregation: Aggregation = "all"
     with_figures: bool = True
     formats: Sequence[str] = FORMATS
 
@@ -45,6 +47,7 @@ class Options:
         baseline: str | None,
         ablate: Sequence[str],
         average: str,
+        aggregation: str,
         with_figures: bool,
         formats: str,
     ) -> "Options":
@@ -62,6 +65,9 @@ class Options:
         if average not in ("unrounded", "mean-of-rounded"):
             raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
         kind: Averaging = "unrounded" if average == "unrounded" else "mean-of-rounded"
+        scored = next((one for one in AGGREGATIONS if one == aggregation), None)
+        if scored is None:
+            raise InputError(f"--sts-aggregation {aggregation}: expected one of {', '.join(AGGREGATIONS)}")
         files = [part.strip() for part in formats.split(",")]
         if not set(files) <= set(FORMATS):
             raise InputError(f"--formats {formats}: expected some of {','.join(FORMATS)}")
@@ -70,6 +76,7 @@ class Options:
             baseline=baseline,
             ablate=list(dict.fromkeys(ablate)),
             average=kind,
+            aggregation=scored,
             with_figures=with_figures,
             formats=[one for one in FORMATS if one in files],
         )
@@ -115,12 +122,15 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     """
     named = labels(loaded.sources.values(), options.names)
     sweeps, damaged = _sweeps(loaded)
-    examples = Examples(loaded)
-    score_tables = [task_table(group, loaded, named, averaging=options.average) for group in ("sts", "transfer")]
+    examples = Examples(loaded, options.aggregation)
+    sts = {each: task_table("sts", loaded, named, averaging=options.average, aggregation=each) for each in AGGREGATIONS}
+    score_tables = [sts[options.aggregation], task_table("transfer", loaded, named, averaging=options.average)]
     said = tuple(omitted_defaults(loaded.sources.values()))
     trained = budgets(loaded.sources.values())
-    score_tables = [replace(table, key=(*_unequal(table, trained), *said)) for table in score_tables if table.measured]
-    tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value)
+    score_tables = [
+        replace(table, key=(*_unequal(table, trained), *table.key, *said)) for table in score_tables if table.measured
+    ]
+    tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value, sts)
     comparison = equal_budget(sweeps)
     tables += [comparison] if comparison else []
     for sweep in sweeps:
@@ -193,17 +203,21 @@ def _compared(
     loaded: Loaded,
     trained: Mapping[str, Budget],
     examples: ExampleTest,
+    sts: Mapping[Aggregation, Table],
 ) -> tuple[list[Table], list[Answer]]:
     """The tables with marks against the baseline where they have that row, each followed by its ablations; and
-    the answers at the top. The baseline's comparisons come first, so that no other family contradicts them."""
+    the answers at the top. The baseline's comparisons come first, so that no other family contradicts them.
+    `sts` is the STS table under each aggregation."""
     known = list(dict.fromkeys(row.label for table in tables for row in table.measured))
     for option, label in [("--baseline", options.baseline), *(("--ablate", label) for label in options.ablate)]:
         if label is not None and label not in known:
             raise InputError(f"{option} {label}: no measured row has that name (rows: {', '.join(known)})")
-    made, answers = [], []
+    made: list[Table] = []
+    answers: list[Answer] = []
     for table in tables:
         tests = RowTests(examples)
         measured = [row.label for row in table.measured]
+        place = len(made)
         made.append(_with_marks(table, options.baseline, tests) if options.baseline else table)
         for label in options.references:
             differences = ablation(table, label, loaded.sources.values(), tests) if label in measured else None
@@ -211,6 +225,9 @@ def _compared(
                 differences = replace(differences, name=f"{differences.name}-{slug(label)}")
             made += [differences] if differences else []
         answers += best_of_blocks(table, tests, trained)
+        if table.name == "sts":
+            otherwise = order_notes(sts, options.aggregation, tests.pairs)
+            made[place] = replace(made[place], key=(*made[place].key, *otherwise))
     return made, answers
 
 

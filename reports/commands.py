@@ -42,6 +42,13 @@ def report(
     average: Annotated[
         str, typer.Option("--average", help="unrounded, or mean-of-rounded as the field's scripts do.")
     ] = "unrounded",
+    sts_aggregation: Annotated[
+        str,
+        typer.Option(
+            "--sts-aggregation",
+            help="STS12 to STS16: all pairs of a task, the mean over its subsets, or wmean, weighted by their pairs.",
+        ),
+    ] = "all",
     formats: Annotated[str, typer.Option("--formats", help="As which files figures are written.")] = "svg,pdf,png",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -70,6 +77,7 @@ def report(
         baseline=baseline,
         ablate=ablate or [],
         average=average,
+        aggregation=sts_aggregation,
         with_figures=not no_figures,
         formats=formats,
     )

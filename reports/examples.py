@@ -3,7 +3,7 @@
 from dalr.errors import InputError
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import Loaded, Source
-from dalr.reports.tables.scores import AVERAGE, Row
+from dalr.reports.tables.scores import AVERAGE, Aggregation, Row
 from dalr.results import GROUPS, TaskDetails, read_details
 from dalr.statistics.examples import permuted_task
 from dalr.statistics.permutation import Permuted, mean_over_tasks
@@ -11,13 +11,15 @@ from dalr.statistics.significance import seed_pairs
 
 
 class Examples:
-    """Tests rows against each other over stored examples; each file is read once, when it is needed.
+    """Tests rows against each other over stored examples; each file is read once, when it is needed. Of
+    tasks with subsets it tests the score that `aggregation` makes.
 
     Files that cannot be read, or that were scored on other data, test nothing and are in `problems`.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, aggregation: Aggregation = "all") -> None:
         self.problems: list[Problem] = []
+        self._aggregation = aggregation
         self._loaded = loaded
         self._sources = {
             (source.row, source.seed, task): source
@@ -56,7 +58,13 @@ class Examples:
 
     def _permute(self, row: Row, against: Row, task: str) -> Permuted | None:
         pairs = self._paired(row, against, task)
-        return permuted_task(task, [ours for ours, _ in pairs], [theirs for _, theirs in pairs])
+        return permuted_task(
+            task,
+            [ours for ours, _ in pairs],
+            [theirs for _, theirs in pairs],
+            by_subset=self._aggregation != "all",
+            weighted=self._aggregation == "wmean",
+        )
 
     def _paired(self, row: Row, against: Row, task: str) -> list[tuple[TaskDetails, TaskDetails]]:
         """Details of both rows at their paired seeds; where they share none, at their seeds in order."""

@@ -30,6 +30,11 @@ class RowTests:
         identities = {row.label: row.identity for row in rows}
         return [self._settled(identities[each.ours], against.identity, each) for each in comparisons]
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The labels of every two rows whose averages were compared."""
+        return [(each.ours, each.theirs) for each in self._answers.values() if each.score == AVERAGE]
+
     def _compare(self, row: Row, against: Row, column: str) -> Comparison | None:
         ours, theirs = row.cells.get(column, Cell()), against.cells.get(column, Cell())
         if not ours.by_seed or not theirs.by_seed:

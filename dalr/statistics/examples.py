@@ -11,7 +11,7 @@ from dalr.errors import InputError
 from dalr.results import GROUPS, TaskDetails, read_details, read_result
 from dalr.statistics.correction import holm
 from dalr.statistics.intervals import ConfidenceInterval, accuracy_difference_interval, difference_interval
-from dalr.statistics.permutation import Permuted, permuted_accuracy, permuted_spearman
+from dalr.statistics.permutation import Permuted, mean_over_tasks, permuted_accuracy, permuted_spearman
 
 
 def tasks_of_score(score: str) -> tuple[str, ...]:
@@ -22,10 +22,21 @@ def tasks_of_score(score: str) -> tuple[str, ...]:
     return averages.get(score, (task,) if split == "test" and task in GROUPS["all"] else ())
 
 
-def permuted_task(task: str, ours: Sequence[TaskDetails], theirs: Sequence[TaskDetails]) -> Permuted | None:
+def permuted_task(
+    task: str,
+    ours: Sequence[TaskDetails],
+    theirs: Sequence[TaskDetails],
+    *,
+    by_subset: bool = False,
+    weighted: bool = False,
+) -> Permuted | None:
     """One task's difference under permutation of its examples, in points, from the details of each model's
     seeds, paired in the order given. None where they were not kept, or are not of the same examples.
-    Every task has its own draws, the same for every pair of models."""
+    Every task has its own draws, the same for every pair of models.
+
+    `by_subset`: the difference of the mean over the task's subsets, where it has some, `weighted` by their
+    pairs or not, instead of that over all its pairs.
+    """
     if not ours or len(ours) != len(theirs):
         return None
     seed = zlib.crc32(task.encode())
@@ -39,7 +50,21 @@ def permuted_task(task: str, ours: Sequence[TaskDetails], theirs: Sequence[TaskD
         return None
     if not all(np.array_equal(golds[0], gold) for gold in golds):
         return None
-    return permuted_spearman(similarities[: len(ours)], similarities[len(ours) :], golds[0], seed=seed)
+    sizes = [subset.n for subset in (ours[0].record.score.subsets or {}).values()]
+    if not by_subset or not sizes:
+        return permuted_spearman(similarities[: len(ours)], similarities[len(ours) :], golds[0], seed=seed)
+    # Details hold the pairs of all subsets, subset after subset.
+    ends = np.cumsum(sizes)
+    parts = [
+        permuted_spearman(
+            [array[start:end] for array in similarities[: len(ours)]],
+            [array[start:end] for array in similarities[len(ours) :]],
+            golds[0][start:end],
+            seed=seed + place,
+        )
+        for place, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True))
+    ]
+    return mean_over_tasks(parts, sizes if weighted else None)
 
 
 def _of_one_length(arrays: Sequence[np.ndarray]) -> bool:

@@ -82,11 +82,11 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     return float(stats.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
 
 
-def mean_over_tasks(tasks: Sequence[Permuted]) -> Permuted:
-    """The difference of two averages over tasks; tasks are permuted independently of each other."""
-    return Permuted(
-        float(np.mean([task.observed for task in tasks])), np.mean([task.permuted for task in tasks], axis=0)
-    )
+def mean_over_tasks(tasks: Sequence[Permuted], weights: Sequence[float] | None = None) -> Permuted:
+    """The difference of two averages over tasks, or over subsets, that are permuted independently of each
+    other; `weights` of a weighted average."""
+    observed = np.average([task.observed for task in tasks], weights=weights)
+    return Permuted(float(observed), np.average([task.permuted for task in tasks], axis=0, weights=weights))
 
 
 def _centred(values: np.ndarray) -> np.ndarray:

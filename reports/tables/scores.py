@@ -17,6 +17,15 @@ SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R", "SST2": "SST"}
 TITLES = {"sts": "Semantic textual similarity", "transfer": "Transfer tasks"}
 DECIMALS = 2
 Averaging = Literal["unrounded", "mean-of-rounded"]
+Aggregation = Literal["all", "mean", "wmean"]
+AGGREGATIONS: dict[Aggregation, str] = {
+    "all": "over all pairs of a task",
+    "mean": "the mean over a task's subsets",
+    "wmean": "the mean over a task's subsets, weighted by their pairs",
+}
+"""How STS12 to STS16, which have subsets, are scored."""
+METRICS: dict[Aggregation, str] = {"all": "score", "mean": "mean", "wmean": "weighted_mean"}
+WITH_SUBSETS = ("STS12", "STS13", "STS14", "STS15", "STS16")
 _Score = tuple[int | None, str, float, str]  # seed, task, value, source
 
 
@@ -106,14 +115,17 @@ def columns_of(group: str) -> dict[str, str]:
     return {task: SHORT.get(task, task) for task in GROUPS[group]} | {AVERAGE: "Avg."}
 
 
-def task_table(group: str, loaded: Loaded, labels: Mapping[str, str], *, averaging: Averaging = "unrounded") -> Table:
+def task_table(
+    group: str,
+    loaded: Loaded,
+    labels: Mapping[str, str],
+    *,
+    averaging: Averaging = "unrounded",
+    aggregation: Aggregation = "all",
+) -> Table:
     """The table of group `sts` or `transfer`: measured rows in blocks, then the published ones."""
     tasks = GROUPS[group]
-    scores = (
-        loaded.scores.filter(pl.col("metric") == "score", pl.col("task").is_in(tasks))
-        .select("row", "seed", "task", "value", "protocol", "official_data", "source")
-        .collect()
-    )
+    scores = _scores(loaded, tasks, aggregation)
     rows_of: dict[tuple[bool, str], dict[str, list[_Score]]] = defaultdict(lambda: defaultdict(list))
     for row, seed, task, value, protocol, official, source in scores.iter_rows():
         rows_of[official, protocol][row].append((seed, task, value, source))
@@ -124,13 +136,35 @@ def task_table(group: str, loaded: Loaded, labels: Mapping[str, str], *, averagi
         rows.sort(key=_best_first)
         title = f"Measured, protocol {protocol}" + ("" if official else ", NOT on the official data")
         blocks.append(Block(title=title, kind="measured", rows=with_places(rows, (*tasks, AVERAGE))))
-    blocks.append(_published_block(group))
+    blocks.append(_published_block(group, aggregation))
     return Table(
         name=group,
         title=TITLES[group],
         columns=columns_of(group),
         blocks=tuple(blocks),
+        key=_aggregated(group, aggregation),
         notes=tuple(_notes(group, blocks, averaging)),
+    )
+
+
+def _scores(loaded: Loaded, tasks: Sequence[str], aggregation: Aggregation) -> pl.DataFrame:
+    """Each result's scores of `tasks`, in percent, as `aggregation` makes them."""
+    of_subsets = pl.col("task").is_in(WITH_SUBSETS)
+    metric = pl.when(of_subsets).then(pl.lit(METRICS[aggregation])).otherwise(pl.lit("score"))
+    percent = pl.when(pl.col("metric") == "score").then(pl.col("value")).otherwise(100 * pl.col("value"))
+    return (
+        loaded.scores.filter(pl.col("task").is_in(tasks), pl.col("metric") == metric)
+        .select("row", "seed", "task", percent.alias("value"), "protocol", "official_data", "source")
+        .collect()
+    )
+
+
+def _aggregated(group: str, aggregation: Aggregation) -> tuple[str, ...]:
+    if group != "sts" or aggregation == "all":
+        return ()
+    return (
+        f"STS12 to STS16: Spearman's correlation is {AGGREGATIONS[aggregation]}. The published rows are "
+        f"{AGGREGATIONS['all']} and do not compare.",
     )
 
 
@@ -183,9 +217,10 @@ def with_places(rows: Sequence[Row], columns: Sequence[str], *, highest: bool = 
     return tuple(replace(row, cells=cells) for row, cells in zip(rows, placed, strict=True))
 
 
-def _published_block(group: str) -> Block:
+def _published_block(group: str, aggregation: Aggregation) -> Block:
     rows = tuple(_published(row) for row in published().of(group))
-    return Block(title="Published, as printed by their sources", kind="published", rows=rows)
+    other = "" if group != "sts" or aggregation == "all" else f", {AGGREGATIONS['all']}"
+    return Block(title=f"Published, as printed by their sources{other}", kind="published", rows=rows)
 
 
 def _published(row: PublishedRow) -> Row:
