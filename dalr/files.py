@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary sibling of `path`, a file or a folder to be created by the caller; renames
     it to `path` when the block ends, and removes it when the block raises.
 
-    A file replaces an existing file atomically. A folder replaces an existing folder by two renames.
+    A file replaces an existing file atomically. A folder replaces an existing folder by two renames; where a
+    process is killed between them, `remove_leftovers` puts the old folder back.
 
     Raises:
         OSError: the system could not write, with `path` in it, whichever library met the error.
@@ -36,7 +38,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if aside.is_dir() and path.exists():
             old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
             path.rename(old)
-            aside.rename(path)
+            try:
+                aside.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
             shutil.rmtree(old)
         else:
             aside.replace(path)
@@ -47,11 +53,30 @@ def atomic_write(path: Path) -> Iterator[Path]:
             aside.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path, of: str = "*") -> None:
-    """Removes what processes left in `folder` that were killed while they wrote `of` (a name, or all).
+def remove_tree(folder: Path) -> None:
+    """Removes a folder: it is there whole or, for everybody who looks by its name, not at all."""
+    doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old)")
+
+
+def remove_leftovers(folder: Path, of: str | None = None) -> None:
+    """Clears up what processes left in `folder` that were killed while they wrote `of` (a name; None: any).
+    A folder that was moved away for its successor, which never took its place, comes back; the rest goes.
     The caller sees to it that nobody else is writing there."""
-    for leftover in (*folder.glob(f".{of}.*.tmp"), *folder.glob(f".{of}.old"), *folder.glob(f".{of}.*.old")):
-        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    for leftover in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = _LEFTOVER.fullmatch(leftover.name)
+        if match is None or of not in (None, match["name"]):
+            continue
+        if match["kind"] == "old" and not (folder / match["name"]).exists():
+            leftover.rename(folder / match["name"])
+        elif leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -84,16 +109,29 @@ def _system_error(error: BaseException | None) -> int | None:
     return None
 
 
+class Locked(Failed):
+    """Another process, `holder`, holds a lock."""
+
+    def __init__(self, what: str, holder: str) -> None:
+        super().__init__(f"another process ({holder}) is at work on {what}; end it, or wait for its end")
+        self.what = what
+        self.holder = holder
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Both arguments travel when the exception crosses processes."""
+        return type(self), (self.what, self.holder)
+
+
 @contextmanager
 def locked(path: Path, *, seconds: float, what: str) -> Iterator[None]:
     """Holds the lock file `path` against other processes, on any machine that sees it. The kernel frees
     it when its holder dies. On a file system without locks the block runs all the same.
 
     Raises:
-        Failed: another process holds it for `seconds`; the message says `what` is in its hands.
+        Locked: another process holds it for `seconds`; the message says `what` is in its hands.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("a+", encoding="utf-8") as file:
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -101,12 +139,16 @@ def locked(path: Path, *, seconds: float, what: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise Failed(f"another process is at work on {what}; end it, or wait for its end") from None
+                    file.seek(0)
+                    raise Locked(what, file.read(200).strip() or "unknown") from None
                 time.sleep(0.2)
             except OSError as error:
                 if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
                     raise
                 break
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
         yield
 
 

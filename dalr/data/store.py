@@ -6,9 +6,9 @@ manifest with their checksum, so that a killed extraction goes on where it was: 
 depends on its own rows only, hence the bytes are those of an extraction that was not disturbed.
 """
 
-import fcntl
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dalr import files
 from dalr.checksums import checksum_of
 from dalr.errors import InputError
 from dalr.files import atomic_write, remove_leftovers, sha256_of, writable_folder, write_json
@@ -274,6 +275,5 @@ def _write_manifest(folder: Path, extraction: Extraction, done: Mapping[int, Sha
 def locked(store: Path, name: str) -> Iterator[None]:
     """Holds the lock `<store>/.locks/<name>` against other processes; released when one dies."""
     folder = writable_folder(store / ".locks", "data.store")
-    with (folder / name).open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with files.locked(folder / name, seconds=math.inf, what=f"the feature store {store}"):
         yield

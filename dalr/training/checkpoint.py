@@ -21,7 +21,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from dalr.errors import InputError
-from dalr.files import atomic_write, fsync_and_hash, sha256_of, write_json
+from dalr.files import atomic_write, fsync_and_hash, remove_tree, sha256_of, write_json
 from dalr.identity import SCHEMA, Identity
 
 _NAME = re.compile(r"step-(\d+)")
@@ -159,10 +159,7 @@ def load_weights(path: Path, student: nn.Module, objective: nn.Module | None = N
 def remove_old(folder: Path, *, keep: int, best_step: int | None) -> None:
     """Removes all but the last `keep` checkpoints and the best one."""
     for step in superseded(steps_saved(folder), keep=keep, best_step=best_step):
-        path = checkpoint_folder(folder, step)
-        doomed = path.with_name(f".{path.name}.old")
-        path.rename(doomed)
-        shutil.rmtree(doomed)
+        remove_tree(checkpoint_folder(folder, step))
 
 
 def superseded(steps: Sequence[int], *, keep: int, best_step: int | None) -> list[int]:

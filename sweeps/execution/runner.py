@@ -1,18 +1,17 @@
 """Runs a sweep on Ray Tune, from its start or from wherever it was left."""
 
-import fcntl
 import logging
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
-from dalr.files import writable_folder
+from dalr.files import Locked, locked, writable_folder
 from dalr.sweeps.analysis.outcome import SweepOutcome, write_outcome, write_progress
 from dalr.sweeps.execution.disk import DiskKeeper, check_space
 from dalr.sweeps.execution.trial import Train, make_trainable
@@ -85,17 +84,11 @@ def run_sweep(
 @contextmanager
 def sole_driver(out: Path) -> Iterator[None]:
     """Holds the sweep's folder: its database has one writer. The kernel frees the lock of a dead one."""
-    with (out / ".lock").open("a+") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise InputError(
-                f"{out}: another `dalr sweep` works on this folder (process {file.read().strip()})"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+            held.enter_context(locked(out / ".lock", seconds=0.0, what=f"the sweep in {out}"))
+        except Locked as error:
+            raise InputError(f"{out}: another `dalr sweep` works on this folder ({error.holder})") from None
         yield
 
 

@@ -22,15 +22,13 @@ from dalr.identity import Identity
 from dalr.sweeps.search.records import Report, RunRecord, Task, folder_of
 from dalr.sweeps.search.study import run_config
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
-from dalr.training.run_folder import RunFolder
+from dalr.training.run_folder import LOCK_SECONDS, RunFolder
 
 Tell = Callable[[Report], None]
 """Hands a report to the sweep; raises SystemExit where the sweep wants the trial to end."""
 
 Train = Callable[[RunConfig, Path, Callback, Task], Outcome]
 """Trains, or goes on training, one run in a folder."""
-
-LOCK_SECONDS = 60.0
 
 
 def make_trainable(train: Train | None = None) -> Callable[[Mapping[str, str]], None]:

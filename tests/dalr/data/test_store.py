@@ -68,7 +68,7 @@ def test_computed_once_and_read_by_row(tmp_path: Path) -> None:
 def test_an_interrupted_extraction_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     def killed(extraction: Extraction, folder: Path, missing: Sequence[int], tick: Tick) -> Iterator[Shard]:
         yield extract_shard(extraction, folder, missing[1], tick)
-        (folder / ".shard-00002.npy.abc.tmp").write_bytes(b"half")
+        (folder / ".shard-00002.npy.0123abcd.tmp").write_bytes(b"half")
         (folder / "shard-00002.npy").write_bytes(b"renamed, but not in the manifest")
         raise KeyboardInterrupt
 
