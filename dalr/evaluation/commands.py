@@ -153,7 +153,7 @@ def encode(
     from dalr.progress import track
 
     encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
-    texts = sentences or lines_of(sys.stdin.buffer.read())
+    texts = sentences or sentences_of(sys.stdin.buffer.read())
     size = 4096
     starts = range(0, len(texts), size)
     parts = [encoder.encode(texts[start : start + size]) for start in track(starts, "encoding", quiet=quiet)]
@@ -175,16 +175,15 @@ def encode(
         aside.write_bytes(written)
 
 
-def lines_of(data: bytes) -> list[str]:
-    """The sentences on stdin. A line feed, a carriage return or both end a line, and nothing else does.
+def sentences_of(data: bytes) -> list[str]:
+    """The sentences on stdin, one a line, empty ones too.
 
     Raises:
-        InputError: not UTF-8."""
-    from dalr.errors import InputError
+        InputError: not UTF-8, or a table, JSON or a page.
+    """
+    from dalr.files import decode_utf8, lines_of
+    from dalr.reading import refuse_structure
 
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"stdin: byte {error.start} is not UTF-8; expected one sentence a line in UTF-8") from error
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.removesuffix("\n").split("\n") if text else []
+    lines = lines_of(decode_utf8(data, "stdin"))
+    refuse_structure(lines, "stdin", "sentence")
+    return lines

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from dalr.__main__ import main
 from dalr.errors import InputError
 from dalr.evaluation import SentenceEncoder
-from dalr.evaluation.commands import lines_of
+from dalr.evaluation.commands import sentences_of
 from dalr.results import read_result
 from tests.dalr.evaluation.test_run import write_own_tasks
 
@@ -120,7 +120,13 @@ def test_encode_takes_sentences_as_arguments(tiny_bert: Path, monkeypatch, capsy
     ],
 )
 def test_lines_end_where_their_writer_ended_them(text: bytes, sentences: list[str]) -> None:
-    assert lines_of(text) == sentences
+    assert sentences_of(text) == sentences
+
+
+@pytest.mark.parametrize("text", [b'{"text": "a dog"}\n', b"sentence\tlabel\na dog\t1\n", b"a\0b", b"<html>\n"])
+def test_what_is_no_list_of_sentences_is_not_encoded(text: bytes) -> None:
+    with pytest.raises(InputError, match=r"^stdin: "):
+        sentences_of(text)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
