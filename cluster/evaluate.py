@@ -21,8 +21,9 @@ from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.cache import VectorCache
 from dalr.evaluation.encoder import SentenceEncoder
+from dalr.evaluation.plan import plan
 from dalr.evaluation.readers import DataFolder
-from dalr.evaluation.run import done_before, evaluate, plan, score_task, shares
+from dalr.evaluation.run import done_before, evaluate, score_task, shares
 from dalr.evaluation.tasks import Task
 from dalr.evaluation.vectors import SentenceVectors
 from dalr.files import writable_folder
@@ -48,7 +49,7 @@ class Evaluation:
     model: Model
     shown: str
     shown_pooler: str
-    data: Path
+    data: Path | None
     tasks: tuple[Task, ...]
     protocol: Protocol
     out: Path
@@ -60,7 +61,7 @@ class Evaluation:
     def prepare(
         cls,
         model: str,
-        data: Path,
+        data: Path | None,
         tasks: str | Sequence[str],
         protocol: Protocol,
         *,
@@ -76,7 +77,7 @@ class Evaluation:
             InputError: an unknown task, no such model or data, or `out` cannot be written.
         """
         chosen = plan(tasks, protocol, custom)
-        folder = DataFolder.open(data)
+        DataFolder.open(data)
         encoder = SentenceEncoder.load(model, pooler, device="cpu")
         writable_folder(Path(out).parent, "--out")
         path = Path(model).expanduser()
@@ -84,7 +85,7 @@ class Evaluation:
             model=Model(str(path.absolute()) if path.exists() else model, pooler, encoder.fingerprint()),
             shown=model,
             shown_pooler=encoder.pooler,
-            data=folder.root.absolute(),
+            data=data.expanduser().absolute() if data is not None else None,
             tasks=tuple(chosen),
             protocol=protocol,
             out=Path(out),
@@ -259,7 +260,7 @@ def _encoder(model: Model, device: str) -> SentenceEncoder:
     return encoder
 
 
-def score(task: Task, data: Path, protocol: Protocol, fingerprint: str, device: str, *parts: Any) -> TaskDetails:
+def score(task: Task, data: Path | None, protocol: Protocol, fingerprint: str, device: str, *parts: Any) -> TaskDetails:
     """What a worker does with a task; `parts` are shares' sentences (a list) and vectors (float32
     [n, D]) in turns, each an argument of its own so that Ray fetches it from its store."""
     vectors = SentenceVectors(_not_encoded)

@@ -17,7 +17,8 @@ from dalr.config.overrides import validated
 from dalr.config.schema import DataConfig, RunConfig
 from dalr.data.features.needs import needs_of
 from dalr.errors import InputError
-from dalr.evaluation.tasks import StsTask, files_of, find_task
+from dalr.evaluation.plan import own_tasks
+from dalr.evaluation.tasks import FileExpectation, StsTask, Task, files_of, find_task
 from dalr.files import existing_file
 from dalr.model.checksum import model_checksum
 
@@ -163,7 +164,11 @@ def _read_by(config: RunConfig) -> Iterator[Reading]:
     if made and data.images is not None and data.captions is not None:
         names = ("images", data.images, data.captions, data.image_ids or "")
         yield "data.images", names, partial(_pictures, data)
-    if evaluation.data is not None:
+    own = {task.name: task for task in own_tasks(evaluation.custom)}.get(evaluation.metric.rpartition(".")[0])
+    if own is not None:
+        where = ("custom", str(evaluation.custom), evaluation.metric)
+        yield "evaluation.custom", where, partial(_own_evaluation, own, evaluation.metric)
+    elif evaluation.data is not None:
         where = ("evaluation", evaluation.data, evaluation.metric)
         yield "evaluation.data", where, partial(_evaluation, Path(evaluation.data), evaluation.metric)
 
@@ -190,15 +195,23 @@ def _pictures(data: DataConfig) -> str:
 
 def _evaluation(folder: Path, metric: str) -> str:
     """The digest of the files of the metric's split."""
-    name, _, split = metric.rpartition(".")
-    task = find_task(name)
-    # A transfer task is learned on its other splits.
-    expected = files_of(task, [split] if isinstance(task, StsTask) and split in task.splits else None)
-    names = sorted(file.path for file in expected)
+    names = sorted(file.path for file in _files_read(find_task(metric.rpartition(".")[0]), metric))
     missing = next((folder / name for name in names if not (folder / name).is_file()), None)
     if missing is not None:
         raise InputError(f"{missing}: no such file; `dalr data check {folder}` says what is missing")
     return _digest_of_files(zip(names, checksums_of([folder / name for name in names]), strict=True))
+
+
+def _own_evaluation(task: Task, metric: str) -> str:
+    """The digest of the files of a metric of the user's own, by name, wherever they lie."""
+    paths = sorted(existing_file(file.path, "evaluation.custom") for file in _files_read(task, metric))
+    return _digest_of_files(zip([path.name for path in paths], checksums_of(paths), strict=True))
+
+
+def _files_read(task: Task, metric: str) -> list[FileExpectation]:
+    """The files of the metric's split; a transfer task is learned on its other splits."""
+    split = metric.rpartition(".")[2]
+    return files_of(task, [split] if isinstance(task, StsTask) and split in task.splits else None)
 
 
 def _digest_of_files(files: Iterable[tuple[str, str]]) -> str:

@@ -117,8 +117,9 @@ class TaskDetails:
 class Provenance(Record):
     """What is behind a result.
 
-    `data` maps each file read (relative to the data folder) to its sha256; `official_data` is false
-    where a `manifest.json` stood in for the official row counts.
+    `data` maps each file read (relative to the data folder; the user's own absolute) to its sha256.
+    `official_data` says that the benchmark's tasks, of which there are some, have the official row counts;
+    it is false where a `manifest.json` stood in for them.
     """
 
     code_version: str

@@ -23,6 +23,7 @@ from dalr.reports.tables.budgets import Budget, budgets, unequal
 from dalr.reports.tables.finals import Finals, finals
 from dalr.reports.tables.labels import labels, omitted_defaults
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard
+from dalr.reports.tables.own import own_table
 from dalr.reports.tables.scores import AGGREGATIONS, AVERAGE, Aggregation, Averaging, Table, task_table
 
 
@@ -130,7 +131,9 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     score_tables = [
         replace(table, key=(*_unequal(table, trained), *table.key, *said)) for table in score_tables if table.measured
     ]
-    tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value, sts)
+    own = own_table(loaded, named)
+    scored = [*score_tables, *([replace(own, key=said)] if own else [])]
+    tables, answers = _compared(scored, options, loaded, trained, examples.p_value, sts)
     comparison = equal_budget(sweeps)
     tables += [comparison] if comparison else []
     for sweep in sweeps:

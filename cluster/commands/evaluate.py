@@ -22,9 +22,9 @@ from dalr.evaluation.commands import evaluate as evaluate_here
 
 def evaluate(
     model: Model,
-    data: Data,
     out: Out,
-    tasks: Tasks = "all",
+    data: Data = None,
+    tasks: Tasks = None,
     protocol: ProtocolOption = ProtocolName.test,
     pooler: PoolerOption = None,
     custom: Custom = None,
@@ -37,7 +37,7 @@ def evaluate(
     address: Address = None,
     quiet: Quiet = False,
 ) -> None:
-    """Scores a model on the STS and transfer tasks as SentEval does, and writes a result.
+    """Scores a model on the STS and transfer tasks as SentEval does, and on your own; writes a result.
 
     A task that is done already (same model, data and protocol) is not done again. With --ray the
     result is the same; model and data must then be where every node sees them.
@@ -49,7 +49,7 @@ def evaluate(
     if not ray:
         if (workers, gpus, address) != (None, None, None):
             raise InputError("--workers, --gpus and --address are for evaluating on Ray; add --ray")
-        evaluate_here(model, data, out, tasks, protocol, pooler, custom, cache, quiet)
+        evaluate_here(model, out, data, tasks, protocol, pooler, custom, cache, quiet)
         return
 
     from pathlib import Path
@@ -59,17 +59,18 @@ def evaluate(
     from dalr.cluster.session import ray_session
     from dalr.cluster.train import Workers, default_gpus
     from dalr.evaluation.commands import provenance_of, summary
-    from dalr.evaluation.custom import read_tasks
+    from dalr.evaluation.plan import asked_tasks
 
+    names, own = asked_tasks(tasks, data, custom, protocol.value)
     asked = Evaluation.prepare(
         model,
         data,
-        tasks,
+        names,
         protocol.value,
         out=out,
         pooler=pooler,  # type: ignore[arg-type]
         cache=cache,
-        custom=read_tasks(custom) if custom is not None else (),
+        custom=own,
         provenance=provenance_of(Path(model)),
     )
     with ray_session(address, dashboard=False, quiet=quiet):

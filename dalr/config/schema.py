@@ -124,16 +124,21 @@ class EvaluationConfig(Part):
 
     data: DataPath | None = Field(
         default=None,
-        description="a SentEval folder (it holds downstream/); null: nothing is evaluated while training",
+        description="a SentEval folder (it holds downstream/); null: only tasks of your own are scored",
+    )
+    custom: DataPath | None = Field(
+        default=None,
+        description="a YAML file that declares evaluation tasks of your own; `metric` and `tasks` may name them",
     )
     metric: str = Field(
         default="STSBenchmark.dev",
-        description="TASK.SPLIT, the score (0 to 100) that chooses the best checkpoint",
+        description="TASK.SPLIT, the score (0 to 100) that chooses the best checkpoint; without the data of its task "
+        "nothing is evaluated while training",
     )
     tasks: tuple[str, ...] = Field(
         default=(),
-        description="tasks or groups (sts, transfer, all) that the exported model is scored on when training ends, "
-        "under protocol test",
+        description="tasks or groups (sts, transfer, all, custom) that the exported model is scored on when training "
+        "ends, under protocol test",
     )
 
 

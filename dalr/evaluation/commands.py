@@ -19,10 +19,17 @@ PoolerOption = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
-Data = Annotated[Path, typer.Option(help="A SentEval folder (it holds `downstream/`).", show_default=False)]
+Data = Annotated[Path | None, typer.Option(help="A SentEval folder (it holds `downstream/`).", show_default=False)]
 Out = Annotated[Path, typer.Option(help="The result's JSON file.", show_default=False)]
-Tasks = Annotated[str, typer.Option(help="Tasks and groups (sts, transfer, all), separated by commas.")]
-Custom = Annotated[Path | None, typer.Option(help="A YAML file that declares tasks of your own.")]
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        help="Tasks and groups (sts, transfer, all), separated by commas.  [default: all, none without --data]"
+    ),
+]
+Custom = Annotated[
+    Path | None, typer.Option(help="A YAML file that declares tasks of your own; for them alone --data is not needed.")
+]
 Cache = Annotated[Path | None, typer.Option(help="A folder that keeps the model's vectors.")]
 
 
@@ -46,31 +53,30 @@ class VectorFormat(StrEnum):
 
 def evaluate(
     model: Model,
-    data: Data,
     out: Out,
-    tasks: Tasks = "all",
+    data: Data = None,
+    tasks: Tasks = None,
     protocol: ProtocolOption = ProtocolName.test,
     pooler: PoolerOption = None,
     custom: Custom = None,
     cache: Cache = None,
     quiet: Quiet = False,
 ) -> None:
-    """Scores a model on the STS and transfer tasks as SentEval does, and writes a result.
+    """Scores a model on the STS and transfer tasks as SentEval does, and on your own; writes a result.
 
     A task that is done already (same model, data and protocol) is not done again.
 
     Example: dalr evaluate runs/a --data data/senteval --tasks sts --out runs/a/results/sts.json
-    """
-    from dalr.evaluation.custom import read_tasks
-    from dalr.evaluation.encoder import SentenceEncoder
-    from dalr.evaluation.readers import DataFolder
-    from dalr.evaluation.run import evaluate as score
-    from dalr.evaluation.run import plan
 
-    own = read_tasks(custom) if custom is not None else ()
-    names = tasks.split(",")
-    plan(names, protocol.value, own)
-    DataFolder.open(data)
+    Example: dalr evaluate runs/a --custom tasks.yaml --out runs/a/results/own.json
+    """
+    from dalr.evaluation.plan import asked_tasks
+
+    names, own = asked_tasks(tasks, data, custom, protocol.value)
+
+    from dalr.evaluation.encoder import SentenceEncoder
+    from dalr.evaluation.run import evaluate as score
+
     encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
     result = score(
         encoder.encode,

@@ -3,14 +3,14 @@
     tasks:
       - name: Reviews
         kind: classification
-        files: {train: reviews-train.tsv, test: reviews-test.tsv}
+        files: {train: reviews-train.csv, test: reviews-test.csv}
         classes: [bad, good]
       - name: Headlines
         kind: sts
         files: {dev: headlines-dev.jsonl, test: headlines-test.jsonl}
         scale: [0, 5]
 
-TSV files have a header: `sentence1 sentence2 score` for sts, `sentence label` (or `sentence1
+CSV and TSV files have a header: `sentence1 sentence2 score` for sts, `sentence label` (or `sentence1
 sentence2 label`, with `pairs: true`) for classification; JSONL files have the same keys. Paths are
 relative to the YAML file. A classification task with the one split `all` is cross-validated inside
 cross-validation, one with `train` and `test` by cross-validation on train, one with `train`, `dev`
@@ -18,14 +18,14 @@ and `test` on dev.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dalr.errors import InputError
 from dalr.evaluation.tasks import (
+    OWN,
     STANDARD,
-    Columns,
     FileExpectation,
     LabelledSource,
     PairSource,
@@ -33,6 +33,7 @@ from dalr.evaluation.tasks import (
     Task,
     TransferTask,
 )
+from dalr.results import GROUPS
 from dalr.validation import problems
 from dalr.yaml_text import read_yaml
 
@@ -42,6 +43,21 @@ SCHEMES: dict[frozenset[str], Scheme] = {
     frozenset({"train", "test"}): "kfold",
     frozenset({"train", "dev", "test"}): "split",
 }
+
+LAYOUTS: dict[str, Literal["named", "jsonl"]] = {".csv": "named", ".tsv": "named", ".jsonl": "jsonl"}
+"""How a file is read, by its ending."""
+
+
+def layout_of(file: FileExpectation) -> Literal["named", "jsonl"]:
+    """How a task's file is read."""
+    return LAYOUTS[Path(file.path).suffix.lower()]
+
+
+def _as_written(value: Any) -> Any:
+    """The text of a class that YAML takes for a number or a truth value."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
 
 
 class _Declared(BaseModel):
@@ -54,9 +70,9 @@ class _Declared(BaseModel):
 
     def expectation(self, split: str, folder: Path) -> FileExpectation:
         path = self.files[split]  # type: ignore[index]
-        if Path(path).suffix not in (".tsv", ".jsonl"):
-            raise InputError(f"task {self.name}: {path}: expected a .tsv or .jsonl file")
-        return FileExpectation(str((folder / path).absolute()), self.rows.get(split))
+        if Path(path).suffix.lower() not in LAYOUTS:
+            raise InputError(f"task {self.name}: {path}: expected one of {', '.join(LAYOUTS)}")
+        return FileExpectation(str((folder / path).absolute()), self.rows.get(split), "utf-8-sig")
 
 
 class DeclaredSts(_Declared):
@@ -66,12 +82,10 @@ class DeclaredSts(_Declared):
     scale: tuple[float, float] = (0.0, 5.0)
 
     def task(self, folder: Path) -> StsTask:
-        columns = Columns("sentence1", "sentence2", "score", header=True)
         splits: dict[str, tuple[PairSource, ...]] = {}
         for split in self.files:
             file = self.expectation(split, folder)
-            layout: Literal["table", "jsonl"] = "jsonl" if file.path.endswith(".jsonl") else "table"
-            splits[split] = (PairSource(split, file, columns=columns, layout=layout),)
+            splits[split] = (PairSource(split, file, layout=layout_of(file)),)
         return StsTask(self.name, splits, self.scale, self.citation)
 
 
@@ -79,7 +93,7 @@ class DeclaredClassification(_Declared):
     """Labelled sentences, or pairs of sentences."""
 
     kind: Literal["classification"]
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[Annotated[str, BeforeValidator(_as_written)], ...] = Field(min_length=2)
     pairs: bool = False
     f1: bool = False
 
@@ -91,7 +105,7 @@ class DeclaredClassification(_Declared):
         splits: dict[str, tuple[LabelledSource, ...]] = {}
         for split in sorted(self.files, key=("all", "train", "dev", "test").index):
             file = self.expectation(split, folder)
-            splits[split] = (LabelledSource(file, "jsonl" if file.path.endswith(".jsonl") else "table"),)
+            splits[split] = (LabelledSource(file, layout_of(file)),)
         return TransferTask(self.name, scheme, splits, self.classes, self.citation, pairs=self.pairs, f1=self.f1)
 
 
@@ -112,8 +126,8 @@ def read_tasks(path: str | Path) -> tuple[Task, ...]:
         declared = _TASKS.validate_python(values["tasks"])
     except ValidationError as error:
         raise InputError(f"{path}: {problems(error, root='tasks')}") from error
-    names = [one.name for one in declared]
-    taken = sorted({name for name in names if name in STANDARD or names.count(name) > 1})
+    names = [task.name for task in declared]
+    taken = sorted({name for name in names if name in (*STANDARD, *GROUPS, OWN) or names.count(name) > 1})
     if taken:
         raise InputError(f"{path}: the name {taken[0]} is taken; choose another")
-    return tuple(one.task(path.parent) for one in declared)
+    return tuple(task.task(path.parent) for task in declared)

@@ -1,13 +1,14 @@
 """Reads the labelled examples of transfer tasks; what is not as declared is refused by file and line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dalr.errors import InputError
 from dalr.evaluation.readers import DataFolder, normalised
+from dalr.evaluation.tables import named_columns
 from dalr.evaluation.tasks import LabelledSource, TransferTask
 from dalr.reading import parse_json
 
@@ -49,17 +50,16 @@ def read_labelled(folder: DataFolder, task: TransferTask, split: str) -> Labelle
 
 
 def _examples(folder: DataFolder, task: TransferTask, source: LabelledSource) -> list[Example]:
-    path, lines = folder.root / source.file.path, folder.lines(source.file)
-    first = 1
-    if source.layout in ("mrpc", "table"):
-        lines, first, header = lines[1:], 2, lines[0]
-        reader = _table_reader(header, task, path) if source.layout == "table" else READERS["mrpc"]
+    path = folder.root / source.file.path
+    if source.layout == "named":
+        rows: Iterable[tuple[int, Any]] = named_columns(folder.lines(source.file), _wanted(task), path)
     else:
-        reader = READERS[source.layout]
+        first = 2 if source.layout == "mrpc" else 1  # MRPC's files have a header
+        rows = enumerate(folder.lines(source.file)[first - 1 :], first)
     examples = []
-    for number, line in enumerate(lines, first):
+    for number, row in rows:
         try:
-            sentences, label = reader(line, source)
+            sentences, label = READERS[source.layout](row, source)
             if len(sentences) != (2 if task.pairs else 1):
                 raise ValueError(f"{len(sentences)} sentences, but {task.name} has {'pairs' if task.pairs else 'one'}")
             examples.append((tuple(map(normalised, sentences)), _class(label, task)))
@@ -67,6 +67,10 @@ def _examples(folder: DataFolder, task: TransferTask, source: LabelledSource) ->
             expected = EXPECTED[source.layout]
             raise InputError(f"{path}:{number}: {error or 'not an example'}; expected {expected}") from None
     return examples
+
+
+def _wanted(task: TransferTask) -> tuple[str, ...]:
+    return ("sentence1", "sentence2", "label") if task.pairs else ("sentence", "label")
 
 
 def _class(label: str | int, task: TransferTask) -> int:
@@ -110,23 +114,12 @@ def _jsonl(line: str, source: LabelledSource) -> Parsed:
     sentences = (values["sentence"],) if "sentence" in values else (values["sentence1"], values["sentence2"])
     if not all(isinstance(sentence, str) for sentence in sentences):
         raise ValueError("a sentence is not a string")
-    return sentences, str(values["label"])
+    label = values["label"]
+    return sentences, str(label).lower() if isinstance(label, bool) else str(label)
 
 
-def _table_reader(header: str, task: TransferTask, path: Path) -> Callable[[str, LabelledSource], Parsed]:
-    """A reader of lines under a header that names the columns."""
-    names = header.split("\t")
-    wanted = [*(("sentence1", "sentence2") if task.pairs else ("sentence",)), "label"]
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise InputError(f"{path}:1: no column {missing[0]!r} in the header; expected {', '.join(wanted)}")
-    places = [names.index(name) for name in wanted]
-
-    def read(line: str, source: LabelledSource) -> Parsed:
-        fields = _fields(line, len(names))
-        return tuple(fields[place] for place in places[:-1]), fields[places[-1]].strip()
-
-    return read
+def _named(fields: list[str], source: LabelledSource) -> Parsed:
+    return tuple(fields[:-1]), fields[-1].strip()
 
 
 def _fields(line: str, count: int) -> list[str]:
@@ -136,18 +129,21 @@ def _fields(line: str, count: int) -> list[str]:
     return fields
 
 
-READERS: dict[str, Callable[[str, LabelledSource], Parsed]] = {
+READERS: dict[str, Callable[[Any, LabelledSource], Parsed]] = {
     "lines": _line,
     "sst": _sst,
     "trec": _trec,
     "mrpc": _mrpc,
+    "named": _named,
     "jsonl": _jsonl,
 }
+"""What makes an example of a line, or of a named table's row of columns."""
+
 EXPECTED = {
     "lines": "one sentence a line",
     "sst": "sentence TAB label",
     "trec": "COARSE:fine question",
     "mrpc": "label TAB id TAB id TAB sentence TAB sentence",
-    "table": "one value for each column of the header",
+    "named": "one value for each column of the header",
     "jsonl": '{"sentence": …, "label": …}, or sentence1 and sentence2 for pairs',
 }

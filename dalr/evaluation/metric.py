@@ -1,20 +1,20 @@
 """One score of one split, for training and searching: `STSBenchmark.dev` and its like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dalr.errors import InputError
 from dalr.evaluation import sts, transfer
 from dalr.evaluation.readers import DataFolder, read_split
 from dalr.evaluation.sts import score_sts
-from dalr.evaluation.tasks import StsTask, TransferTask, find_task
+from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, find_task
 from dalr.evaluation.transfer import read_splits, score_transfer
 from dalr.evaluation.vectors import Encode, SentenceVectors
 from dalr.results import Protocol
 
 
-def parse_metric(metric: str) -> tuple[str, str]:
-    """`"STSBenchmark.dev"` → `("STSBenchmark", "dev")`.
+def parse_metric(metric: str, custom: Sequence[Task] = ()) -> tuple[str, str]:
+    """`"STSBenchmark.dev"` → `("STSBenchmark", "dev")`; a task of the user's own likewise.
 
     Raises:
         InputError: not TASK.SPLIT, no such task, or a split that the task has not.
@@ -22,7 +22,7 @@ def parse_metric(metric: str) -> tuple[str, str]:
     name, separator, split = metric.rpartition(".")
     if not separator:
         raise InputError(f"metric {metric!r}: expected TASK.SPLIT, for example STSBenchmark.dev")
-    task = find_task(name)
+    task = find_task(name, custom)
     splits = tuple(task.splits) if isinstance(task, StsTask) else ("dev", "test")
     if split not in splits:
         raise InputError(f"metric {metric!r}: {name} has no split {split!r}; it has: {', '.join(splits)}")
@@ -30,17 +30,19 @@ def parse_metric(metric: str) -> tuple[str, str]:
 
 
 class MetricScorer:
-    """A metric on a data folder; the split's files are read and checked once, when it is made.
-    `sentences` are all those that it encodes, repetitions included.
+    """A metric on a data folder (None: a metric of the user's own tasks, `custom`); the split's files are
+    read and checked once, when it is made. `sentences` are all those that it encodes, repetitions included.
 
     Raises:
         InputError: an unknown metric, or data that is missing or damaged.
     """
 
-    def __init__(self, data: str | Path, metric: str) -> None:
-        name, split = parse_metric(metric)
+    def __init__(self, data: str | Path | None, metric: str, custom: Sequence[Task] = ()) -> None:
+        name, split = parse_metric(metric, custom)
+        if data is None and name in STANDARD:
+            raise InputError(f"metric {metric}: {name} is read from a SentEval folder, but evaluation.data is not set")
         self.metric = metric
-        folder, task = DataFolder.open(data), find_task(name)
+        folder, task = DataFolder.open(data), find_task(name, custom)
         if isinstance(task, StsTask):
             self._score, self.sentences = _sts_scorer(folder, task, split)
         else:
@@ -72,6 +74,6 @@ def _transfer_scorer(
     return score, transfer.sentences_of(splits)
 
 
-def dev_score(encode: Encode, data: str | Path, metric: str) -> float:
+def dev_score(encode: Encode, data: str | Path | None, metric: str, custom: Sequence[Task] = ()) -> float:
     """The metric of one encoder, 0 to 100. Use `MetricScorer` where it is scored more than once."""
-    return MetricScorer(data, metric).score(encode)
+    return MetricScorer(data, metric, custom).score(encode)

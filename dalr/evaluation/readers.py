@@ -10,7 +10,8 @@ import numpy as np
 
 from dalr.data.manifest import Manifest, read_manifest
 from dalr.errors import InputError
-from dalr.evaluation.tasks import Columns, FileExpectation, PairSource, StsTask
+from dalr.evaluation.tables import named_columns
+from dalr.evaluation.tasks import FileExpectation, PairSource, StsTask
 from dalr.files import lines_of
 from dalr.reading import parse_json
 
@@ -19,18 +20,26 @@ from dalr.reading import parse_json
 class DataFolder:
     """A SentEval folder (it holds `downstream/`), and the checksums of what has been read from it.
 
-    A `manifest.json` in it stands in for the official row counts.
+    A `manifest.json` in it stands in for the official row counts. Files of the user's own tasks have
+    absolute paths, so that no folder need be `given` for them.
     """
 
     root: Path
     manifest: Manifest | None = None
+    given: bool = True
     checksums: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: "str | Path | DataFolder") -> "DataFolder":
-        """Raises InputError where the folder is missing or is not laid out as SentEval's."""
+    def open(cls, path: "str | Path | DataFolder | None") -> "DataFolder":
+        """`None` is for the user's own tasks alone.
+
+        Raises:
+            InputError: the folder is missing or is not laid out as SentEval's.
+        """
         if isinstance(path, DataFolder):
             return path
+        if path is None:
+            return cls(Path(), given=False)
         root = Path(path).expanduser()
         if not root.is_dir():
             raise InputError(f"data: no such folder: {root}")
@@ -57,7 +66,8 @@ class DataFolder:
         """A file's bytes; notes their sha256, and holds it against the manifest's."""
         path = self.root / relative
         if not path.is_file():
-            raise InputError(f"{path}: no such file; `dalr data check {self.root}` says what is missing")
+            hint = "" if Path(relative).is_absolute() else f"; `dalr data check {self.root}` says what is missing"
+            raise InputError(f"{path}: no such file{hint}")
         data = path.read_bytes()
         if not data:
             raise InputError(f"{path}: the file is empty")
@@ -173,7 +183,7 @@ Reader = Callable[[DataFolder, PairSource, tuple[float, float]], list[Row]]
 def _reader(source: PairSource) -> Reader:
     if source.gold is not None:
         return _parallel
-    return _jsonl if source.layout == "jsonl" else _table
+    return READERS[source.layout]
 
 
 def _parallel(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -> list[Row]:
@@ -198,20 +208,28 @@ def _parallel(folder: DataFolder, source: PairSource, scale: tuple[float, float]
 def _table(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -> list[Row]:
     path, lines = folder.root / source.text.path, folder.lines(source.text)
     columns, rows = source.columns, []
-    first, second, score = _positions(columns, lines[0], path)
-    width = columns.width or (len(lines[0].split("\t")) if columns.header else None)
+    first, second, score = columns.first, columns.second, columns.score
     for number, line in enumerate(lines, 1):
         if columns.header and number == 1:
             continue
         fields = line.strip("\r\n").split("\t")
-        if (width is not None and len(fields) != width) or len(fields) <= max(first, second, score):
-            expected = width or max(first, second, score) + 1
+        if (columns.width is not None and len(fields) != columns.width) or len(fields) <= max(first, second, score):
+            expected = columns.width or max(first, second, score) + 1
             raise InputError(f"{path}:{number}: {len(fields)} tab-separated fields, expected {expected}")
         pair = normalised(fields[first]), normalised(fields[second])
         if columns.quotes_stand_alone and folder.manifest is None:
             _refuse_glued_quote(pair, path, number)
         rows.append((*pair, _score(fields[score], path, number, scale)))
     return rows
+
+
+def _named(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -> list[Row]:
+    path = folder.root / source.text.path
+    table = named_columns(folder.lines(source.text), ("sentence1", "sentence2", "score"), path)
+    return [
+        (normalised(first), normalised(second), _score(score, path, number, scale))
+        for number, (first, second, score) in table
+    ]
 
 
 def _jsonl(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -> list[Row]:
@@ -228,17 +246,7 @@ def _jsonl(folder: DataFolder, source: PairSource, scale: tuple[float, float]) -
     return rows
 
 
-def _positions(columns: Columns, header: str, path: Path) -> tuple[int, int, int]:
-    """The three columns' places, looked up in the header where they are given by name."""
-    names = header.rstrip("\r").split("\t")
-    places = []
-    for column in (columns.first, columns.second, columns.score):
-        if isinstance(column, str):
-            if column not in names:
-                raise InputError(f"{path}:1: no column {column!r} in the header; it has: {', '.join(names)}")
-            column = names.index(column)
-        places.append(column)
-    return places[0], places[1], places[2]
+READERS: dict[str, Reader] = {"table": _table, "named": _named, "jsonl": _jsonl}
 
 
 def _refuse_glued_quote(pair: tuple[str, str], path: Path, number: int) -> None:

@@ -13,16 +13,16 @@ from dalr.errors import InputError
 from dalr.evaluation import sts, transfer
 from dalr.evaluation.alignment_uniformity import TaskGeometry, geometry_of, merged
 from dalr.evaluation.cache import VectorCache
-from dalr.evaluation.readers import DataFolder, read_split
+from dalr.evaluation.plan import plan, splits_read
+from dalr.evaluation.readers import DataFolder, is_own, read_split
 from dalr.evaluation.sts import score_sts
-from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, files_of, find_task
+from dalr.evaluation.tasks import STANDARD, FileExpectation, StsTask, Task, TransferTask, files_of
 from dalr.evaluation.transfer import read_splits, score_transfer
 from dalr.evaluation.vectors import Encode, SentenceVectors
 from dalr.files import writable_folder
 from dalr.progress import bar
 from dalr.provenance import code_version, package_versions
 from dalr.results import (
-    GROUPS,
     Interval,
     Protocol,
     Provenance,
@@ -41,7 +41,7 @@ PROTOCOLS = ("test", "fast", "dev")
 
 def evaluate(
     encode: Encode,
-    data: str | Path,
+    data: str | Path | None,
     tasks: str | Sequence[str] = ("sts",),
     protocol: Protocol = "test",
     *,
@@ -58,15 +58,16 @@ def evaluate(
     """Scores an encoder, any function from n sentences to an array [n, D].
 
     `data` is a SentEval folder, `tasks` names of tasks and groups (`sts`, `transfer`, `all`), `custom`
-    the user's own tasks, which are scored too. `fingerprint` identifies the encoder: with it and
-    `out`, a task that was done before with the same data and protocol is not done again, and stays in
-    the result; without it nothing is reused. `out` is the result's JSON file; each task's details are
-    written beside it as soon as the task is done, so an interruption loses the task in hand. `cache`
-    is a folder for vectors. `provenance` says more of the model (recipe, config, seed, step).
+    the user's own tasks, which are scored too; for them alone `data` is None. `fingerprint` identifies
+    the encoder: with it and `out`, a task that was done before with the same data and protocol is not
+    done again, and stays in the result; without it nothing is reused. `out` is the result's JSON file;
+    each task's details are written beside it as soon as the task is done, so an interruption loses the
+    task in hand. `cache` is a folder for vectors. `provenance` says more of the model (recipe, config,
+    seed, step).
     `device` is where the classifiers train.
 
     Raises:
-        InputError: an unknown task, damaged data, or an encoder that returns what is no vectors.
+        InputError: an unknown task, missing or damaged data, or an encoder that returns no vectors.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
@@ -75,6 +76,11 @@ def evaluate(
     started = time.perf_counter()
     folder = DataFolder.open(data)
     chosen = plan(tasks, protocol, custom)
+    if not chosen:
+        raise InputError("tasks: none is named")
+    official = [task.name for task in chosen if task.name in STANDARD]
+    if data is None and official:
+        raise InputError(f"data: {', '.join(official)} are read from a SentEval folder; only your own tasks need none")
     if out is not None:
         out = Path(out)
         writable_folder(out.parent, "--out")
@@ -82,9 +88,9 @@ def evaluate(
     vectors = SentenceVectors(encode, kept)
     records = []
     with bar(quiet=quiet) as display:
-        shown = display.add_task("evaluating", total=len(chosen), note="")
+        progress = display.add_task("evaluating", total=len(chosen), note="")
         for task in chosen:
-            display.update(shown, note=task.name)
+            display.update(progress, note=task.name)
             record = done_before(out, task, folder, protocol, fingerprint)
             if record is None:
                 details = score_task(task, folder, vectors, protocol, fingerprint=fingerprint, device=device)
@@ -92,52 +98,13 @@ def evaluate(
                 if out is not None:
                     write_details(out, details)
             records.append(record)
-            display.advance(shown)
+            display.advance(progress)
     records += _others_done_before(out, records, folder, protocol, fingerprint, custom)
     result = merge(records, model=model, pooler=pooler, protocol=protocol, provenance=provenance)
     result = result.model_copy(update={"seconds": time.perf_counter() - started})
     if out is not None:
         result.write(out)
     return result
-
-
-def plan(tasks: str | Sequence[str], protocol: Protocol, custom: Sequence[Task] = ()) -> list[Task]:
-    """The tasks to score, in column order, the user's own last.
-
-    A group leaves out what has no dev split under protocol `dev` (STS12 to STS16).
-
-    Raises:
-        InputError: an unknown name, or a task named by itself that has no dev split.
-    """
-    names = [name.strip() for name in (tasks.split(",") if isinstance(tasks, str) else tasks)]
-    known = STANDARD | {task.name: task for task in custom}
-    chosen: set[str] = {task.name for task in custom}
-    for task in custom:
-        missing = [split for split in splits_read(task, protocol) if split not in task.splits]
-        if missing:
-            raise InputError(f"task {task.name} declares no split {missing[0]!r}, which protocol {protocol} reads")
-    for name in names:
-        if name in GROUPS:
-            chosen.update(task for task in GROUPS[name] if protocol != "dev" or _has_dev(STANDARD[task]))
-        elif name not in known:
-            groups = ", ".join(GROUPS)
-            raise InputError(f"unknown task {name!r}; known: {', '.join(known)}; groups: {groups}")
-        elif protocol == "dev" and not _has_dev(known[name]):
-            raise InputError(f"{name} has only a test split, which protocol dev does not read")
-        else:
-            chosen.add(name)
-    return [task for name, task in known.items() if name in chosen]
-
-
-def _has_dev(task: Task) -> bool:
-    return not isinstance(task, StsTask) or "dev" in task.splits
-
-
-def splits_read(task: Task, protocol: Protocol) -> list[str]:
-    """The splits that the protocol reads of a task."""
-    if isinstance(task, StsTask):
-        return ["dev" if protocol == "dev" else "test"]
-    return [split for split in task.splits if not (protocol == "dev" and split == "test")]
 
 
 def shares(tasks: Sequence[Task], folder: DataFolder, protocol: Protocol) -> list[list[str]]:
@@ -182,7 +149,7 @@ def score_task(
         fingerprint=fingerprint,
         score=scored.score.model_copy(update={"seconds": round(time.perf_counter() - started, 3)}),
         data=folder.digest(files),
-        official_data=folder.is_official(files),
+        official_data=task.name in STANDARD and folder.is_official(files),
         alignment=scored.shape.alignment,
         uniformity=scored.shape.uniformity,
         reasons=scored.shape.reasons,
@@ -248,14 +215,33 @@ def _others_done_before(
     fingerprint: str | None,
     custom: Sequence[Task],
 ) -> list[TaskRecord]:
-    """Records of tasks that were not asked for now, but belong to the same result."""
+    """Records of tasks that were not asked for now, but belong to the same result: the benchmark's while its
+    data is the same, or not given now; own ones, declared now or not, while their files are the same."""
     if out is None or fingerprint is None:
         return []
     asked = {record.task for record in records}
-    known = [*STANDARD, *(task.name for task in custom)]
-    others = [find_task(name, custom) for name in known if name not in asked and details_file(out, name).is_file()]
-    found = [done_before(out, task, folder, protocol, fingerprint) for task in others]
-    return [record for record in found if record is not None]
+    stored = {path.stem for path in details_file(out, "*").parent.glob("*.npz")} - asked
+    known = STANDARD | {task.name: task for task in custom}
+    others = []
+    for name in sorted(stored, key=lambda name: (name not in known, name)):
+        if name in known and (name not in STANDARD or folder.given):
+            others.append(done_before(out, known[name], folder, protocol, fingerprint))
+        else:
+            others.append(_unchecked(out, name, folder, protocol, fingerprint))
+    return [record for record in others if record is not None]
+
+
+def _unchecked(out: Path, name: str, folder: DataFolder, protocol: Protocol, fingerprint: str) -> TaskRecord | None:
+    """The record of a task whose declaration or data is not at hand: of the files, those with absolute
+    paths must be as they were."""
+    details = read_details(out, name)
+    if details is None or (details.record.fingerprint, details.record.protocol) != (fingerprint, protocol):
+        return None
+    files = [file for path in details.record.data if is_own(file := FileExpectation(path, None))]
+    try:
+        return details.record if folder.digest(files).items() <= details.record.data.items() else None
+    except InputError:
+        return None  # its files are gone
 
 
 def merge(
@@ -271,9 +257,10 @@ def merge(
     Raises:
         InputError: records of different models or protocols.
     """
-    found = {record.task: record for record in records}
-    order = [name for name in STANDARD if name in found] + [name for name in found if name not in STANDARD]
-    ordered = [found[name] for name in order]
+    by_task = {record.task: record for record in records}
+    order = [name for name in STANDARD if name in by_task] + [name for name in by_task if name not in STANDARD]
+    ordered = [by_task[name] for name in order]
+    benchmark = [record for record in ordered if record.task in STANDARD]
     fingerprints = {record.fingerprint for record in ordered}
     if len(fingerprints) > 1 or any(record.protocol != protocol for record in ordered):
         raise InputError("results of different models or protocols cannot be merged")
@@ -284,7 +271,7 @@ def merge(
             "packages": package_versions(),
             "model_fingerprint": next(iter(fingerprints), None),
             "data": {path: digest for record in ordered for path, digest in record.data.items()},
-            "official_data": all(record.official_data for record in ordered),
+            "official_data": bool(benchmark) and all(record.official_data for record in benchmark),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
     )

@@ -25,12 +25,11 @@ class FileExpectation:
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a tab-separated table keeps a pair and its score, counted from 0; names for a table whose
-    header is to be looked up."""
+    """Where a tab-separated table keeps a pair and its score, counted from 0."""
 
-    first: int | str
-    second: int | str
-    score: int | str
+    first: int
+    second: int
+    score: int
     width: int | None = None
     header: bool = False
     quotes_stand_alone: bool = False
@@ -39,7 +38,8 @@ class Columns:
 
 @dataclass(frozen=True)
 class PairSource:
-    """One list of scored pairs: a table with a score column, or two parallel files.
+    """One list of scored pairs: a table with a score column, or two parallel files. `layout` `named` is a
+    table with the columns sentence1, sentence2 and score.
 
     `gold` is the parallel file of scores, one a line; `blanks` says that an empty line there drops
     the pair, and `scored` how many pairs the official file keeps.
@@ -49,7 +49,7 @@ class PairSource:
     text: FileExpectation
     gold: FileExpectation | None = None
     columns: Columns = Columns(0, 1, 2)
-    layout: Literal["table", "jsonl"] = "table"
+    layout: Literal["table", "named", "jsonl"] = "table"
     blanks: bool = False
     scored: int | None = None
 
@@ -69,7 +69,7 @@ class StsTask:
     subsets: bool = False
 
 
-Layout = Literal["lines", "sst", "trec", "mrpc", "table", "jsonl"]
+Layout = Literal["lines", "sst", "trec", "mrpc", "named", "jsonl"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,9 @@ class TransferTask:
 
 
 Task = StsTask | TransferTask
+
+OWN = "custom"
+"""The group of the user's own tasks, where they are named beside the benchmark's."""
 
 
 def _sts(year: int, citation: str, rows: dict[str, int], scored: dict[str, int] | None = None) -> StsTask:

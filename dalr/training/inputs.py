@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from dalr.config.schema import RunConfig
+from dalr.config.schema import EvaluationConfig, RunConfig
 from dalr.datasets.embedded import make_embedded_data
 from dalr.errors import InputError
+from dalr.evaluation.plan import own_tasks, plan
+from dalr.evaluation.tasks import files_of
 from dalr.files import existing_file
 from dalr.model.folder import model_path
 
@@ -31,11 +33,28 @@ def check_inputs(config: RunConfig) -> None:
     for key, value in files.items():
         if value is not None and not Path(value).is_dir():
             existing_file(value, key)
-    if config.evaluation.data is not None and not Path(config.evaluation.data).is_dir():
-        raise InputError(f"evaluation.data: no such folder: {config.evaluation.data}")
+    check_evaluation(config.evaluation)
     models = {f"teachers.text.{i}.model": teacher.model for i, teacher in enumerate(config.teachers.text)}
     for key, name in {"model.student": config.model.student, **models}.items():
         try:
             model_path(name)
         except InputError as error:
             raise InputError(f"{key}: {error}") from error
+
+
+def check_evaluation(evaluation: EvaluationConfig) -> None:
+    """The folder of the benchmark, and what the user's own tasks and `evaluation.tasks` name.
+
+    Raises:
+        InputError: a folder or file that is missing, or a task that there is not.
+    """
+    if evaluation.data is not None and not Path(evaluation.data).is_dir():
+        raise InputError(f"evaluation.data: no such folder: {evaluation.data}")
+    own = own_tasks(evaluation.custom)
+    for file in (file for task in own for file in files_of(task)):
+        existing_file(file.path, "evaluation.custom")
+    try:
+        plan(evaluation.tasks, "test", own_tasks(evaluation.custom, evaluation.tasks))
+    except InputError as error:
+        named = f"; your own: {', '.join(task.name for task in own)}" if own else ""
+        raise InputError(f"evaluation.tasks: {error}{named}") from error

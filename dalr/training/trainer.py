@@ -19,6 +19,9 @@ from dalr.data.mixing import MixedBatches
 from dalr.distributed import broadcast, gather_constant, rank, run_on_rank0, shard, world_size
 from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
+from dalr.evaluation.metric import parse_metric
+from dalr.evaluation.plan import own_tasks
+from dalr.evaluation.tasks import STANDARD
 from dalr.files import atomic_write
 from dalr.identity import Identity, identity_of
 from dalr.losses.objective import LossTerms, Objective
@@ -225,17 +228,19 @@ class Run:
         load_weights(checkpoint_folder(self.folder.checkpoints, step), self.student)
         export(self.student, self.tokenizer, self.folder.model)
         tasks = self.config.evaluation.tasks
-        if tasks and self.config.evaluation.data is not None:
+        own = own_tasks(self.config.evaluation.custom, tasks)
+        if own or (tasks and self.config.evaluation.data is not None):
             encoder = SentenceEncoder.load(str(self.folder.model), device=self.device)
             evaluate(
                 encoder.encode,
                 self.config.evaluation.data,
-                tasks,
+                tasks if self.config.evaluation.data is not None else (),
                 "test",
                 model=self.folder.name,
                 pooler=encoder.pooler,
                 fingerprint=encoder.fingerprint(),
                 out=self.folder.results / "test.json",
+                custom=own,
                 provenance=self.folder.model_provenance(step),
                 device=self.device.type,
             )
@@ -255,10 +260,11 @@ def _validation(
     config: RunConfig, student: Student, tokenizer: PreTrainedTokenizerBase, device: torch.device
 ) -> Validation | None:
     """The scoring of the live student; None where there is no evaluation data."""
-    if config.evaluation.data is None:
+    own = own_tasks(config.evaluation.custom)
+    if config.evaluation.data is None and parse_metric(config.evaluation.metric, own)[0] in STANDARD:
         return None
     encoder = SentenceEncoder(student.encoder, tokenizer, pooler=config.model.pooler, device=device)
-    return Validation(MetricScorer(config.evaluation.data, config.evaluation.metric), encoder)
+    return Validation(MetricScorer(config.evaluation.data, config.evaluation.metric, own), encoder)
 
 
 def _objective(config: RunConfig, student: Student, features: Features) -> Objective:

@@ -32,7 +32,7 @@ def model_card(folder: Path, name: str) -> str:
     run = read_run(folder)
     results = test_results(folder)
     scores = {task: score.score for result in results for task, score in result.tasks.items()}
-    official = all(result.provenance.official_data for result in results)
+    official = all(result.provenance.official_data for result in results if result.tasks.keys() & {*STS, *TRANSFER})
     values = {
         "metadata": yaml.safe_dump(_metadata(run, name, scores), sort_keys=False, allow_unicode=True, width=100),
         "name": name,
@@ -48,8 +48,14 @@ def model_card(folder: Path, name: str) -> str:
         "teachers": _teachers(run.config.get("teachers") or {}),
         "metric": (run.config.get("evaluation") or {}).get("metric"),
         "tables": [_table(group, scores) for group in (STS, TRANSFER) if any(task in scores for task in group)],
+        "own": _own_table([task for task in scores if task not in (*STS, *TRANSFER)], scores),
         "official": official,
-        "checksums": {file: sum_ for result in results for file, sum_ in result.provenance.data.items()},
+        # A file of the user's own is known by its name: where it lies is nobody's business.
+        "checksums": {
+            Path(file).name if Path(file).is_absolute() else file: checksum
+            for result in results
+            for file, checksum in result.provenance.data.items()
+        },
         "code": sorted({result.provenance.code_version for result in results}),
         "config": yaml.safe_dump(without_paths(run.config), sort_keys=False, allow_unicode=True, width=100),
         "packages": run.provenance.get("packages", {}),
@@ -94,8 +100,16 @@ def _table(group: Sequence[str], scores: Mapping[str, float]) -> str:
     whole = all(task in scores for task in group)
     texts = [f"{scores[task]:.2f}" if task in scores else "–" for task in group]
     average = f"{sum(scores[task] for task in group) / len(group):.2f}" if whole else "–"
-    heads = [*(SHORT.get(task, task) for task in group), f"{AVERAGE}."]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (heads, ["---:"] * len(heads), [*texts, average]))
+    return _markdown([*(SHORT.get(task, task) for task in group), f"{AVERAGE}."], [*texts, average])
+
+
+def _own_table(tasks: Sequence[str], scores: Mapping[str, float]) -> str | None:
+    """A Markdown table of one line, of the tasks that are not SentEval's."""
+    return _markdown(tasks, [f"{scores[task]:.2f}" for task in tasks]) if tasks else None
+
+
+def _markdown(heads: Sequence[str], cells: Sequence[str]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in (heads, ["---:"] * len(heads), cells))
 
 
 def _named(key: str, value: Any) -> bool:

@@ -15,7 +15,7 @@ from dalr.reports.load.discover import Found, Problem, discover
 from dalr.reports.load.link import RunFinder
 from dalr.reports.load.names import Names, absolute, shortened
 from dalr.reports.load.runs import Run, disambiguate
-from dalr.results import STS, TRANSFER, Result, read_result
+from dalr.results import GROUPS, Result, read_result
 
 SCHEMA: dict[str, Any] = {
     "row": pl.String,  # identity of a table's row: setting, pooler and protocol, apart from the seed
@@ -234,7 +234,8 @@ def _rows(source: Source) -> Iterator[tuple[Any, ...]]:
         made.code_version,
         made.created,
     )
-    for task in (*STS, *TRANSFER):
+    own = [task for task in result.tasks if task not in GROUPS["all"]]
+    for task in (*GROUPS["all"], *own):
         score = result.tasks.get(task)
         if score is None:
             continue

@@ -121,15 +121,16 @@ def capacity_for(resources: ResourceSpec) -> Capacity:
 def check_trials(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
     """What would fail every trial is refused before the first: a missing file, data that cannot be scored."""
     from dalr.evaluation import MetricScorer
+    from dalr.evaluation.plan import own_tasks
     from dalr.training.inputs import check_inputs
 
     for base in bases.values():
         # A path that is searched has other values in every trial.
         check_inputs(base)
-        if base.evaluation.data is not None:
-            for name in dict.fromkeys([*spec.metric, *spec.constraints]):
-                if name != "seconds":
-                    MetricScorer(base.evaluation.data, name)
+        own = own_tasks(base.evaluation.custom)
+        for name in dict.fromkeys([*spec.metric, *spec.constraints]):
+            if name != "seconds":
+                MetricScorer(base.evaluation.data, name, own)
 
 
 def check_end(spec: SweepSpec, gpus: float) -> None:

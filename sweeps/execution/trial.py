@@ -194,12 +194,14 @@ class _Listener(Callback):
 
 def extra_scores(config: RunConfig, folder: Path, names: list[str]) -> dict[str, float]:
     """Scores of the exported model on further TASK.SPLIT metrics, 0-100."""
-    if not names or config.evaluation.data is None:
+    if not names:
         return {}
     from dalr.evaluation import SentenceEncoder, dev_score
+    from dalr.evaluation.plan import own_tasks
 
+    own = own_tasks(config.evaluation.custom)
     encoder = SentenceEncoder.load(str(folder / "model"), pooler=config.model.pooler)
-    return {name: dev_score(encoder.encode, config.evaluation.data, name) for name in names}
+    return {name: dev_score(encoder.encode, config.evaluation.data, name, own) for name in names}
 
 
 def reason_of(error: BaseException) -> str:

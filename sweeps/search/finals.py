@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
+from dalr.evaluation.tasks import OWN
 from dalr.identity import Contents
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
 from dalr.sweeps.search.study import run_config
@@ -55,7 +56,8 @@ class FinalRuns:
         self.recipe = recipe
         self._contents = contents
         self.plain_base = base
-        tasks = base.evaluation.tasks or (DEFAULT_TASKS if base.evaluation.data else ())
+        default = (*(DEFAULT_TASKS if base.evaluation.data else ()), *((OWN,) if base.evaluation.custom else ()))
+        tasks = base.evaluation.tasks or default
         self.base = with_overrides(base, {"evaluation.tasks": tasks})
         self._study = optuna.create_study(
             storage=storage,

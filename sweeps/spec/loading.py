@@ -1,6 +1,7 @@
 """From a YAML file, or a bundled sweep's name, to a checked specification and its base configs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from dalr.config.overrides import flat_keys, parse_overrides, with_overrides
 from dalr.config.recipes import RECIPES
 from dalr.config.schema import RunConfig, given_root
 from dalr.errors import InputError, did_you_mean
-from dalr.evaluation.tasks import StsTask, find_task
+from dalr.evaluation.plan import own_tasks
+from dalr.evaluation.tasks import STANDARD, StsTask, Task, find_task
 from dalr.sweeps.spec.database_url import refuse_password
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Dimension, Scalar, draw
@@ -258,9 +260,10 @@ def check_spec(spec: SweepSpec) -> None:
     refuse_password(spec.storage)
     for path, dimension in spec.space.items():
         check_dimension(path, dimension)
-    check_judges(spec)
-    for recipe, base in base_configs(spec).items():
-        if base.evaluation.data is None:
+    bases = base_configs(spec)
+    check_judges(spec, [own_tasks(base.evaluation.custom) for base in bases.values()])
+    for recipe, base in bases.items():
+        if base.evaluation.data is None and spec.metric[0].rpartition(".")[0] in STANDARD:
             raise InputError(f"recipe {recipe}: evaluation.data is not set, so no trial would have a score")
         if spec.scheduler.name != "none" and base.train.eval_every > spec.scheduler.grace_steps:
             raise InputError(
@@ -270,16 +273,17 @@ def check_spec(spec: SweepSpec) -> None:
         check_points(spec, base)
 
 
-def check_judges(spec: SweepSpec) -> None:
-    """What trials are judged by is the specification's metric and constraints, for all trials alike."""
-    for name in spec.metric:
-        check_metric(name, allow_test=spec.allow_test)
+def check_judges(spec: SweepSpec, own: Sequence[Sequence[Task]]) -> None:
+    """What trials are judged by is the specification's metric and constraints, for all trials alike. `own` are
+    the tasks of the user's own that each recipe's config declares."""
+    for name, tasks in product(spec.metric, own):
+        check_metric(name, tasks, allow_test=spec.allow_test)
     if spec.metric[0] == "seconds":
         raise InputError(
             "metric: the first must be a score, which also chooses a run's best checkpoint; seconds may follow"
         )
-    for name in spec.constraints:
-        check_metric(name, allow_test=spec.allow_test, what="constraints")
+    for name, tasks in product(spec.constraints, own):
+        check_metric(name, tasks, allow_test=spec.allow_test, what="constraints")
     judge = spec.overrides.get("evaluation.metric", spec.metric[0])
     if judge != spec.metric[0]:
         raise InputError(f"overrides: evaluation.metric: a sweep's trials are judged by its metric, {spec.metric[0]}")
@@ -307,15 +311,15 @@ def allowed(path: str, value: Any) -> bool:
     return True
 
 
-def check_metric(name: str, *, allow_test: bool, what: str = "metric") -> None:
+def check_metric(name: str, own: Sequence[Task], *, allow_test: bool, what: str = "metric") -> None:
     """TASK.SPLIT that training can score; the test split only where it is asked for. `seconds` is a metric too."""
     if name == "seconds":
         return
     task, separator, split = name.rpartition(".")
     if not separator:
         raise InputError(f"{what}: {name!r}: expected TASK.SPLIT, for example STSBenchmark.dev, or seconds")
-    found = find_task(task)
-    splits = tuple(found.splits) if isinstance(found, StsTask) else ("dev", "test")
+    declared = find_task(task, own)
+    splits = tuple(declared.splits) if isinstance(declared, StsTask) else ("dev", "test")
     if split not in splits:
         raise InputError(f"{what}: {name!r}: {task} has no split {split!r}; it has: {', '.join(splits)}")
     if split == "test" and not allow_test:

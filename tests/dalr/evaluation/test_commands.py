@@ -15,7 +15,7 @@ from dalr.errors import InputError
 from dalr.evaluation import SentenceEncoder
 from dalr.evaluation.commands import sentences_of
 from dalr.results import read_result
-from tests.dalr.evaluation.test_run import write_own_tasks
+from tests.dalr.evaluation.test_custom import write_own_tasks
 
 
 def dalr(monkeypatch: pytest.MonkeyPatch, *words: object, stdin: bytes = b"") -> int:
@@ -55,6 +55,18 @@ def test_evaluate_takes_own_tasks_and_a_cache(tiny_bert, small_data: Path, tmp_p
     assert list(read_result(tmp_path / "r.json").tasks) == ["STS13", "Reviews", "Pairs", "Labels"]
     assert list((tmp_path / "cache").rglob("*.npz"))
     assert "Reviews" in capsys.readouterr().out
+
+
+def test_evaluate_takes_own_tasks_alone(tiny_bert, tmp_path, monkeypatch, capsys) -> None:
+    own, out = write_own_tasks(tmp_path), tmp_path / "r.json"
+    words = ["evaluate", tiny_bert, "--protocol", "fast", "--out", out]
+    assert dalr(monkeypatch, *words, "--custom", own) == 0
+    assert list(read_result(out).tasks) == ["Reviews", "Pairs", "Labels"]
+    assert "Reviews" in capsys.readouterr().out
+    assert dalr(monkeypatch, *words, "--custom", own, "--tasks", "sts") == 2
+    assert "--data: missing; STS12 is read from a SentEval folder" in capsys.readouterr().err
+    assert dalr(monkeypatch, *words) == 2
+    assert "--data or --custom: missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 from dalr.data.manifest import write_manifest
 from dalr.errors import InputError
 from dalr.evaluation import SentenceEncoder, evaluate, run
-from dalr.evaluation.custom import read_tasks
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.run import merge, plan, score_task, shares
 from dalr.evaluation.tasks import STANDARD
@@ -219,64 +218,3 @@ def test_bad_encoders_write_no_result(small_data: Path, tmp_path: Path) -> None:
             evaluate(bad, small_data, SOME, "fast", out=out, fingerprint="f")
     assert not out.exists()
     assert run.PROTOCOLS == ("test", "fast", "dev")
-
-
-def write_own_tasks(folder: Path) -> Path:
-    words = ["good film", "bad film", "good day", "bad day"]
-    rows = [(f"{words[i % 4]} {i // 8}", ["yes", "no"][i % 2]) for i in range(60)]
-    table = "label\tid\tsentence\n" + "".join(f"{y}\t{i}\t{s}\n" for i, (s, y) in enumerate(rows))
-    (folder / "reviews.tsv").write_text(table)
-    lines = [json.dumps({"sentence1": s, "sentence2": "good film", "score": i % 3}) for i, (s, _) in enumerate(rows)]
-    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "pairs.tsv").write_text("score\tsentence2\tsentence1\n1\tb\ta\n3\td\tc\n2\te\tc\n")
-    (folder / "labels.jsonl").write_text(
-        "".join(json.dumps({"sentence1": s, "sentence2": s, "label": y}) + "\n" for s, y in rows)
-    )
-    tasks = """
-tasks:
-  - {name: Reviews, kind: classification, files: {all: reviews.tsv}, classes: ["no", "yes"], rows: {all: 61}}
-  - {name: Pairs, kind: sts, files: {test: pairs.jsonl, dev: pairs.tsv}, scale: [0, 3]}
-  - {name: Labels, kind: classification, files: {train: labels.jsonl, test: labels.jsonl}, classes: ["no", "yes"],
-     pairs: true}
-"""
-    (folder / "tasks.yaml").write_text(tasks)
-    return folder / "tasks.yaml"
-
-
-def test_own_tasks_are_declared_and_scored(small_data: Path, tmp_path: Path) -> None:
-    own = read_tasks(write_own_tasks(tmp_path))
-    result = evaluate(hash32, small_data, ["STS12"], "fast", custom=own)
-    assert list(result.tasks) == ["STS12", "Reviews", "Pairs", "Labels"]
-    assert (result.tasks["Reviews"].n, result.tasks["Pairs"].n, result.tasks["Labels"].n) == (60, 60, 60)
-    assert result.tasks["Reviews"].acc > 90
-    assert evaluate(hash32, small_data, [], "dev", custom=own).tasks["Pairs"].n == 3
-
-
-def test_own_tasks_need_the_split_that_is_read(small_data: Path, tmp_path: Path) -> None:
-    path = write_own_tasks(tmp_path)
-    path.write_text(path.read_text().replace(", dev: pairs.tsv", ""))
-    with pytest.raises(InputError, match="task Pairs declares no split 'dev', which protocol dev reads"):
-        evaluate(hash32, small_data, [], "dev", custom=read_tasks(path))
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "message"),
-    [
-        ("name: Pairs", "name: STS12", "the name STS12 is taken"),
-        ("kind: sts", "kind: ranking", "kind"),
-        ("scale: [0, 3]", "scales: [0, 3]", "scales"),
-        ("files: {all: reviews.tsv}", "files: {train: reviews.tsv}", "expected one of"),
-        ("files: {all: reviews.tsv}", "files: {all: reviews.csv}", r"expected a \.tsv or \.jsonl file"),
-        ("rows: {all: 61}", "rows: {all: 60}", "61 lines, expected 60"),
-        ("scale: [0, 3]", "scale: [0, 1]", r"pairs\.jsonl:3: score 2 is outside 0 to 1"),
-        ('classes: ["no", "yes"], rows', 'classes: ["no", "maybe"], rows', r"reviews\.tsv:2: 'yes' is not a class"),
-        ("pairs: true", "pairs: false", r"labels\.jsonl"),
-    ],
-)
-def test_wrong_declarations_are_refused(small_data, tmp_path: Path, before: str, after: str, message: str) -> None:
-    path = write_own_tasks(tmp_path)
-    text = path.read_text()
-    assert before in text
-    path.write_text(text.replace(before, after))
-    with pytest.raises(InputError, match=message):
-        evaluate(hash32, small_data, [], "fast", custom=read_tasks(path))
