@@ -1,95 +1,29 @@
 """From folders to a report: load, name, tabulate, compare, and work out the figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from dalr.errors import InputError
 from dalr.reports.answer import Answer, best_of_blocks, of_sweep
 from dalr.reports.examples import Examples
 from dalr.reports.figures.collect import FigureSelection, figures
-from dalr.reports.figures.export import FORMATS
 from dalr.reports.figures.figure import Figure
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import Loaded, load
 from dalr.reports.load.names import without_paths
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, read_sweep, trials
+from dalr.reports.options import Options, apply
 from dalr.reports.significance import ExampleTest, RowTests, marked, note
 from dalr.reports.tables.ablation import ablation
 from dalr.reports.tables.aggregation import order_notes
 from dalr.reports.tables.budgets import Budget, budgets, unequal
 from dalr.reports.tables.finals import Finals, finals
-from dalr.reports.tables.labels import labels, omitted_defaults
+from dalr.reports.tables.labels import omitted_defaults
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard
-from dalr.reports.tables.own import own_table
-from dalr.reports.tables.scores import AGGREGATIONS, AVERAGE, Aggregation, Averaging, Table, task_table
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a report's reader may choose: names of rows, the row that others are tested against, the rows
-    that others are ablations of (none: the baseline), how averages are made, how tasks with subsets are
-    scored, whether there are figures, and as which files."""
-
-    names: dict[str, str] = field(default_factory=dict)
-    baseline: str | None = None
-    ablate: Sequence[str] = ()
-    average: Averaging = "unrounded"
-    aggregation: Aggregation = "all"
-    with_figures: bool = True
-    formats: Sequence[str] = FORMATS
-
-    @staticmethod
-    def checked(
-        *,
-        names: Sequence[str],
-        baseline: str | None,
-        ablate: Sequence[str],
-        average: str,
-        aggregation: str,
-        with_figures: bool,
-        formats: str,
-    ) -> "Options":
-        """Options from the command line's words.
-
-        Raises:
-            InputError: a word that means nothing.
-        """
-        parsed = {}
-        for text in names:
-            key, separator, label = text.rpartition("=")
-            if not separator or not key or not label:
-                raise InputError(f"--name {text}: expected KEY=LABEL, for example dalr=DALR")
-            parsed[key] = label
-        if average not in ("unrounded", "mean-of-rounded"):
-            raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
-        kind: Averaging = "unrounded" if average == "unrounded" else "mean-of-rounded"
-        scored = next((one for one in AGGREGATIONS if one == aggregation), None)
-        if scored is None:
-            raise InputError(f"--sts-aggregation {aggregation}: expected one of {', '.join(AGGREGATIONS)}")
-        files = [part.strip() for part in formats.split(",")]
-        if not set(files) <= set(FORMATS):
-            raise InputError(f"--formats {formats}: expected some of {','.join(FORMATS)}")
-        return Options(
-            names=parsed,
-            baseline=baseline,
-            ablate=list(dict.fromkeys(ablate)),
-            average=kind,
-            aggregation=scored,
-            with_figures=with_figures,
-            formats=[one for one in FORMATS if one in files],
-        )
-
-    @property
-    def references(self) -> list[str]:
-        """The rows that an ablation table is made for."""
-        return list(self.ablate) or ([self.baseline] if self.baseline else [])
-
-    def dump(self) -> dict[str, Any]:
-        """Plain values, from which `Options(**values)` makes the same options."""
-        return asdict(self)
+from dalr.reports.tables.naming import listed
+from dalr.reports.tables.scores import AGGREGATIONS, TITLES, Aggregation, Table, average_of, task_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,19 +55,19 @@ def report_of(loaded: Loaded, options: Options) -> Report:
     Raises:
         InputError: no scores, or an option that fits nothing.
     """
-    named = labels(loaded.sources.values(), options.names)
+    options, loaded, named = apply(options, loaded)
     sweeps, damaged = _sweeps(loaded)
     examples = Examples(loaded, options.aggregation)
-    sts = {each: task_table("sts", loaded, named, averaging=options.average, aggregation=each) for each in AGGREGATIONS}
-    score_tables = [sts[options.aggregation], task_table("transfer", loaded, named, averaging=options.average)]
+    sts = {each: _score_table("sts", loaded, named, options, each) for each in AGGREGATIONS}
+    others = [_score_table(group, loaded, named, options) for group in TITLES if group != "sts"]
     said = tuple(omitted_defaults(loaded.sources.values()))
     trained = budgets(loaded.sources.values())
     score_tables = [
-        replace(table, key=(*_unequal(table, trained), *table.key, *said)) for table in score_tables if table.measured
+        replace(table, key=(*_unequal(table, trained), *table.key, *said))
+        for table in (sts[options.aggregation], *others)
+        if table.measured
     ]
-    own = own_table(loaded, named)
-    scored = [*score_tables, *([replace(own, key=said)] if own else [])]
-    tables, answers = _compared(scored, options, loaded, trained, examples.p_value, sts)
+    tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value, sts)
     comparison = equal_budget(sweeps)
     tables += [comparison] if comparison else []
     for sweep in sweeps:
@@ -153,6 +87,20 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         answers=tuple(answers),
         figures=tuple(drawn),
         problems=tuple(_portable(one) for one in (*loaded.problems, *damaged, *examples.problems)),
+    )
+
+
+def _score_table(
+    group: str, loaded: Loaded, named: Mapping[str, str], options: Options, aggregation: Aggregation = "all"
+) -> Table:
+    return task_table(
+        group,
+        loaded,
+        named,
+        averaging=options.average,
+        aggregation=aggregation,
+        chosen=options.tasks,
+        with_published=not options.hide_published,
     )
 
 
@@ -214,7 +162,7 @@ def _compared(
     known = list(dict.fromkeys(row.label for table in tables for row in table.measured))
     for option, label in [("--baseline", options.baseline), *(("--ablate", label) for label in options.ablate)]:
         if label is not None and label not in known:
-            raise InputError(f"{option} {label}: no measured row has that name (rows: {', '.join(known)})")
+            raise InputError(f"{option} {label}: no measured row has that name ({listed(known)})")
     made: list[Table] = []
     answers: list[Answer] = []
     for table in tables:
@@ -249,7 +197,7 @@ def _with_marks(table: Table, baseline: str, tests: RowTests) -> Table:
 
 def _best_first(tables: Sequence[Table]) -> list[str]:
     rows = [row for table in tables for row in table.measured]
-    rows.sort(key=lambda row: row.cells[AVERAGE].value or float("-inf"), reverse=True)
+    rows.sort(key=lambda row: (average_of(row) is None, -(average_of(row) or 0.0)))
     return list(dict.fromkeys(row.label for row in rows))
 
 

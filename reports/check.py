@@ -9,10 +9,11 @@ from polars.testing import assert_frame_equal
 
 from dalr.errors import InputError
 from dalr.files import sha256_of
-from dalr.reports.build import Options, Report, report_of
+from dalr.reports.build import Report, report_of
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import Loaded, load
 from dalr.reports.load.runs import read_json
+from dalr.reports.options import Options
 from dalr.reports.page.page import without_library
 from dalr.reports.tables.writers.data import cell_frame
 from dalr.reports.write import RECORD, RECORD_SCHEMA, cells, texts
@@ -36,7 +37,7 @@ def check(out: Path, dirs: Sequence[Path] = (), *, quiet: bool = True) -> list[s
         report = report_of(loaded, Options(**{**options, "names": kept}))
     except InputError as error:
         return [*_changed_sources(record, loaded, loaded.problems), f"it cannot be made again: {error}"]
-    found = [*_changed_sources(record, loaded, report.problems)]
+    found = [*_changed_sources(record, report.loaded, report.problems)]
     differing = set()
     for line, table in _changed_cells(record, report):
         found.append(line)

@@ -25,7 +25,8 @@ def report(
     ] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Tables and page only.")] = False,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", metavar="ROW", help="Test the other rows against this one.")
+        str | None,
+        typer.Option("--baseline", metavar="ROW", help="Test the other rows against this one. ROW: see --name."),
     ] = None,
     ablate: Annotated[
         list[str] | None,
@@ -37,8 +38,17 @@ def report(
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="KEY=LABEL", help="Call a row LABEL; KEY is its fingerprint, model or name."),
+        typer.Option(
+            "--name",
+            metavar="KEY=LABEL",
+            help="Call a row LABEL; KEY is its name in the report, its model, its run's folder or its fingerprint.",
+        ),
     ] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="ROW", help="Show these rows alone.")] = None,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", help="Show these tasks alone: sts, transfer, own, or names with commas.")
+    ] = None,
+    hide_published: Annotated[bool, typer.Option("--hide-published", help="Leave published rows out.")] = False,
     average: Annotated[
         str, typer.Option("--average", help="unrounded, or mean-of-rounded as the field's scripts do.")
     ] = "unrounded",
@@ -65,7 +75,8 @@ def report(
         return _check(out, dirs or [], quiet)
     if not dirs:
         raise InputError("report: no folder given; for example: dalr report runs/ --out report")
-    from dalr.reports.build import Options, build
+    from dalr.reports.build import build
+    from dalr.reports.options import Options
     from dalr.reports.write import write
 
     if out.resolve() in [place.resolve() for place in dirs]:
@@ -76,6 +87,9 @@ def report(
         names=name or [],
         baseline=baseline,
         ablate=ablate or [],
+        only=only or [],
+        tasks=tasks,
+        hide_published=hide_published,
         average=average,
         aggregation=sts_aggregation,
         with_figures=not no_figures,

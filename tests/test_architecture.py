@@ -82,6 +82,7 @@ FLOORS = {
         page
         answer
         tables.ablation tables.finals tables.leaderboard
+        options
         figures
         examples significance
         tables

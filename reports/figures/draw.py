@@ -171,7 +171,7 @@ def parallel(data: pl.DataFrame, ends: pl.DataFrame, *, value: str) -> Spec:
 def importances(data: pl.DataFrame) -> Spec:
     """A bar for each searched path with its interval."""
     y = name("path", None, sort=data["path"].to_list(), axis={"labelLimit": 320})
-    share = number("importance", "importance (share), with 90 % interval")
+    share = number("importance", "share, with 90 % interval")
     tooltip = tips(["path"], importance=".2f", low=".2f", high=".2f")
     interval = {"y": y, "x": number("low"), "x2": {"field": "high"}, "tooltip": tooltip}
     bar = {"type": "bar", "color": COLOURS[0], "height": {"band": 0.6}}
@@ -232,7 +232,7 @@ def pareto(data: pl.DataFrame, *, value: str, cost: str) -> Spec:
             "height": HEIGHT,
             "layer": [
                 {
-                    "mark": {"type": "circle", "fillOpacity": 0.45, "color": COLOURS[6], "size": 30},
+                    "mark": {"type": "circle", "fillOpacity": 0.6, "color": COLOURS[6], "size": 30},
                     "encoding": encoding,
                 },
                 {"mark": line, **front},

@@ -78,7 +78,7 @@ def similarities(data: pl.DataFrame, *, order: Sequence[str]) -> Spec:
             "type": "ordinal",
             "sort": ranges,
             "title": "gold score",
-            "scale": {"scheme": "viridis"},
+            "scale": {"scheme": {"name": "viridis", "extent": [0.12, 0.88]}},
             "legend": {"orient": "bottom", "columns": 5},
         },
         "tooltip": tips(["gold"], similarity=".2f", density=".2f", pairs=""),

@@ -4,6 +4,8 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from dalr.results import STS
+
 FEWEST_MODELS = 4
 
 
@@ -20,8 +22,11 @@ def alignment_uniformity(scores: pl.LazyFrame, labels: dict[str, str]) -> pl.Dat
     )
     if not {"alignment", "uniformity"} <= set(wide.columns):
         return pl.DataFrame(schema={"label": pl.String, "variant": pl.String})
-    sts = pl.col("task").str.contains("^(STS|SICK)") & ~pl.col("task").str.contains("/", literal=True)
-    means = scores.filter(pl.col("metric") == "score", sts).group_by("row").agg(pl.col("value").mean().alias("score"))
+    means = (
+        scores.filter(pl.col("metric") == "score", pl.col("task").is_in(STS))
+        .group_by("row")
+        .agg(pl.col("value").mean().alias("score"))
+    )
     return (
         wide.drop_nulls(["alignment", "uniformity"])
         .join(means.collect(), on="row", how="left")
@@ -42,6 +47,8 @@ def task_correlation(scores: pl.LazyFrame, tasks: tuple[str, ...]) -> pl.DataFra
         .pivot(on="task", index="row", values="value")
     )
     present = [task for task in tasks if task in wide.columns]
+    if len(present) < 2:
+        present = []  # of one task there is nothing to see
     rows = []
     for a in present:
         for b in present:

@@ -30,7 +30,7 @@ SCHEMA: dict[str, Any] = {
     "value": pl.Float64,
     "n": pl.Int64,
     "split": pl.String,
-    "official_data": pl.Boolean,
+    "official_data": pl.Boolean,  # false for a user's own tasks, too
     "source": pl.String,  # the result file, from the given folder's name on
     "run": pl.String,
     "config_fingerprint": pl.String,
@@ -239,12 +239,13 @@ def _rows(source: Source) -> Iterator[tuple[Any, ...]]:
         score = result.tasks.get(task)
         if score is None:
             continue
+        official = made.official_data and task not in own
         for metric in (*PERCENT, *FRACTIONS):
             value = getattr(score, metric)
             if value is not None:
-                yield (*head, task, metric, value, score.n, score.split, made.official_data, *tail)
+                yield (*head, task, metric, value, score.n, score.split, official, *tail)
         for subset, part in (score.subsets or {}).items():
-            yield (*head, f"{task}/{subset}", "spearman", part.spearman, part.n, score.split, made.official_data, *tail)
+            yield (*head, f"{task}/{subset}", "spearman", part.spearman, part.n, score.split, official, *tail)
     for kind, variants in (("alignment", result.alignment), ("uniformity", result.uniformity)):
         for variant, geometry in variants.items():
             for task, value in {"all": geometry.value, **geometry.tasks}.items():

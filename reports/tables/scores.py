@@ -1,7 +1,7 @@
 """Tables as data: rows of cells with unrounded values, and whence each came. Writers print them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Literal
@@ -14,7 +14,13 @@ from dalr.results import GROUPS
 
 AVERAGE = "Avg"
 SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R", "SST2": "SST"}
-TITLES = {"sts": "Semantic textual similarity", "transfer": "Transfer tasks"}
+OWN = "own"
+TITLES = {"sts": "Semantic textual similarity", "transfer": "Transfer tasks", OWN: "Tasks of your own"}
+"""The groups of tasks that make a table each: the field's, and `OWN`, the tasks that a user declared."""
+OWN_TASKS = (
+    "Declared in YAML beside the data: Spearman × 100 for pairs with scores, accuracy in percent of a logistic "
+    "regression for classes."
+)
 DECIMALS = 2
 Averaging = Literal["unrounded", "mean-of-rounded"]
 Aggregation = Literal["all", "mean", "wmean"]
@@ -110,11 +116,6 @@ class Table:
         return tuple(row for block in self.blocks if block.kind == "measured" for row in block.rows)
 
 
-def columns_of(group: str) -> dict[str, str]:
-    """Task → heading in the field's order, with the average last."""
-    return {task: SHORT.get(task, task) for task in GROUPS[group]} | {AVERAGE: "Avg."}
-
-
 def task_table(
     group: str,
     loaded: Loaded,
@@ -122,28 +123,49 @@ def task_table(
     *,
     averaging: Averaging = "unrounded",
     aggregation: Aggregation = "all",
+    chosen: Collection[str] = (),
+    with_published: bool = True,
 ) -> Table:
-    """The table of group `sts` or `transfer`: measured rows in blocks, then the published ones."""
-    tasks = GROUPS[group]
+    """The table of a group: measured rows in blocks, then the published ones. Its columns are the tasks that
+    some model was scored on, of those `chosen` where some are; the average only with all of its tasks."""
+    tasks = _tasks_of(group, loaded)
     scores = _scores(loaded, tasks, aggregation)
     rows_of: dict[tuple[bool, str], dict[str, list[_Score]]] = defaultdict(lambda: defaultdict(list))
     for row, seed, task, value, protocol, official, source in scores.iter_rows():
         rows_of[official, protocol][row].append((seed, task, value, source))
+    wanted = [task for task in tasks if not chosen or task in chosen]
+    measured = set(scores["task"])
+    columns = {task: SHORT.get(task, task) for task in wanted if task in measured}
     blocks = []
     for official, protocol in sorted(rows_of, reverse=True):
         members = rows_of[official, protocol]
-        rows = [_measured(labels[row], row, lines, tasks, averaging) for row, lines in members.items()]
-        rows.sort(key=_best_first)
-        title = f"Measured, protocol {protocol}" + ("" if official else ", NOT on the official data")
-        blocks.append(Block(title=title, kind="measured", rows=with_places(rows, (*tasks, AVERAGE))))
-    blocks.append(_published_block(group, aggregation))
+        # A user's own tasks have no average, for their scales need not be alike.
+        average = averaging if group != OWN else None
+        rows = [_measured(labels[row], row, lines, tasks, average) for row, lines in members.items()]
+        rows = sorted((row for row in rows if any(row.cells[task].count for task in columns)), key=_best_first)
+        unofficial = "" if official or group == OWN else ", NOT on the official data"
+        title = f"Measured, protocol {protocol}{unofficial}"
+        blocks += [Block(title=title, kind="measured", rows=with_places(rows, (*tasks, AVERAGE)))] if rows else []
+    if wanted == list(tasks) and any(average_of(row) is not None for block in blocks for row in block.rows):
+        columns[AVERAGE] = "Avg."
+    published_block = [_published_block(group, aggregation)] if group != OWN and with_published else []
+    unmeasured = [SHORT.get(task, task) for task in wanted if task not in measured]
+    hidden = [f"Not shown, for no model was scored on them: {', '.join(unmeasured)}."] if unmeasured else []
     return Table(
         name=group,
         title=TITLES[group],
-        columns=columns_of(group),
-        blocks=tuple(blocks),
-        key=_aggregated(group, aggregation),
-        notes=tuple(_notes(group, blocks, averaging)),
+        columns=columns,
+        blocks=(*blocks, *published_block),
+        key=_aggregated(group, aggregation, with_published=bool(published_block)),
+        notes=(*_notes(group, blocks, averaging, with_published=bool(published_block)), *hidden),
+    )
+
+
+def _tasks_of(group: str, loaded: Loaded) -> tuple[str, ...]:
+    if group != OWN:
+        return GROUPS[group]
+    return tuple(
+        sorted({task for source in loaded.sources.values() for task in source.result.tasks} - {*GROUPS["all"]})
     )
 
 
@@ -159,36 +181,46 @@ def _scores(loaded: Loaded, tasks: Sequence[str], aggregation: Aggregation) -> p
     )
 
 
-def _aggregated(group: str, aggregation: Aggregation) -> tuple[str, ...]:
+def _aggregated(group: str, aggregation: Aggregation, *, with_published: bool) -> tuple[str, ...]:
     if group != "sts" or aggregation == "all":
         return ()
-    return (
-        f"STS12 to STS16: Spearman's correlation is {AGGREGATIONS[aggregation]}. The published rows are "
-        f"{AGGREGATIONS['all']} and do not compare.",
-    )
+    others = f" The published rows are {AGGREGATIONS['all']} and do not compare." if with_published else ""
+    return (f"STS12 to STS16: Spearman's correlation is {AGGREGATIONS[aggregation]}.{others}",)
+
+
+def average_of(row: Row) -> float | None:
+    """A row's average; None where it has none."""
+    return row.cells[AVERAGE].value if AVERAGE in row.cells else None
 
 
 def _best_first(row: Row) -> tuple[float, str]:
-    average = row.cells[AVERAGE].value
+    average = average_of(row)
     return (float("inf") if average is None else -average, row.label)
 
 
-def _measured(label: str, row: str, lines: Sequence[_Score], tasks: Sequence[str], averaging: Averaging) -> Row:
+def _measured(label: str, row: str, lines: Sequence[_Score], tasks: Sequence[str], averaging: Averaging | None) -> Row:
+    """A row; without an average where `averaging` is None."""
     by_task: dict[str, dict[int | None, tuple[float, str]]] = {task: {} for task in tasks}
     for seed, task, value, source in lines:
         by_task[task][seed] = (value, source)
     cells = {task: summary(by_task[task]) for task in tasks}
-    complete = [seed for seed in by_task[tasks[0]] if all(seed in by_task[task] for task in tasks)]
-    averages: dict[int | None, tuple[float, str]] = {}
-    for seed in complete:
-        values = [by_task[task][seed][0] for task in tasks]
-        if averaging == "mean-of-rounded":
-            values = [round(value, DECIMALS) for value in values]
-        averages[seed] = (fmean(values), by_task[tasks[0]][seed][1])
-    sources = tuple(sorted({source for *_, source in lines}))
-    cells[AVERAGE] = replace(summary(averages), sources=sources)
+    if averaging:
+        cells[AVERAGE] = _average(by_task, averaging)
     seeds = sorted({seed for seed, *_ in lines}, key=lambda seed: (seed is None, seed))
     return Row(label=label, identity=row, cells=cells, seeds=tuple(seeds))
+
+
+def _average(by_task: Mapping[str, Mapping[int | None, tuple[float, str]]], averaging: Averaging) -> Cell:
+    """The average of the seeds that have all tasks."""
+    first = next(iter(by_task.values()))
+    averages = {}
+    for seed in (seed for seed in first if all(seed in values for values in by_task.values())):
+        scores = [values[seed][0] for values in by_task.values()]
+        if averaging == "mean-of-rounded":
+            scores = [round(score, DECIMALS) for score in scores]
+        averages[seed] = (fmean(scores), first[seed][1])
+    sources = {source for values in by_task.values() for _, source in values.values()}
+    return replace(summary(averages), sources=tuple(sorted(sources)))
 
 
 def summary(values: Mapping[int | None, tuple[float, str]]) -> Cell:
@@ -233,19 +265,24 @@ def _published(row: PublishedRow) -> Row:
     return Row(label=row.label, identity=row.source, cells=cells, note=note)
 
 
-def _notes(group: str, blocks: Sequence[Block], averaging: Averaging) -> list[str]:
+def _notes(group: str, blocks: Sequence[Block], averaging: Averaging, *, with_published: bool) -> list[str]:
+    what = (
+        f"{'Measured and published' if with_published else 'Measured'}: {published().protocols[group]}."
+        if group != OWN
+        else OWN_TASKS
+    )
+    how = "unrounded task scores" if averaging == "unrounded" else "task scores rounded to two decimals"
+    printed = "; published averages are as printed" if with_published else ""
     notes = [
-        f"Measured and published: {published().protocols[group]}. ± is the sample standard deviation over seeds.",
+        f"{what} ± is the sample standard deviation over seeds.",
         "Bold is the best, underlined the second of a block of measured rows. – means not measured.",
-        "Avg. is the mean of the "
-        + ("unrounded task scores" if averaging == "unrounded" else "task scores rounded to two decimals")
-        + "; published averages are as printed.",
+        *([f"Avg. is the mean of the {how}{printed}."] if group != OWN else []),
     ]
     for row in (row for block in blocks if block.kind == "measured" for row in block.rows):
         short = [f"{name} ({cell.count})" for name, cell in row.cells.items() if 0 < cell.count < len(row.seeds)]
         if short:
             notes.append(f"{row.label}: fewer than its {len(row.seeds)} seeds in {', '.join(short)}.")
-    rows = published().of(group)
+    rows = published().of(group) if with_published else ()
     for key in dict.fromkeys(row.source for row in rows):
         source = published().sources[key]
         marked = "SECONDARY SOURCE, not the authors' own words: " if source.secondary else ""

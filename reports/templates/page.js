@@ -39,6 +39,24 @@ function key(cell) {
   return /^-?[\d.]+$/.test(text) ? Number(text) : text;
 }
 
+// The filter shows the rows that have all of its words in their names, in every table and in the list of runs.
+const filter = document.getElementById("filter");
+filter.parentElement.hidden = false;
+filter.addEventListener("input", () => {
+  const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const named = [...document.querySelectorAll("table.scores tbody tr:not(.block)"), ...document.querySelectorAll("details.row")];
+  let shown = 0;
+  for (const row of named) {
+    const name = row.querySelector("th[scope=row], summary").textContent.toLowerCase();
+    row.hidden = !words.every((word) => name.includes(word));
+    if (row.tagName === "TR" && !row.hidden) shown += 1;
+  }
+  for (const body of document.querySelectorAll("table.scores tbody")) {
+    body.hidden = words.length > 0 && ![...body.rows].some((row) => !row.hidden && !row.classList.contains("block"));
+  }
+  document.getElementById("filtered").textContent = words.length ? `${shown} ${shown === 1 ? "row" : "rows"}` : "";
+});
+
 // A measured row's name opens what is behind it.
 const places = new Map([...document.querySelectorAll("details.row")].map((place) => [place.dataset.row, place]));
 for (const name of document.querySelectorAll("tbody.measured th[scope=row]")) {
@@ -93,14 +111,50 @@ function colours() {
   };
 }
 
+// A figure that is wider than its place is drawn anew for that width, so that its words keep their size: panels
+// stand below each other, legends have one column, and names take at most two fifths of the width.
+function fitted(specification, width) {
+  const spec = structuredClone(specification);
+  const panels = spec.concat ?? (spec.facet ? [spec.spec] : null);
+  const natural = panels ? spec.columns * (panels[0].width + 70) : spec.width + 70;
+  if (natural <= width) return spec;
+  if (panels) {
+    spec.columns = width < 480 ? 1 : spec.columns;
+    for (const panel of panels) panel.width = Math.max(120, Math.floor(width / spec.columns) - 75);
+  } else {
+    spec.width = width;
+    spec.autosize = { type: "fit-x", contains: "padding" };
+  }
+  narrow(spec, width);
+  return spec;
+}
+
+function narrow(node, width) {
+  if (node === null || typeof node !== "object") return;
+  for (const [name, value] of Object.entries(node)) {
+    if (name === "values") continue;
+    if (name === "labelLimit") node[name] = Math.min(value, Math.floor((node.orient === "bottom" ? 0.8 : 0.4) * width));
+    if (name === "columns" && node.orient === "bottom" && width < 480) node[name] = Math.min(value, node.title === "gold score" ? 2 : 1);
+    if (name === "tickCount") node[name] = Math.min(value, 4);
+    if (name === "labelAngle") node[name] = -40;
+    narrow(value, width);
+  }
+}
+
+let drawnAt = 0;
+window.addEventListener("resize", () => {
+  if (Math.abs(document.body.clientWidth - drawnAt) > 40) drawAll();
+});
+
 async function drawAll() {
   const source = document.getElementById("specifications");
   if (source === null) return;
+  drawnAt = document.body.clientWidth;
   const specifications = JSON.parse(source.textContent);
   for (const place of document.querySelectorAll(".chart")) {
     const options = { renderer: "svg", actions: false, ast: true, config: colours(), tooltip: { disableDefaultStyle: false } };
     try {
-      await window.drawChart(place, specifications[place.dataset.figure], options);
+      await window.drawChart(place, fitted(specifications[place.dataset.figure], place.parentElement.clientWidth), options);
     } catch (error) {
       place.textContent = `This figure could not be drawn: ${error.message}`;
       console.error(place.dataset.figure, error);

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.examples import Examples
 from dalr.reports.figures.collect import FigureSelection, figures
 from dalr.reports.load.frame import load
 from dalr.reports.load.names import addresses
 from dalr.reports.load.sweeps import read_sweep
+from dalr.reports.options import Options
 from dalr.reports.tables.labels import labels
 from dalr.reports.tables.scores import task_table
 from dalr.reports.write import texts

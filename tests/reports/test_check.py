@@ -13,10 +13,11 @@ import typer
 from typer.testing import CliRunner
 
 from dalr.errors import InputError
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.check import check
 from dalr.reports.commands import report
 from dalr.reports.figures.figure import Figure
+from dalr.reports.options import Options
 from dalr.reports.page.page import LIBRARY_TAG
 from dalr.reports.write import write
 from tests.reports import make

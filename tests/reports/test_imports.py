@@ -11,7 +11,8 @@ import importlib, pkgutil, sys, reports
 for module in pkgutil.walk_packages(reports.__path__, "reports."):
     importlib.import_module(module.name)
 from pathlib import Path
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
+from dalr.reports.options import Options
 from dalr.reports.write import texts
 texts(build([Path(sys.argv[1])], Options()), {})
 heavy = sorted({"torch", "ray", "transformers", "open_clip", "optuna"} & set(sys.modules))

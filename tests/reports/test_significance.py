@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from dalr.errors import InputError
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
+from dalr.reports.options import Options
 from dalr.reports.significance import RowTests
 from dalr.reports.tables.scores import AVERAGE, Row, summary
 from dalr.results import STS, TRANSFER, TaskDetails, TaskRecord, write_details

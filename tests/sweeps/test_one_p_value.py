@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
+from dalr.reports.options import Options
 from dalr.reports.write import write
 from dalr.statistics.comparison import p_text
 from dalr.sweeps.analysis.outcome import outcome_of, write_finals, write_trials

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.figures.collect import FigureSelection
 from dalr.reports.figures.curves import (
     best_trials_metrics,
@@ -27,6 +27,7 @@ from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import load
 from dalr.reports.load.importance import importance
 from dalr.reports.load.sweeps import read_sweep, trials
+from dalr.reports.options import Options
 from dalr.reports.tables.labels import labels
 from dalr.results import STS
 from tests.reports import make

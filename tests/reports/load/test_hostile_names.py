@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.check import check
+from dalr.reports.options import Options
 from dalr.reports.write import write
 from tests.reports import make
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.check import check
 from dalr.reports.load.frame import Loaded, load
+from dalr.reports.options import Options
 from dalr.reports.write import write
 from tests.reports import make
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from dalr.errors import InputError
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.check import check
 from dalr.reports.load.names import relative_place, shortened, without_paths
+from dalr.reports.options import Options
 from dalr.reports.write import write
 from tests.reports import make
 

@@ -15,6 +15,28 @@ function use() {
   document.querySelector("#table-sts tbody.measured th button").click();
   seen.open = [...document.querySelectorAll("details.row[open]")].map((d) => d.querySelector("summary").textContent.trim());
   seen.focus = document.activeElement.tagName;
+  const filter = document.getElementById("filter");
+  const type = (text) => { filter.value = text; filter.dispatchEvent(new Event("input")); };
+  const visible = () => [...document.querySelectorAll("tbody.measured th[scope=row]")].filter((th) => th.offsetParent).map((th) => th.textContent);
+  type("SIM  csE"); seen.filtered = [visible(), document.getElementById("filtered").textContent]; type("");
+  seen.unfiltered = visible().length;
+  seen.wide = heights();
+  document.body.style.width = "400px";
+  const scroll = document.querySelector(".scroll");
+  scroll.scrollLeft = 150;
+  const left = (selector) => Math.round(scroll.querySelector(selector).getBoundingClientRect().left - scroll.getBoundingClientRect().left);
+  seen.stays = ["thead th", "tbody.measured th[scope=row]", "tr.block th span"].map(left);
+  seen.scrolled = scroll.scrollLeft;
+  drawAll().then(() => { seen.narrow = heights(); finish(); });
+}
+function heights() {
+  return [...document.querySelectorAll(".chart")].map((chart) => {
+    const svg = chart.querySelector("svg");
+    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    return [chart.dataset.figure, chart.parentElement.clientWidth, Math.round(100 * scale)];
+  });
+}
+function finish() {
   const ink = () => getComputedStyle(document.body).backgroundColor;
   seen.papers = [ink()];
   document.getElementById("theme").click(); seen.papers.push(ink());

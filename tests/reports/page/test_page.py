@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.load.names import addresses
+from dalr.reports.options import Options
 from dalr.reports.write import texts, write
 from tests.reports import make
 
@@ -85,6 +86,14 @@ def test_a_browser_draws_sorts_and_opens_without_errors_or_requests(report_folde
     assert all(paths > 3 for _, paths in seen["charts"]), seen["charts"]
     assert len(seen["open"]) == 1
     assert seen["focus"] == "SUMMARY"
+    assert seen["filtered"] == [["simcse", "simcse"], "5 rows"]  # of two tables, and three of the published
+    assert seen["unfiltered"] > 2
+    assert seen["scrolled"] == 150
+    assert all(0 <= left < 10 for left in seen["stays"]), seen["stays"]
+    # At 400 px no figure is shrunk to less than nine tenths: its words keep their size.
+    assert {width for _, width, _ in seen["narrow"]} == {seen["narrow"][0][1]}
+    assert seen["narrow"][0][1] < 400
+    assert all(scale >= 90 for _, _, scale in seen["narrow"]), seen["narrow"]
     assert len(set(seen["papers"])) == 2
     assert seen["requests"] == []
 

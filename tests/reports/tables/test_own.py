@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.check import check
 from dalr.reports.hub.card import model_card
+from dalr.reports.options import Options
 from dalr.reports.write import write
 from tests.reports.make import result, run
 

@@ -9,9 +9,10 @@ import yaml
 from scipy import stats
 
 from dalr.errors import InputError
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.load.frame import load
 from dalr.reports.load.sweeps import read_sweep, trials
+from dalr.reports.options import Options
 from dalr.reports.significance import RowTests
 from dalr.reports.tables.ablation import ablation
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dalr.reports.build import Options, build
+from dalr.reports.build import build
 from dalr.reports.load.published import published
+from dalr.reports.options import Options
 from dalr.reports.tables.scores import AVERAGE, Cell, Row, Table, with_places
 from dalr.results import STS, TRANSFER
 from tests.reports import make

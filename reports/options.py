@@ -1,0 +1,150 @@
+"""What a reader of a report may choose, and what these choices mean for what was loaded."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+import polars as pl
+
+from dalr.errors import InputError
+from dalr.reports.figures.export import FORMATS
+from dalr.reports.load.frame import Loaded
+from dalr.reports.tables.labels import labels
+from dalr.reports.tables.naming import listed, rows_called
+from dalr.reports.tables.scores import AGGREGATIONS, OWN, SHORT, Aggregation, Averaging
+from dalr.results import GROUPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a report's reader may choose: names of rows, the row that others are tested against, the rows
+    whose ablations are shown, the only rows and the only tasks to show (all, where there are none), published
+    rows or not, how averages are formed and tasks with subsets scored, figures or none, and the formats of
+    their files. Rows are given as `rows_called` understands them."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    baseline: str | None = None
+    ablate: Sequence[str] = ()
+    only: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    hide_published: bool = False
+    average: Averaging = "unrounded"
+    aggregation: Aggregation = "all"
+    with_figures: bool = True
+    formats: Sequence[str] = FORMATS
+
+    @staticmethod
+    def checked(
+        *,
+        names: Sequence[str],
+        baseline: str | None,
+        ablate: Sequence[str],
+        average: str,
+        aggregation: str,
+        with_figures: bool,
+        formats: str,
+        only: Sequence[str] = (),
+        tasks: str | None = None,
+        hide_published: bool = False,
+    ) -> "Options":
+        """Options from the command line's words.
+
+        Raises:
+            InputError: a word that means nothing.
+        """
+        parsed = {}
+        for text in names:
+            key, separator, label = text.rpartition("=")
+            if not separator or not key.strip() or not label.strip():
+                raise InputError(f"--name {text}: expected KEY=LABEL, for example dalr=DALR")
+            parsed[key] = label
+        if average not in ("unrounded", "mean-of-rounded"):
+            raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
+        kind: Averaging = "unrounded" if average == "unrounded" else "mean-of-rounded"
+        scored = next((one for one in AGGREGATIONS if one == aggregation), None)
+        if scored is None:
+            raise InputError(f"--sts-aggregation {aggregation}: expected one of {', '.join(AGGREGATIONS)}")
+        files = [part.strip() for part in formats.split(",")]
+        if not set(files) <= set(FORMATS):
+            raise InputError(f"--formats {formats}: expected some of {','.join(FORMATS)}")
+        return Options(
+            names=parsed,
+            baseline=baseline,
+            ablate=list(dict.fromkeys(ablate)),
+            only=list(dict.fromkeys(only)),
+            tasks=[part.strip() for part in (tasks or "").split(",") if part.strip()],
+            hide_published=hide_published,
+            average=kind,
+            aggregation=scored,
+            with_figures=with_figures,
+            formats=[one for one in FORMATS if one in files],
+        )
+
+    @property
+    def references(self) -> list[str]:
+        """The rows that an ablation table is made for."""
+        return list(self.ablate) or ([self.baseline] if self.baseline else [])
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values, from which `Options(**values)` makes the same options."""
+        return asdict(self)
+
+
+def apply(options: Options, loaded: Loaded) -> tuple[Options, Loaded, dict[str, str]]:
+    """The options with rows by their labels (`only`: by their identities) and tasks by their names; what `only`
+    leaves of the results; and the labels of its rows.
+
+    Raises:
+        InputError: a word of an option fits no row or no task, or several rows where it should be one.
+    """
+    everything = loaded.sources.values()
+    named = labels(everything, options.names)
+    shown = named
+    if options.only:
+        only = list(dict.fromkeys(row for word in options.only for row in _rows("--only", word, named, loaded)))
+        loaded = replace(
+            loaded,
+            sources={name: source for name, source in loaded.sources.items() if source.row in only},
+            scores=loaded.scores.filter(pl.col("row").is_in(only)),
+        )
+        own = labels(everything) if options.names else named
+        shown = labels(loaded.sources.values(), {row: named[row] for row in only if named[row] != own[row]})
+        options = replace(options, only=only)
+
+    def label(option: str, word: str) -> str:
+        """The label of the one row that is called `word`; unknown words as they are, for they are refused later."""
+        rows = rows_called(word, shown, loaded.sources.values()) or rows_called(word, named, loaded.sources.values())
+        if len(rows) > 1:
+            raise InputError(f"{option} {word}: fits several rows; give one of {listed(shown[row] for row in rows)}")
+        return shown.get(rows[0], word) if rows else word
+
+    baseline = label("--baseline", options.baseline) if options.baseline else None
+    ablate = list(dict.fromkeys(label("--ablate", word) for word in options.ablate))
+    return replace(options, baseline=baseline, ablate=ablate, tasks=_tasks(options.tasks, loaded)), loaded, shown
+
+
+def _rows(option: str, word: str, named: Mapping[str, str], loaded: Loaded) -> list[str]:
+    rows = rows_called(word, named, loaded.sources.values())
+    if not rows:
+        raise InputError(
+            f"{option} {word}: no row is called so{_near(word, named.values())} ({listed(named.values())})"
+        )
+    return rows
+
+
+def _tasks(words: Iterable[str], loaded: Loaded) -> list[str]:
+    """The tasks that words mean: groups, tasks by their names or headings, and a user's own."""
+    scored = [task for source in loaded.sources.values() for task in source.result.tasks]
+    own = [task for task in dict.fromkeys(scored) if task not in GROUPS["all"]]
+    meanings: dict[str, tuple[str, ...]] = {SHORT.get(task, task): (task,) for task in GROUPS["all"]}
+    meanings |= {task: (task,) for task in (*GROUPS["all"], *own)} | {OWN: tuple(own), **GROUPS}
+    for word in words:
+        if word not in meanings:
+            raise InputError(f"--tasks {word}: no such task{_near(word, meanings)}; known: {', '.join(meanings)}")
+    return list(dict.fromkeys(task for word in words for task in meanings[word]))
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
