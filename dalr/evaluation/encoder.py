@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dalr.config.schema import Pooler
 from dalr.errors import InputError
-from dalr.evaluation.st_folder import SentenceHead, read_head
+from dalr.evaluation.st_folder import SentenceModules, read_head
 from dalr.evaluation.vectors import check_finite
 from dalr.model.folder import model_path
 from dalr.model.loading import load_encoder, position_limit
@@ -32,7 +32,8 @@ class SentenceEncoder:
     The model stays where it is unless `device` is given, and is not copied: the training loop hands
     in its live student. `pooler` is one of `dalr.config.schema.Pooler`, or the modules of a
     sentence-transformers folder. `max_tokens` cuts sentences below the model's own limit (None: only
-    there). `normalize` divides each vector by its length.
+    there). `normalize` divides each vector by its length. `prompt` stands before every sentence; `lower`
+    turns it to lower case.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class SentenceEncoder:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        pooler: Pooler | SentenceHead = "cls_before_pooler",
+        pooler: Pooler | SentenceModules = "cls_before_pooler",
         max_tokens: int | None = None,
         device: str | torch.device | None = None,
         normalize: bool = False,
+        prompt: str = "",
+        lower: bool = False,
         name: str = "",
     ) -> None:
         if isinstance(pooler, str):
@@ -52,12 +55,12 @@ class SentenceEncoder:
             raise InputError(f"max_tokens: {max_tokens} is too few; at least 2")
         self.model = model if device is None else model.to(device)  # type: ignore[arg-type]
         self.tokenizer = tokenizer
-        self.normalize = normalize
+        self.normalize, self.prompt, self.lower = normalize, prompt, lower
         self.name = name
         limits = [n for n in (max_tokens, position_limit(model)) if n is not None]
         self.max_tokens = min(limits) if limits else None
         self._pooler = pooler
-        if isinstance(pooler, SentenceHead):
+        if isinstance(pooler, SentenceModules):
             pooler.to(self.device)
 
     @classmethod
@@ -71,8 +74,8 @@ class SentenceEncoder:
     ) -> Self:
         """Opens a run's folder, a model folder, a hub name or the packaged small encoder.
 
-        Without `pooler`, a sentence-transformers folder is pooled, and normalised, as its modules say;
-        another folder by `cls_before_pooler`. `device` defaults to the GPU where there is one.
+        Without `pooler`, a sentence-transformers folder is pooled and normalised as its modules say, with
+        its default prompt; another folder by `cls_before_pooler`. `device` defaults to the GPU where there is one.
 
         Raises:
             InputError: the model cannot be found or read, or the pooler does not fit it.
@@ -82,13 +85,15 @@ class SentenceEncoder:
         model, tokenizer = load_encoder(name)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        chosen: Pooler | SentenceHead = pooler or "cls_before_pooler"
-        normalize = False
+        options: dict[str, Any] = {"pooler": pooler or "cls_before_pooler"}
         if head is not None:
-            chosen, normalize = head.as_pooler() or head, head.normalize
-        return cls(
-            model, tokenizer, pooler=chosen, max_tokens=max_tokens, device=device, normalize=normalize, name=name
-        )
+            options = {
+                "pooler": head.pooler,
+                "normalize": head.normalize,
+                "prompt": head.prompt,
+                "lower": head.lower,
+            }
+        return cls(model, tokenizer, max_tokens=max_tokens, device=device, name=name, **options)
 
     @property
     def device(self) -> torch.device:
@@ -104,7 +109,7 @@ class SentenceEncoder:
     def dimension(self) -> int:
         """D, the width of a vector."""
         width = self.model.config.hidden_size
-        return self._pooler.width(width) if isinstance(self._pooler, SentenceHead) else width
+        return self._pooler.width(width) if isinstance(self._pooler, SentenceModules) else width
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         """The sentences' vectors, float32 [n, D], rows in the order given.
@@ -142,6 +147,10 @@ class SentenceEncoder:
             start += size
 
     def _tokens(self, sentences: list[str]) -> list[list[int]]:
+        if self.lower:
+            sentences = [sentence.lower() for sentence in sentences]
+        if self.prompt:
+            sentences = [self.prompt + sentence for sentence in sentences]
         limit = {} if self.max_tokens is None else {"truncation": True, "max_length": self.max_tokens}
         encoded = self.tokenizer(sentences, padding=False, return_attention_mask=False, verbose=False, **limit)
         return encoded["input_ids"]
@@ -158,20 +167,23 @@ class SentenceEncoder:
         input_ids, mask = input_ids.to(self.device), mask.to(self.device)
         every_layer = self._pooler in NEEDS_ALL_LAYERS if isinstance(self._pooler, str) else False
         outputs = self.model(input_ids=input_ids, attention_mask=mask, output_hidden_states=every_layer)
-        if isinstance(self._pooler, SentenceHead):
+        if isinstance(self._pooler, SentenceModules):
             vectors = self._pooler(outputs.last_hidden_state, mask)
         else:
             vectors = pool(outputs, mask, self._pooler)
         return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
 
     def fingerprint(self) -> str:
-        """16 hex digits that change with the weights, the tokenizer, the pooler or the token limit."""
+        """16 hex digits that change with the weights, the tokenizer, the pooler, the token limit, or what is
+        done to the text."""
         digest = hashlib.sha256()
-        digest.update(json.dumps([self.pooler, self.normalize, self.max_tokens]).encode())
+        text = [self.prompt, self.lower] if self.prompt or self.lower else []
+        modules = [self._pooler.settings] if isinstance(self._pooler, SentenceModules) else []
+        digest.update(json.dumps([self.pooler, self.normalize, self.max_tokens, *text, *modules]).encode())
         digest.update(json.dumps(_architecture(self.model), sort_keys=True, default=str).encode())
         digest.update(_tokenizer_state(self.tokenizer).encode())
         states = [self.model.state_dict()]
-        if isinstance(self._pooler, SentenceHead):
+        if isinstance(self._pooler, SentenceModules):
             states.append(self._pooler.state_dict())
         for state in states:
             for key in sorted(state):

@@ -1,132 +1,130 @@
-"""How a sentence-transformers folder pools: its modules behind the transformer, read and run."""
+"""How a sentence-transformers folder pools: the modules behind its transformer.
+
+A folder that pools by one mode, `mean` or `cls`, is read here: that is what dalr exports and what most
+models are, and importing sentence-transformers costs 5 seconds of one core and 140 MB in every process.
+Any other module is sentence-transformers' own, loaded and run by it, so that nothing can differ from it.
+A test compares both ways.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.utils import cached_file
 
 from dalr.config.schema import Pooler
 from dalr.errors import InputError
-from dalr.model.pooling import masked_mean
+from dalr.model.folder import model_errors
 
-MODES = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
-"""The switches of older Pooling configs, in the order in which their vectors are concatenated."""
+OWN: dict[tuple[str, ...], Pooler] = {("mean",): "avg", ("cls",): "cls_before_pooler"}
+"""The pooling modes that dalr has a pooler for."""
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"Tanh": nn.Tanh, "Identity": nn.Identity, "ReLU": nn.ReLU, "GELU": nn.GELU}
+PACKAGE = "sentence_transformers."
+"""The modules' types begin so, in all its releases."""
 
 
-class SentenceHead(nn.Module):
-    """The poolings of a sentence-transformers folder, concatenated, then its dense layers.
+class SentenceModules(nn.Module):
+    """Modules of sentence-transformers behind a transformer, run by itself, in eval mode.
 
-    `normalize` says whether a Normalize module follows; the caller applies it.
+    `name` is for records: `sentence-transformers(cls+max+dense)`. `settings` changes with the modules'
+    configs.
     """
 
-    def __init__(self, modes: tuple[str, ...], dense: list[nn.Module], *, normalize: bool) -> None:
+    def __init__(self, modules: list[nn.Module], name: str, settings: str) -> None:
         super().__init__()
-        self.modes = modes
-        self.dense = nn.Sequential(*dense)
-        self.normalize = normalize
-        self.eval()
-
-    @property
-    def name(self) -> str:
-        """For records: `sentence-transformers(mean+dense)`."""
-        return f"sentence-transformers({'+'.join([*self.modes, *['dense'] * (len(self.dense) // 2)])})"
-
-    def as_pooler(self) -> Pooler | None:
-        """The pooler of ours that is the same, if one is."""
-        if len(self.dense):
-            return None
-        named: dict[tuple[str, ...], Pooler] = {("mean",): "avg", ("cls",): "cls_before_pooler"}
-        return named.get(self.modes)
+        self.chain = nn.ModuleList(modules)
+        self.name, self.settings = name, settings
+        self.requires_grad_(False).eval()
 
     def width(self, hidden: int) -> int:
         """D, for token states of width `hidden`."""
-        linear = [layer for layer in self.dense if isinstance(layer, nn.Linear)]
-        return linear[-1].out_features if linear else hidden * len(self.modes)
+        device = next(iter(self.parameters()), torch.empty(0)).device
+        one_token = torch.zeros(1, 1, hidden, device=device)
+        return self(one_token, torch.ones(1, 1, dtype=torch.long, device=device)).shape[-1]
 
+    @torch.no_grad()
     def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """states [B, L, H], padded on the right, and mask [B, L] → [B, D]."""
-        return self.dense(torch.cat([pooled(states, attention_mask, mode) for mode in self.modes], dim=-1))
+        features: dict[str, Any] = {"token_embeddings": states, "attention_mask": attention_mask}
+        for module in self.chain:
+            features = module(features)
+        return features["sentence_embedding"]
 
 
-def pooled(states: Tensor, attention_mask: Tensor, mode: str) -> Tensor:
-    """One pooling mode of sentence-transformers: states [B, L, H], mask [B, L] → [B, H]."""
-    mask = attention_mask.unsqueeze(-1).to(states.dtype)
-    match mode:
-        case "cls":
-            return states[:, 0]
-        case "mean":
-            return masked_mean(states, attention_mask)
-        case "max":
-            return states.masked_fill(mask == 0, float("-inf")).max(1).values
-        case "mean_sqrt_len_tokens":
-            return (states * mask).sum(1) / mask.sum(1).clamp(min=1.0).sqrt()
-        case "weightedmean":
-            weights = mask * torch.arange(1, states.shape[1] + 1, device=states.device).view(1, -1, 1)
-            return (states * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-        case "lasttoken":
-            last = attention_mask.sum(1).clamp(min=1) - 1
-            return states[torch.arange(len(states), device=states.device), last]
-    raise InputError(f"sentence-transformers: unknown pooling mode {mode!r}")
+class SentenceHead:
+    """What a sentence-transformers folder says of its sentence vectors: a pooler of dalr's, or modules of
+    its own; whether a Normalize module follows such a pooler; the prompt that stands before every
+    sentence by default; whether text is lower-cased first."""
+
+    def __init__(
+        self, pooler: Pooler | SentenceModules, *, normalize: bool = False, prompt: str = "", lower: bool = False
+    ) -> None:
+        self.pooler, self.normalize, self.prompt, self.lower = pooler, normalize, prompt, lower
 
 
 def read_head(path: str) -> SentenceHead | None:
     """The head of a folder or a hub name; None where it is not a sentence-transformers model.
 
     Raises:
-        InputError: a module that cannot be reproduced here.
+        InputError: modules that cannot be read, or that are not sentence-transformers' own.
     """
     modules = _json(path, "modules.json")
     if modules is None:
         return None
-    modes: tuple[str, ...] = ()
-    dense: list[nn.Module] = []
-    normalize = False
-    for module in modules:
-        kind, place = str(module["type"]).rsplit(".", 1)[-1], module.get("path") or ""
-        if kind == "Pooling":
-            modes = _modes(_json(path, f"{place}/config.json") or {}, path)
-        elif kind == "Dense":
-            dense += _dense(path, place)
-        elif kind == "Normalize":
-            normalize = True
-        elif kind not in ("Transformer", "Dropout"):
-            raise InputError(f"model {path}: sentence-transformers module {kind} is not supported; name a pooler")
-    return SentenceHead(modes or ("mean",), dense, normalize=normalize)
+    with model_errors(path, path):
+        behind = [(str(module["type"]), str(module.get("path") or "")) for module in modules]
+    behind = [(kind, place) for kind, place in behind if kind.rpartition(".")[2] not in ("Transformer", "Dropout")]
+    pooling = next((_json(path, f"{place}/config.json") for kind, place in behind if kind.endswith(".Pooling")), None)
+    options = _text_options(path, pooling or {})
+    kinds = [kind.rpartition(".")[2] for kind, _ in behind]
+    own = OWN.get(_modes(pooling)) if pooling is not None else None
+    if own is not None and kinds in (["Pooling"], ["Pooling", "Normalize"]):
+        return SentenceHead(own, normalize="Normalize" in kinds, **options)
+    return SentenceHead(_modules(path, behind, pooling), **options)
 
 
-def _modes(config: dict[str, Any], path: str) -> tuple[str, ...]:
+def _modes(config: dict[str, Any]) -> tuple[str, ...]:
+    """The pooling modes of a Pooling module's config, the switches of older releases included."""
     named = config.get("pooling_mode")
-    if named is None:
-        named = [mode for key, mode in MODES.items() if config.get(key)] or ["mean"]
-    modes = (named,) if isinstance(named, str) else tuple(named)
-    unknown = [mode for mode in modes if mode not in MODES.values()]
-    if unknown:
-        raise InputError(f"model {path}: pooling mode {unknown[0]!r} is not known; name a pooler")
-    return modes
+    if named is not None:
+        return (named,) if isinstance(named, str) else tuple(named)
+    names = {"cls_token": "cls", "max_tokens": "max", "mean_tokens": "mean"}
+    switched = [
+        key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on
+    ]
+    return tuple(names.get(mode, mode) for mode in switched) or ("mean",)
 
 
-def _dense(path: str, place: str) -> list[nn.Module]:
-    config = _json(path, f"{place}/config.json") or {}
-    activation = str(config.get("activation_function", "Identity")).rsplit(".", 1)[-1]
-    weights = _file(path, f"{place}/model.safetensors")
-    if activation not in ACTIVATIONS or weights is None:
-        raise InputError(f"model {path}: its Dense module needs safetensors and one of {', '.join(ACTIVATIONS)}")
-    linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
-    linear.load_state_dict({key.removeprefix("linear."): value for key, value in load_file(weights).items()})
-    return [linear, ACTIVATIONS[activation]()]
+def _modules(path: str, behind: list[tuple[str, str]], pooling: dict[str, Any] | None) -> SentenceModules:
+    """The modules as sentence-transformers reads them."""
+    foreign = next((kind for kind, _ in behind if not kind.startswith(PACKAGE)), None)
+    if foreign is not None:
+        raise InputError(f"model {path}: its module {foreign} is code of its own; name a pooler")
+    from sentence_transformers.sentence_transformer import modules as known
+
+    loaded: list[nn.Module] = []
+    for kind, place in behind:
+        name = kind.rpartition(".")[2]
+        if not hasattr(known, name):
+            raise InputError(f"model {path}: sentence-transformers has no module {name}; name a pooler")
+        with model_errors(path, path):
+            loaded.append(getattr(known, name).load(path, subfolder=place))
+    others = [kind.rpartition(".")[2].lower() for kind, _ in behind if not kind.endswith(".Pooling")]
+    name = f"sentence-transformers({'+'.join([*(_modes(pooling) if pooling else ()), *others])})"
+    settings = json.dumps([module.get_config_dict() for module in loaded], sort_keys=True, default=str)  # type: ignore[operator]
+    return SentenceModules(loaded, name, settings)
+
+
+def _text_options(path: str, pooling: dict[str, Any]) -> dict[str, Any]:
+    """What is done to a sentence's text before it is tokenised."""
+    about = _json(path, "config_sentence_transformers.json") or {}
+    transformer = _json(path, "sentence_bert_config.json") or {}
+    prompt = (about.get("prompts") or {}).get(about.get("default_prompt_name")) or ""
+    if prompt and pooling.get("include_prompt") is False:
+        raise InputError(f"model {path}: it leaves its default prompt {prompt!r} out of its pooling; name a pooler")
+    return {"prompt": prompt, "lower": bool(transformer.get("do_lower_case"))}
 
 
 def _json(path: str, name: str) -> Any:
@@ -145,11 +143,11 @@ def _file(path: str, name: str) -> Path | None:
         file = Path(path) / name
         return file if file.is_file() else None
     # Whether the model can be had at all is said on loading it; a file may be missing in either case.
-    found = cached_file(
+    cached = cached_file(
         path,
         name,
         _raise_exceptions_for_gated_repo=False,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    return Path(found) if found else None
+    return Path(cached) if cached else None

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from dalr.errors import InputError
 from dalr.evaluation import SentenceEncoder
 from dalr.evaluation.encoder import evaluating
-from dalr.evaluation.st_folder import pooled, read_head
+from dalr.evaluation.st_folder import SentenceModules, read_head
 from dalr.model.loading import load_encoder
 from dalr.model.pooling import pool
 
@@ -135,11 +136,73 @@ def test_concatenated_poolings_and_dense_layers_equal_sentence_transformers(tiny
     np.testing.assert_allclose(encoder.encode(SENTENCES), expected, atol=1e-5)
 
 
-def test_last_token_and_weighted_mean_ignore_padding() -> None:
-    states = torch.arange(12.0).view(1, 4, 3)
-    mask = torch.tensor([[1, 1, 0, 0]])
-    assert pooled(states, mask, "lasttoken").tolist() == [[3, 4, 5]]
-    assert pooled(states, mask, "weightedmean").tolist() == [[2, 3, 4]]
+MODES = ["cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+SWITCHES = ["cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize(("mode", "switch"), list(zip(MODES, SWITCHES, strict=True)))
+@pytest.mark.parametrize("normalize", [True, False])
+def test_every_pooling_is_that_of_sentence_transformers(
+    tiny_bert: Path, tmp_path: Path, mode: str, switch: str, old: bool, normalize: bool
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    switches = {f"pooling_mode_{other}": other == switch for other in SWITCHES}
+    config = {"word_embedding_dimension": 32} | (switches if old else {"pooling_mode": mode})
+    modules = [("Pooling", config), *([("Normalize", {})] if normalize else [])]
+    folder = write_st_folder(tiny_bert, tmp_path / "model", modules)
+    expected = SentenceTransformer(str(folder), device="cpu").encode(SENTENCES, show_progress_bar=False)
+    np.testing.assert_allclose(SentenceEncoder.load(str(folder), device="cpu").encode(SENTENCES), expected, atol=1e-6)
+
+
+def test_the_usual_poolings_need_no_sentence_transformers(tiny_bert: Path, tmp_path: Path, monkeypatch) -> None:
+    """They are dalr's own poolers, which a test above holds against it; to import it costs every process 5 s."""
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    for mode in ("cls", "mean"):
+        folder = write_st_folder(tiny_bert, tmp_path / mode, [("Pooling", {"pooling_mode": mode}), ("Normalize", {})])
+        assert isinstance(read_head(str(folder)).pooler, str)
+
+
+def test_other_modules_are_run_by_sentence_transformers(tiny_bert: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+
+    torch.manual_seed(0)
+    base = write_st_folder(
+        tiny_bert, tmp_path / "base", [("Pooling", {"pooling_mode": "mean", "embedding_dimension": 32})]
+    )
+    transformer = SentenceTransformer(str(base), device="cpu")[0]
+    chain = [transformer, modules.CNN(32, 16), modules.Pooling(48, "max"), modules.LayerNorm(48), modules.Dense(48, 8)]
+    theirs = SentenceTransformer(modules=chain, device="cpu")
+    theirs.save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    ours = SentenceEncoder.load(str(tmp_path / "model"), device="cpu")
+    assert (ours.pooler, ours.dimension) == ("sentence-transformers(max+cnn+layernorm+dense)", 8)
+    assert isinstance(ours._pooler, SentenceModules)
+    expected = theirs.encode(SENTENCES, show_progress_bar=False, batch_size=1)
+    np.testing.assert_allclose(ours.encode(SENTENCES[:1]), expected[:1], atol=1e-5)
+
+
+def test_a_default_prompt_and_lower_case_are_those_of_sentence_transformers(tiny_bert: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = write_st_folder(
+        tiny_bert, tmp_path / "model", [("Pooling", {"pooling_mode": "mean", "embedding_dimension": 32})]
+    )
+    plain = SentenceEncoder.load(str(folder), device="cpu")
+    about = {"prompts": {"query": "the big dog : "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(about))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": True}))
+    ours = SentenceEncoder.load(str(folder), device="cpu")
+    expected = SentenceTransformer(str(folder), device="cpu").encode(["A Dog", "the man"], show_progress_bar=False)
+    np.testing.assert_allclose(ours.encode(["A Dog", "the man"]), expected, atol=1e-6)
+    assert ours.fingerprint() != plain.fingerprint()
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"pooling_mode": "mean", "embedding_dimension": 32, "include_prompt": False})
+    )
+    with pytest.raises(InputError, match="leaves its default prompt 'the big dog : ' out of its pooling"):
+        SentenceEncoder.load(str(folder))
+    assert SentenceEncoder.load(str(folder), "avg").prompt == ""
 
 
 def test_what_cannot_be_pooled_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
@@ -147,9 +210,21 @@ def test_what_cannot_be_pooled_is_refused(tiny_bert: Path, tmp_path: Path) -> No
         SentenceEncoder.load(str(tiny_bert), "median")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="list of sentences"):
         SentenceEncoder.load(str(tiny_bert)).encode("a dog")
-    odd = write_st_folder(tiny_bert, tmp_path / "odd", [("Pooling", {"pooling_mode": "mean"}), ("CNN", {})])
-    with pytest.raises(InputError, match="module CNN is not supported"):
+    for kind, message in {"CRF": "has no module CRF", "CNN": "cannot be loaded", "Dense": "cannot be loaded"}.items():
+        odd = write_st_folder(
+            tiny_bert, tmp_path / kind, [("Pooling", {"pooling_mode": "mean", "embedding_dimension": 32}), (kind, {})]
+        )
+        with pytest.raises(InputError, match=message):
+            read_head(str(odd))
+    odd = write_st_folder(
+        tiny_bert, tmp_path / "odd", [("Pooling", {"pooling_mode": "median", "embedding_dimension": 32})]
+    )
+    with pytest.raises(InputError, match=r"cannot be loaded: .*median"):
         read_head(str(odd))
+    foreign = (tmp_path / "odd" / "modules.json").read_text().replace("sentence_transformers.models.P", "mine.P")
+    (tmp_path / "odd" / "modules.json").write_text(foreign)
+    with pytest.raises(InputError, match=r"mine\.Pooling is code of its own"):
+        read_head(str(tmp_path / "odd"))
     without = tmp_path / "no-pooler"
     model, tokenizer = load_encoder(str(tiny_bert))
     model.pooler = None
