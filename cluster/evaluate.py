@@ -25,7 +25,7 @@ from dalr.evaluation.plan import plan
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.run import done_before, evaluate, score_task, shares
 from dalr.evaluation.tasks import Task
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.files import writable_folder
 from dalr.progress import bar
 from dalr.results import Protocol, Provenance, Result, TaskDetails, write_details
@@ -244,7 +244,7 @@ def _result(one: Evaluation, seconds: float) -> Result:
 def encode_share(model: Model, sentences: list[str], cache: Path | None, device: str) -> np.ndarray:
     """What a worker does with a share: float32 [n, D], in the order given."""
     encoder = _encoder(model, device)
-    vectors = SentenceVectors(encoder.encode, VectorCache(cache, model.fingerprint) if cache is not None else None)
+    vectors = EncodedSentences(encoder.encode, VectorCache(cache, model.fingerprint) if cache is not None else None)
     return vectors.of(sentences)
 
 
@@ -263,7 +263,7 @@ def _encoder(model: Model, device: str) -> SentenceEncoder:
 def score(task: Task, data: Path | None, protocol: Protocol, fingerprint: str, device: str, *parts: Any) -> TaskDetails:
     """What a worker does with a task; `parts` are shares' sentences (a list) and vectors (float32
     [n, D]) in turns, each an argument of its own so that Ray fetches it from its store."""
-    vectors = SentenceVectors(_not_encoded)
+    vectors = EncodedSentences(_not_encoded)
     for sentences, block in zip(parts[::2], parts[1::2], strict=True):
         vectors.keep(sentences, block)
     return score_task(task, DataFolder.open(data), vectors, protocol, fingerprint=fingerprint, device=device)

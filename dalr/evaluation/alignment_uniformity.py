@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dalr.evaluation.readers import ScoredPairs
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import STS, Geometry, TaskRecord
 
 VARIANTS = ("dalr", "mcse", "simcse")
@@ -57,27 +57,30 @@ def uniformity(vectors: np.ndarray) -> float:
     return float(np.log(total / (n * (n - 1))))
 
 
-def geometry_of(task: str, subsets: list[ScoredPairs], vectors: SentenceVectors) -> TaskGeometry:
+def geometry_of(task: str, subsets: list[ScoredPairs], vectors: EncodedSentences) -> TaskGeometry:
     """All variants of one task's split."""
     sides = [(unit(vectors.of(pairs.first)), unit(vectors.of(pairs.second))) for pairs in subsets]
     sizes = [len(pairs) for pairs in subsets]
-    found = TaskGeometry()
+    geometry = TaskGeometry()
     aligned: list[float] = []
     for pairs, (first, second) in zip(subsets, sides, strict=True):
         positive = pairs.gold > 4
         if positive.any():
             aligned.append(alignment(first[positive], second[positive]))
         else:
-            found.reasons["dalr"] = f"{task}: no pair of {pairs.name} has a gold score above 4, so alignment is 0/0"
+            geometry.reasons["dalr"] = f"{task}: no pair of {pairs.name} has a gold score above 4, so alignment is 0/0"
     spread = [uniformity(np.concatenate(pair)) for pair in sides]
-    found.uniformity["dalr"] = float(np.average(spread, weights=sizes))
-    found.alignment["dalr"] = None if "dalr" in found.reasons else float(np.average(aligned, weights=sizes))
+    geometry.uniformity["dalr"] = float(np.average(spread, weights=sizes))
+    geometry.alignment["dalr"] = None if "dalr" in geometry.reasons else float(np.average(aligned, weights=sizes))
     batches = [batch for pairs, pair in zip(subsets, sides, strict=True) for batch in _mcse_batches(pairs, *pair)]
-    found.alignment["mcse"] = float(np.mean([value for value, _ in batches]))
-    found.uniformity["mcse"] = float(np.mean([value for _, value in batches]))
+    geometry.alignment["mcse"] = float(np.mean([value for value, _ in batches]))
+    geometry.uniformity["mcse"] = float(np.mean([value for _, value in batches]))
     if task == "STSBenchmark":
-        found.alignment["simcse"], found.uniformity["simcse"] = found.alignment["dalr"], found.uniformity["dalr"]
-    return found
+        geometry.alignment["simcse"], geometry.uniformity["simcse"] = (
+            geometry.alignment["dalr"],
+            geometry.uniformity["dalr"],
+        )
+    return geometry
 
 
 def _mcse_batches(pairs: ScoredPairs, first: np.ndarray, second: np.ndarray) -> list[tuple[float, float]]:

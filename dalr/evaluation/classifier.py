@@ -5,6 +5,15 @@ fits of many folds, for all L2 strengths, are one batched computation: the same 
 same permutations, the same stopping rule. The L2 strengths of a fold see the same rows in the same
 order, so these are gathered once; the gradient of the cross-entropy and the optimizer's step are
 written out, for all fits together; fits that have stopped are dropped.
+
+Names end in their shape, a letter for each dimension:
+
+    f   folds that train together           n   examples of the task, and one row of zeros
+    a   those of them that still train      r   rows of one pass, the longest fold's
+    v   those with rows left in this step   t   steps of one pass
+    l   L2 strengths                        b   examples of one step
+    c   classes                             d   width of the features, padded
+    k   l · c, the score rows of one fold   1   one
 """
 
 from collections.abc import Sequence
@@ -44,9 +53,8 @@ SETTINGS: dict[Protocol, Settings] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """F folds with L strengths each: the best weights, float32 [F, L, C, D'] (bias and padding
-    included); their dev accuracy, float64 [F, L] (fraction); the pass after which it was reached,
-    int64 [F, L]."""
+    """Of each fold and strength: the best weights, float32 [f, l, c, d] (bias and padding included); their
+    dev accuracy, float64 [f, l] (fraction); the pass after which it was reached, int64 [f, l]."""
 
     weights: Tensor
     accuracy: np.ndarray
@@ -54,7 +62,7 @@ class Fitted:
 
 
 class Examples:
-    """All examples of a task on one device: features [N, D] and labels [N] of C classes.
+    """All examples of a task on one device: features [n, d] and labels [n] of c classes.
 
     A column of ones takes the bias in; the width is padded to a multiple of 16 with zeros, which no
     step changes, and a row of zeros stands for "no example".
@@ -75,7 +83,7 @@ class Examples:
         return len(self.features) - 1
 
     def initial_weights(self) -> Tensor:
-        """What `nn.Linear` starts from under the toolkit's seed, float32 [C, D']."""
+        """What `nn.Linear` starts from under the toolkit's seed, float32 [c, d]."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             linear = nn.Linear(self.width, self.classes)
@@ -85,17 +93,17 @@ class Examples:
         return weights.to(self.device)
 
     def predict(self, weights: Tensor, rows: np.ndarray) -> Tensor:
-        """The classes of some rows under weights [L, C, D']: int64 [L, rows]."""
+        """The classes of some rows under weights [l, c, d]: int64 [l, rows]."""
         chosen = self.features[torch.from_numpy(rows).to(self.device)]
         return (weights.flatten(0, 1) @ chosen.T).view(*weights.shape[:2], -1).argmax(1)
 
     def correct(self, weights: Tensor, rows: np.ndarray) -> Tensor:
-        """Which of some rows weights [L, C, D'] get right: bool [L, rows]."""
+        """Which of some rows weights [l, c, d] get right: bool [l, rows]."""
         return self.predict(weights, rows) == self.labels[torch.from_numpy(rows).to(self.device)]
 
 
 def fit_folds(examples: Examples, folds: Sequence[Fold], l2: np.ndarray, settings: Settings) -> Fitted:
-    """Trains one classifier for each fold and strength; l2: float [F, L].
+    """Trains one classifier for each fold and strength; l2: float [f, l].
 
     On the CPU as many folds train together as fit into its cache, on a GPU all of them.
     """
@@ -121,118 +129,123 @@ def fit_folds(examples: Examples, folds: Sequence[Fold], l2: np.ndarray, setting
 class _Batch:
     """Fits that train in step; folds are ordered by falling size, so those with rows left are first."""
 
-    def __init__(self, examples: Examples, folds: list[Fold], l2: np.ndarray, settings: Settings) -> None:
+    def __init__(self, examples: Examples, folds: list[Fold], l2_fl: np.ndarray, settings: Settings) -> None:
         self.examples, self.settings, self.folds = examples, settings, folds
-        self.strengths = l2.shape[1]
-        start = examples.initial_weights().repeat(len(folds), self.strengths, 1)
-        self.weights = start
-        self.mean, self.square = torch.zeros_like(start), torch.zeros_like(start)
-        repeated = np.repeat(l2, examples.classes, axis=1)[:, :, None]
-        self.l2 = torch.from_numpy(repeated.astype(np.float32)).to(examples.device)
-        self.updates = np.zeros(len(folds), dtype=np.int64)
-        self.active = np.arange(len(folds))
+        self.strengths = l2_fl.shape[1]
+        self.active_a = np.arange(len(folds))
+        """The places in `folds` of those that still train; what is kept of each fold's optimizer follows them."""
+        self.weights_akd = examples.initial_weights().repeat(len(folds), self.strengths, 1)
+        self.mean_akd, self.square_akd = torch.zeros_like(self.weights_akd), torch.zeros_like(self.weights_akd)
+        l2_fk1 = np.repeat(l2_fl, examples.classes, axis=1)[:, :, None]
+        self.l2_ak1 = torch.from_numpy(l2_fk1.astype(np.float32)).to(examples.device)
+        self.updates_a = np.zeros(len(folds), dtype=np.int64)
         self.best = Fitted(
-            start.clone().view(len(folds), self.strengths, examples.classes, -1),
-            np.full(l2.shape, -1.0),
-            np.zeros(l2.shape, dtype=np.int64),
+            weights=self.weights_akd.clone().view(len(folds), self.strengths, examples.classes, -1),
+            accuracy=np.full(l2_fl.shape, -1.0),
+            epoch=np.zeros(l2_fl.shape, dtype=np.int64),
         )
-        self.misses = np.zeros(l2.shape, dtype=np.int64)
-        self.stopped = np.zeros(l2.shape, dtype=bool)
+        self.misses_fl = np.zeros(l2_fl.shape, dtype=np.int64)
+        self.stopped_fl = np.zeros(l2_fl.shape, dtype=bool)
         rows = len(folds) * settings.batch_size
-        self.gathered = torch.empty(rows, examples.features.shape[1], device=examples.device)
+        self.buffer = torch.empty(rows, examples.features.shape[1], device=examples.device)
 
     def train(self) -> Fitted:
         """Passes over the rows until every fit has stopped."""
         order, passes = Passes(self.folds), 0
-        while len(self.active) and passes <= MAX_PASSES:
+        while len(self.active_a) and passes <= MAX_PASSES:
             for _ in range(self.settings.epoch_size):
-                self._one_pass(order.next([self.folds[i] for i in self.active], self.examples.no_row))
+                self._one_pass(order.next([self.folds[i] for i in self.active_a], self.examples.no_row))
             passes += self.settings.epoch_size
             self._look_at_dev(passes)
             self._drop_stopped()
         return self.best
 
-    def _one_pass(self, rows: np.ndarray) -> None:
+    def _one_pass(self, rows_ar: np.ndarray) -> None:
         device, size = self.examples.device, self.settings.batch_size
-        sizes = np.array([len(self.folds[i].train) for i in self.active])
-        steps = -(-sizes.max() // size)
-        counts = np.clip(sizes - size * np.arange(steps)[:, None], 0, size)  # [steps, folds]
-        updates = self.updates + np.cumsum(counts > 0, axis=0)
-        shares = _per_fold(1.0 / np.maximum(counts, 1), device)
-        scales = [_per_fold(table, device) for table in _step_scales(self.settings.optimizer, updates)]
-        index = torch.from_numpy(rows).to(device)
-        targets = nn.functional.one_hot(self.examples.labels[index], self.examples.classes)
-        targets = targets.transpose(1, 2).unsqueeze(1).float()  # [folds, 1, C, rows]
+        sizes_a = np.array([len(self.folds[i].train) for i in self.active_a])
+        steps = -(-sizes_a.max() // size)
+        counts_ta = np.clip(sizes_a - size * np.arange(steps)[:, None], 0, size)
+        updates_ta = self.updates_a + np.cumsum(counts_ta > 0, axis=0)
+        shares_ta11 = _per_fold(1.0 / np.maximum(counts_ta, 1), device)
+        scales_ta11 = [_per_fold(table, device) for table in _step_scales(self.settings.optimizer, updates_ta)]
+        index_ar = torch.from_numpy(rows_ar).to(device)
+        targets_arc = nn.functional.one_hot(self.examples.labels[index_ar], self.examples.classes)
+        targets_a1cr = targets_arc.transpose(1, 2).unsqueeze(1).float()
         for step in range(steps):
-            live, part = int((counts[step] > 0).sum()), slice(step * size, (step + 1) * size)
-            gradient = self._gradient(index[:live, part], targets[:live, :, :, part], shares[step, :live])
-            self._update(live, gradient, *(table[step, :live] for table in scales))
-        self.updates = updates[-1]
+            live, part = int((counts_ta[step] > 0).sum()), slice(step * size, (step + 1) * size)
+            gradient_vkd = self._gradient(
+                index_ar[:live, part], targets_a1cr[:live, :, :, part], shares_ta11[step, :live]
+            )
+            self._update(gradient_vkd, *(table[step, :live] for table in scales_ta11))
+        self.updates_a = updates_ta[-1]
 
-    def _gradient(self, index: Tensor, targets: Tensor, share: Tensor) -> Tensor:
-        """Of the batch-mean cross-entropy, with the L2 term: [live folds, L·C, D']."""
-        live, size = index.shape
-        inputs = self.gathered[: live * size]
-        torch.index_select(self.examples.features, 0, index.reshape(-1), out=inputs)
-        inputs = inputs.view(live, size, -1)
-        weights = self.weights[:live]
-        scores = torch.bmm(weights, inputs.transpose(1, 2)).view(live, self.strengths, self.examples.classes, size)
-        errors = torch.softmax(scores, dim=2).sub_(targets).mul_(share.unsqueeze(-1))
-        return torch.bmm(errors.view(live, -1, size), inputs).addcmul_(weights, self.l2[:live])
+    def _gradient(self, index_vb: Tensor, targets_v1cb: Tensor, share_v11: Tensor) -> Tensor:
+        """Of the batch-mean cross-entropy, with the L2 term: [v, k, d]."""
+        live, size = index_vb.shape
+        inputs = self.buffer[: live * size]
+        torch.index_select(self.examples.features, 0, index_vb.reshape(-1), out=inputs)
+        inputs_vbd = inputs.view(live, size, -1)
+        weights_vkd = self.weights_akd[:live]
+        scores_vkb = torch.bmm(weights_vkd, inputs_vbd.transpose(1, 2))
+        scores_vlcb = scores_vkb.view(live, self.strengths, self.examples.classes, size)
+        errors_vlcb = torch.softmax(scores_vlcb, dim=2).sub_(targets_v1cb).mul_(share_v11.unsqueeze(-1))
+        errors_vkb = errors_vlcb.view(live, -1, size)
+        return torch.bmm(errors_vkb, inputs_vbd).addcmul_(weights_vkd, self.l2_ak1[:live])
 
-    def _update(self, live: int, gradient: Tensor, scale: Tensor, epsilon: Tensor) -> None:
+    def _update(self, gradient_vkd: Tensor, scale_v11: Tensor, epsilon_v11: Tensor) -> None:
         """Adam or RMSprop with torch's defaults, bias corrections folded into `scale` and `epsilon`."""
-        square = self.square[:live]
+        live = len(gradient_vkd)
+        square_vkd = self.square_akd[:live]
         if self.settings.optimizer == "adam":
-            direction = self.mean[:live].lerp_(gradient, 0.1)
-            square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            direction_vkd = self.mean_akd[:live].lerp_(gradient_vkd, 0.1)
+            square_vkd.mul_(0.999).addcmul_(gradient_vkd, gradient_vkd, value=0.001)
         else:
-            direction = gradient
-            square.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-        self.weights[:live].addcdiv_(direction, square.sqrt().mul_(scale).add_(epsilon), value=-1.0)
+            direction_vkd = gradient_vkd
+            square_vkd.mul_(0.99).addcmul_(gradient_vkd, gradient_vkd, value=0.01)
+        divisor_vkd = square_vkd.sqrt().mul_(scale_v11).add_(epsilon_v11)
+        self.weights_akd[:live].addcdiv_(direction_vkd, divisor_vkd, value=-1.0)
 
     def _look_at_dev(self, passes: int) -> None:
         """Scores the dev rows; keeps what is strictly better; counts the rest, never from the start."""
-        weights = self.weights.view(len(self.active), self.strengths, self.examples.classes, -1)
-        hits = torch.stack(
-            [self.examples.correct(w, self.folds[i].dev).sum(1) for w, i in zip(weights, self.active, strict=True)]
-        )
-        sizes = np.array([[len(self.folds[i].dev)] for i in self.active])
-        accuracy = hits.cpu().numpy() / np.maximum(sizes, 1)
-        running = ~self.stopped[self.active]
-        better = running & (accuracy > self.best.accuracy[self.active])
-        for row, strength in zip(*np.nonzero(better), strict=True):
-            fold = self.active[row]
-            self.best.weights[fold, strength] = weights[row, strength]
-            self.best.accuracy[fold, strength] = accuracy[row, strength]
+        weights_alcd = self.weights_akd.view(len(self.active_a), self.strengths, self.examples.classes, -1)
+        folds = [self.folds[i] for i in self.active_a]
+        hits = [self.examples.correct(w, fold.dev).sum(1) for w, fold in zip(weights_alcd, folds, strict=True)]
+        sizes_a1 = np.array([[len(fold.dev)] for fold in folds])
+        accuracy_al = torch.stack(hits).cpu().numpy() / np.maximum(sizes_a1, 1)
+        running_al = ~self.stopped_fl[self.active_a]
+        better_al = running_al & (accuracy_al > self.best.accuracy[self.active_a])
+        for row, strength in zip(*np.nonzero(better_al), strict=True):
+            fold = self.active_a[row]
+            self.best.weights[fold, strength] = weights_alcd[row, strength]
+            self.best.accuracy[fold, strength] = accuracy_al[row, strength]
             self.best.epoch[fold, strength] = passes
-        worse = running & ~better
-        misses = self.misses[self.active]
-        self.stopped[self.active] |= worse & (misses >= self.settings.tenacity)
-        self.misses[self.active] = misses + worse
+        worse_al = running_al & ~better_al
+        misses_al = self.misses_fl[self.active_a]
+        self.stopped_fl[self.active_a] |= worse_al & (misses_al >= self.settings.tenacity)
+        self.misses_fl[self.active_a] = misses_al + worse_al
 
     def _drop_stopped(self) -> None:
-        keep = ~self.stopped[self.active].all(1)
-        if keep.all():
+        keep_a = ~self.stopped_fl[self.active_a].all(1)
+        if keep_a.all():
             return
-        index = torch.from_numpy(np.flatnonzero(keep)).to(self.examples.device)
-        for name in ("weights", "mean", "square", "l2"):
+        index = torch.from_numpy(np.flatnonzero(keep_a)).to(self.examples.device)
+        for name in ("weights_akd", "mean_akd", "square_akd", "l2_ak1"):
             setattr(self, name, getattr(self, name).index_select(0, index))
-        self.active, self.updates = self.active[keep], self.updates[keep]
+        self.active_a, self.updates_a = self.active_a[keep_a], self.updates_a[keep_a]
 
 
-def _step_scales(optimizer: str, updates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Factors a and b of weights -= direction / (a·sqrt(square) + b), after so many updates.
+def _step_scales(optimizer: str, updates_ta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Factors a and b of weights -= direction / (a·sqrt(square) + b), each [t, a], after so many updates.
 
     Adam: lr 1e-3, betas 0.9 and 0.999; RMSprop: lr 1e-2, alpha 0.99; both epsilon 1e-8.
     """
     if optimizer == "rmsprop":
-        return np.full(updates.shape, 1e2), np.full(updates.shape, 1e2 * 1e-8)
-    count = np.maximum(updates, 1)
-    per_rate = (1 - 0.9**count) / 1e-3
-    return per_rate / np.sqrt(1 - 0.999**count), per_rate * 1e-8
+        return np.full(updates_ta.shape, 1e2), np.full(updates_ta.shape, 1e2 * 1e-8)
+    count_ta = np.maximum(updates_ta, 1)
+    per_rate_ta = (1 - 0.9**count_ta) / 1e-3
+    return per_rate_ta / np.sqrt(1 - 0.999**count_ta), per_rate_ta * 1e-8
 
 
-def _per_fold(table: np.ndarray, device: str) -> Tensor:
-    """[steps, folds] → float32 [steps, folds, 1, 1 less]: shaped to multiply [folds, L·C, D']."""
-    return torch.from_numpy(table.astype(np.float32))[:, :, None, None].to(device)
+def _per_fold(table_ta: np.ndarray, device: str) -> Tensor:
+    """[t, a] → float32 [t, a, 1, 1]: a step's values multiply [a, k, d]."""
+    return torch.from_numpy(table_ta.astype(np.float32))[:, :, None, None].to(device)

@@ -9,7 +9,7 @@ from dalr.evaluation.readers import DataFolder, read_split
 from dalr.evaluation.sts import score_sts
 from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, find_task
 from dalr.evaluation.transfer import read_splits, score_transfer
-from dalr.evaluation.vectors import Encode, SentenceVectors
+from dalr.evaluation.vectors import Encode, EncodedSentences
 from dalr.results import Protocol
 
 
@@ -58,7 +58,7 @@ def _sts_scorer(folder: DataFolder, task: StsTask, split: str) -> tuple[Callable
     subsets = read_split(folder, task, split)
 
     def score(encode: Encode) -> float:
-        return score_sts(task, split, subsets, SentenceVectors(encode)).score.score
+        return score_sts(task, split, subsets, EncodedSentences(encode)).score.score
 
     return score, sts.sentences_of(subsets)
 
@@ -69,7 +69,7 @@ def _transfer_scorer(
     splits = read_splits(folder, task, protocol)
 
     def score(encode: Encode) -> float:
-        return score_transfer(task, splits, SentenceVectors(encode), protocol).score.score
+        return score_transfer(task, splits, EncodedSentences(encode), protocol).score.score
 
     return score, transfer.sentences_of(splits)
 

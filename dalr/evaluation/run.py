@@ -18,7 +18,7 @@ from dalr.evaluation.readers import DataFolder, is_own, read_split
 from dalr.evaluation.sts import score_sts
 from dalr.evaluation.tasks import STANDARD, FileExpectation, StsTask, Task, TransferTask, files_of
 from dalr.evaluation.transfer import read_splits, score_transfer
-from dalr.evaluation.vectors import Encode, SentenceVectors
+from dalr.evaluation.vectors import Encode, EncodedSentences
 from dalr.files import writable_folder
 from dalr.progress import bar
 from dalr.provenance import code_version, package_versions
@@ -85,7 +85,7 @@ def evaluate(
         out = Path(out)
         writable_folder(out.parent, "--out")
     kept = VectorCache(Path(cache), fingerprint) if cache is not None and fingerprint is not None else None
-    vectors = SentenceVectors(encode, kept)
+    vectors = EncodedSentences(encode, kept)
     records = []
     with bar(quiet=quiet) as display:
         progress = display.add_task("evaluating", total=len(chosen), note="")
@@ -112,7 +112,7 @@ def shares(tasks: Sequence[Task], folder: DataFolder, protocol: Protocol) -> lis
     `evaluate` would encode it.
 
     A vector's last digits depend on the batch it was made in. Whoever encodes whole shares by
-    `SentenceVectors.add`, on whatever machines, gets the vectors that one process gets.
+    `EncodedSentences.add`, on whatever machines, gets the vectors that one process gets.
     """
     seen: set[str] = set()
     added = []
@@ -130,7 +130,7 @@ def shares(tasks: Sequence[Task], folder: DataFolder, protocol: Protocol) -> lis
 def score_task(
     task: Task,
     folder: DataFolder,
-    vectors: SentenceVectors,
+    vectors: EncodedSentences,
     protocol: Protocol,
     *,
     fingerprint: str | None = None,
@@ -166,7 +166,7 @@ class _Scored:
     correct: np.ndarray | None = None
 
 
-def _score_sts(task: StsTask, folder: DataFolder, vectors: SentenceVectors, protocol: Protocol) -> _Scored:
+def _score_sts(task: StsTask, folder: DataFolder, vectors: EncodedSentences, protocol: Protocol) -> _Scored:
     (split,) = splits_read(task, protocol)
     subsets = read_split(folder, task, split)
     scored = score_sts(task, split, subsets, vectors)
@@ -175,7 +175,7 @@ def _score_sts(task: StsTask, folder: DataFolder, vectors: SentenceVectors, prot
 
 
 def _score_transfer(
-    task: TransferTask, folder: DataFolder, vectors: SentenceVectors, protocol: Protocol, device: str
+    task: TransferTask, folder: DataFolder, vectors: EncodedSentences, protocol: Protocol, device: str
 ) -> _Scored:
     scored = score_transfer(task, read_splits(folder, task, protocol), vectors, protocol, device)
     if scored.correct is None:
@@ -183,8 +183,8 @@ def _score_transfer(
     return _Scored(_with_interval(scored.score, mean_interval(scored.correct)), correct=scored.correct)
 
 
-def _with_interval(score: TaskScore, found: ConfidenceInterval) -> TaskScore:
-    interval = Interval(low=100 * found.low, high=100 * found.high, level=found.level)
+def _with_interval(score: TaskScore, fraction: ConfidenceInterval) -> TaskScore:
+    interval = Interval(low=100 * fraction.low, high=100 * fraction.high, level=fraction.level)
     return score.model_copy(update={"interval": interval})
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from dalr.evaluation.readers import ScoredPairs
 from dalr.evaluation.tasks import StsTask
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import SubsetScore, TaskScore
 from dalr.statistics import pearson, spearman
 
@@ -33,7 +33,7 @@ def sentences_of(subsets: list[ScoredPairs]) -> list[str]:
     return [sentence for pairs in subsets for side in (pairs.first, pairs.second) for sentence in side]
 
 
-def score_sts(task: StsTask, split: str, subsets: list[ScoredPairs], vectors: SentenceVectors) -> StsScores:
+def score_sts(task: StsTask, split: str, subsets: list[ScoredPairs], vectors: EncodedSentences) -> StsScores:
     """Scores a split: over all its pairs together, and each subset where the task has some.
 
     A correlation with similarities that are all equal is undefined, and counted as 0.
@@ -43,8 +43,10 @@ def score_sts(task: StsTask, split: str, subsets: list[ScoredPairs], vectors: Se
     everything, gold = np.concatenate(similarities), np.concatenate([pairs.gold for pairs in subsets])
     correlation = spearman(everything, gold)
     parts = {
-        pairs.name: SubsetScore(n=len(pairs), spearman=spearman(found, pairs.gold), pearson=pearson(found, pairs.gold))
-        for pairs, found in zip(subsets, similarities, strict=True)
+        pairs.name: SubsetScore(
+            n=len(pairs), spearman=spearman(cosine, pairs.gold), pearson=pearson(cosine, pairs.gold)
+        )
+        for pairs, cosine in zip(subsets, similarities, strict=True)
     }
     ranks, sizes = [part.spearman for part in parts.values()], [part.n for part in parts.values()]
     score = TaskScore(

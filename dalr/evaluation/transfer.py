@@ -10,7 +10,7 @@ from dalr.evaluation.folds import Fold, stratified_folds, with_random_dev
 from dalr.evaluation.labelled import LabelledSplit, read_labelled
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.tasks import TransferTask
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import Protocol, TaskScore
 
 
@@ -33,10 +33,16 @@ def read_splits(folder: DataFolder, task: TransferTask, protocol: Protocol) -> d
 
 
 def _enough_for_folds(folder: DataFolder, task: TransferTask, split: LabelledSplit, folds: int) -> None:
-    """Every class must reach every training set of every fold."""
-    smallest = int(np.bincount(split.labels)[np.unique(split.labels)].max())
-    if smallest < folds + (folds if task.scheme == "nested" else 0):
-        raise InputError(f"{folder.root}: {task.name} has too few examples for {folds} folds")
+    """Every class must have an example in every fold, also where an outer fold is left out: of folds + 2
+    examples the fullest fold has two."""
+    counts = np.bincount(split.labels, minlength=len(task.classes))
+    smallest = int(np.where(counts > 0, counts, counts.max()).argmin())
+    needed = folds + 2 if task.scheme == "nested" else folds
+    if counts[smallest] < needed:
+        raise InputError(
+            f"{folder.root / task.splits[next(iter(task.splits))][0].file.path}: class {task.classes[smallest]!r} of "
+            f"{task.name} has {counts[smallest]} examples; {folds} folds need {needed}"
+        )
 
 
 def sentences_of(splits: dict[str, LabelledSplit]) -> list[str]:
@@ -44,7 +50,7 @@ def sentences_of(splits: dict[str, LabelledSplit]) -> list[str]:
     return [sentence for split in splits.values() for column in split.sentences for sentence in column]
 
 
-def features_of(split: LabelledSplit, vectors: SentenceVectors) -> np.ndarray:
+def features_of(split: LabelledSplit, vectors: EncodedSentences) -> np.ndarray:
     """float32 [n, D], or [n, 2D] for pairs: [|u-v|, u*v]."""
     columns = [vectors.of(column) for column in split.sentences]
     if len(columns) == 1:
@@ -56,7 +62,7 @@ def features_of(split: LabelledSplit, vectors: SentenceVectors) -> np.ndarray:
 def score_transfer(
     task: TransferTask,
     splits: dict[str, LabelledSplit],
-    vectors: SentenceVectors,
+    vectors: EncodedSentences,
     protocol: Protocol,
     device: str = "cpu",
 ) -> TransferScores:

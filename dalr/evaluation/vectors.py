@@ -15,7 +15,7 @@ AT_ONCE = 8192
 """Sentences in one call of the encoder; it splits them into batches itself."""
 
 
-class SentenceVectors:
+class EncodedSentences:
     """The vectors of all sentences met so far, float32 [n, D]; with a cache, also those of earlier
     evaluations of the same model."""
 

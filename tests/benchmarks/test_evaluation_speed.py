@@ -18,7 +18,7 @@ from dalr.evaluation.folds import Fold, stratified_folds, with_random_dev
 from dalr.evaluation.readers import DataFolder, normalised, read_split
 from dalr.evaluation.sts import score_sts
 from dalr.evaluation.tasks import STANDARD, StsTask
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from tests.dalr.evaluation.plain_classifier import plain_fit
 
 MR_ROWS = 10662
@@ -112,7 +112,7 @@ def test_sts_suite_against_every_split_in_file_order(real_data: Path, capsys) ->
     half = len(sampled) // 2
     before = plain_encoding(encoder, sampled[:half])
     started = time.perf_counter()
-    vectors = SentenceVectors(encoder.encode)
+    vectors = EncodedSentences(encoder.encode)
     vectors.add(s for task in tasks for pairs in read_split(folder, task, "test") for s in pairs.first + pairs.second)
     for task in tasks:
         score_sts(task, "test", read_split(folder, task, "test"), vectors)

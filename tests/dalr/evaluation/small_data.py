@@ -19,7 +19,8 @@ def write_small_data(folder: Path, *, rows: int = 24, seed: int = 0) -> Path:
                     _write_pairs(folder, task, source, rows, drawn)
                 elif isinstance(task, TransferTask) and not isinstance(source, PairSource):
                     extra = 2 * rows if split == "train" else rows
-                    lines = [_example(task, source.layout, source.label, drawn) for _ in range(extra)]
+                    classes = [i % len(task.classes) if source.label is None else source.label for i in range(extra)]
+                    lines = [_example(task, source.layout, chosen, drawn) for chosen in classes]
                     header = ["\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String"] if source.layout == "mrpc" else []
                     _write(folder / source.file.path, header + lines)
     write_manifest(folder, "small")
@@ -50,9 +51,8 @@ def _write_pairs(folder: Path, task: StsTask, source: PairSource, rows: int, dra
         _write(folder / source.text.path, ["pair_ID\tsentence_A\tsentence_B\tscore\tjudgment\r", *lines])
 
 
-def _example(task: TransferTask, layout: str, label: int | None, drawn: random.Random) -> str:
+def _example(task: TransferTask, layout: str, chosen: int, drawn: random.Random) -> str:
     """One line whose words lean towards its class."""
-    chosen = drawn.randrange(len(task.classes)) if label is None else label
     share = len(WORDS) // len(task.classes)
     words = WORDS[chosen * share : (chosen + 1) * share] + drawn.sample(WORDS, 4)
     if layout == "trec":

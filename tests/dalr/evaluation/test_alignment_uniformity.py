@@ -5,7 +5,7 @@ import pytest
 
 from dalr.evaluation.alignment_uniformity import alignment, geometry_of, merged, uniformity, unit
 from dalr.evaluation.readers import ScoredPairs
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import STS, TaskRecord, TaskScore
 from tests.dalr.evaluation.golden_values import hash32
 
@@ -49,7 +49,7 @@ def test_alignment_of_opposite_and_equal_vectors() -> None:
 def test_the_three_variants(monkeypatch) -> None:
     monkeypatch.setattr("dalr.evaluation.alignment_uniformity.MCSE_BATCH", 4)
     subsets = [pairs("one", 9, [5, 4, 2]), pairs("two", 6, [4.5, 1, 1, 1, 1, 1], seed=1)]
-    found = geometry_of("STSBenchmark", subsets, SentenceVectors(hash32))
+    found = geometry_of("STSBenchmark", subsets, EncodedSentences(hash32))
     aligned = [plain_alignment(s, s.gold > 4) for s in subsets]
     spread = [plain_uniformity(unit(hash32(s.first + s.second))) for s in subsets]
     assert found.alignment["dalr"] == pytest.approx((9 * aligned[0] + 6 * aligned[1]) / 15, abs=1e-6)
@@ -70,7 +70,7 @@ def test_the_three_variants(monkeypatch) -> None:
 
 def test_undefined_alignment_has_a_reason() -> None:
     subsets = [pairs("fine", 4, [5.0]), pairs("FNWN", 4, [4.0])]
-    found = geometry_of("STS13", subsets, SentenceVectors(hash32))
+    found = geometry_of("STS13", subsets, EncodedSentences(hash32))
     assert found.alignment["dalr"] is None
     assert found.reasons["dalr"] == "STS13: no pair of FNWN has a gold score above 4, so alignment is 0/0"
     assert "simcse" not in found.alignment

@@ -12,7 +12,7 @@ from dalr.evaluation import SentenceEncoder, evaluate, run
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.run import merge, plan, score_task, shares
 from dalr.evaluation.tasks import STANDARD
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import STS, TRANSFER, Result, details_file, read_details, read_result
 from dalr.statistics import compare_results, spearman
 from tests.dalr.evaluation.golden_values import hash32
@@ -163,7 +163,9 @@ def test_nothing_is_reused_after_a_change(own_data: Path, tmp_path: Path, change
 def test_records_merge_to_the_same_result_wherever_they_were_made(small_data: Path) -> None:
     whole = evaluate(hash32, small_data, SOME, "fast", model="m", pooler="p", fingerprint="f")
     records = [
-        score_task(STANDARD[name], DataFolder.open(small_data), SentenceVectors(hash32), "fast", fingerprint="f").record
+        score_task(
+            STANDARD[name], DataFolder.open(small_data), EncodedSentences(hash32), "fast", fingerprint="f"
+        ).record
         for name in reversed(SOME)
     ]
     parts = merge(records, model="m", pooler="p", protocol="fast")
@@ -177,10 +179,10 @@ def test_shares_encoded_apart_give_the_same_result_to_the_last_digit(small_data:
     folder, tasks = DataFolder.open(small_data), plan(["STS12", "STS13", "SST2", "MRPC"], "fast")
     names = [task.name for task in tasks]
     whole = evaluate(SentenceEncoder.load(str(tiny_bert)).encode, small_data, names, "fast")
-    together = SentenceVectors(refused)
+    together = EncodedSentences(refused)
     parts = shares(tasks, folder, "fast")
     for share in reversed(parts):
-        alone = SentenceVectors(SentenceEncoder.load(str(tiny_bert)).encode)
+        alone = EncodedSentences(SentenceEncoder.load(str(tiny_bert)).encode)
         alone.add(share)
         together.keep(share, alone.of(share))
     assert len(together) == sum(map(len, parts))

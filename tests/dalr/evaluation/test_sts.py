@@ -11,12 +11,12 @@ from dalr.evaluation import MetricScorer, SentenceEncoder, dev_score, evaluate
 from dalr.evaluation.readers import DataFolder, read_split
 from dalr.evaluation.sts import StsScores, cosines, score_sts
 from dalr.evaluation.tasks import STANDARD, StsTask
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import STS
 from tests.dalr.evaluation.golden_values import golden, hash32
 
 
-def score(data: Path, name: str, split: str, vectors: SentenceVectors) -> StsScores:
+def score(data: Path, name: str, split: str, vectors: EncodedSentences) -> StsScores:
     task = STANDARD[name]
     assert isinstance(task, StsTask)
     return score_sts(task, split, read_split(DataFolder.open(data), task, split), vectors)
@@ -24,7 +24,7 @@ def score(data: Path, name: str, split: str, vectors: SentenceVectors) -> StsSco
 
 def deviations(data: Path, names: tuple[str, ...], expected: dict, encode, splits=("train", "dev", "test")) -> dict:
     """Ours minus the toolkit's, for every number that it gives."""
-    vectors, found = SentenceVectors(encode), {}
+    vectors, found = EncodedSentences(encode), {}
     for name in names:
         for split in [s for s in STANDARD[name].splits if s in splits]:
             ours = score(data, name, split, vectors).score
@@ -75,7 +75,7 @@ def test_a_constant_encoder_scores_zero(small_data: Path) -> None:
     def constant(sentences: list[str]) -> np.ndarray:
         return np.ones((len(sentences), 4))
 
-    assert score(small_data, "STS12", "test", SentenceVectors(constant)).score.score == 0.0
+    assert score(small_data, "STS12", "test", EncodedSentences(constant)).score.score == 0.0
 
 
 def test_dev_score_reads_its_split_alone(own_data: Path) -> None:

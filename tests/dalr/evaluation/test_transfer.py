@@ -9,11 +9,13 @@ from sklearn.metrics import f1_score
 from dalr.data.manifest import write_manifest
 from dalr.errors import InputError
 from dalr.evaluation.classifier import SETTINGS
+from dalr.evaluation.custom import read_tasks
+from dalr.evaluation.folds import stratified_folds
 from dalr.evaluation.labelled import LabelledSplit, read_labelled
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.tasks import STANDARD, TransferTask
 from dalr.evaluation.transfer import TransferScores, f1_percent, features_of, read_splits, score_transfer
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import TRANSFER, Protocol
 from tests.dalr.evaluation.golden_values import golden, hash32
 from tests.dalr.evaluation.plain_classifier import plain_kfold, plain_nested
@@ -27,7 +29,7 @@ def declared(name: str) -> TransferTask:
 
 def scored(data: Path, name: str, protocol: Protocol) -> TransferScores:
     task = declared(name)
-    return score_transfer(task, read_splits(DataFolder.open(data), task, protocol), SentenceVectors(hash32), protocol)
+    return score_transfer(task, read_splits(DataFolder.open(data), task, protocol), EncodedSentences(hash32), protocol)
 
 
 def assert_golden(found: TransferScores, name: str, protocol: Protocol) -> None:
@@ -59,7 +61,7 @@ def test_the_toolkits_accuracies_under_the_full_protocol(real_data: Path, name: 
 
 def arrays(data: Path, name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     part = read_labelled(DataFolder.open(data), declared(name), split)
-    return features_of(part, SentenceVectors(hash32)), part.labels
+    return features_of(part, EncodedSentences(hash32)), part.labels
 
 
 @pytest.mark.slow
@@ -112,7 +114,7 @@ def test_correctness_follows_the_files_order(small_data: Path) -> None:
     def oracle(sentences: list[str]) -> np.ndarray:
         return np.array([[float((truth[s] == 1) != (s == mistaken)) * 2 - 1, 1.0] for s in sentences])
 
-    found = score_transfer(task, splits, SentenceVectors(oracle), "fast")
+    found = score_transfer(task, splits, EncodedSentences(oracle), "fast")
     assert found.correct is not None
     assert np.flatnonzero(~found.correct).tolist() == [wrong]
     assert found.score.acc == round(100 * 23 / 24, 2)
@@ -128,7 +130,7 @@ def test_f1_is_scikit_learns() -> None:
 def test_pairs_have_difference_and_product(small_data: Path) -> None:
     split = LabelledSplit((["a b"], ["c"]), np.array([1]), np.array([0]))
     u, v = hash32(["a b", "c"])
-    np.testing.assert_array_equal(features_of(split, SentenceVectors(hash32))[0], np.concatenate([abs(u - v), u * v]))
+    np.testing.assert_array_equal(features_of(split, EncodedSentences(hash32))[0], np.concatenate([abs(u - v), u * v]))
 
 
 def test_examples_are_in_the_toolkits_order(real_data: Path) -> None:
@@ -190,3 +192,25 @@ def test_one_class_alone_is_refused(own_data: Path) -> None:
     write_manifest(own_data, "small")
     with pytest.raises(InputError, match="has one class"):
         read_splits(DataFolder.open(own_data), declared("SST2"), "fast")
+
+
+@pytest.mark.parametrize(("scheme", "needed"), [("nested", 7), ("kfold", 5)])
+def test_the_smallest_class_must_reach_every_fold(tmp_path: Path, scheme: str, needed: int) -> None:
+    """Of 5 folds; beside a class of 40, which is enough by itself."""
+    files = "{all: t.csv}" if scheme == "nested" else "{train: t.csv, test: t.csv}"
+    (tmp_path / "tasks.yaml").write_text(f"tasks: [{{name: T, kind: classification, files: {files}, classes: [a, b]}}]")
+    (task,) = read_tasks(tmp_path / "tasks.yaml")
+    for count in (needed - 1, needed):
+        rows = [("common", "a")] * 40 + [("rare", "b")] * count
+        (tmp_path / "t.csv").write_text("sentence,label\n" + "".join(f"{s} {i},{y}\n" for i, (s, y) in enumerate(rows)))
+        if count < needed:
+            with pytest.raises(
+                InputError, match=rf"t\.csv: class 'b' of T has {count} examples; 5 folds need {needed}"
+            ):
+                read_splits(DataFolder.open(None), task, "fast")
+        else:
+            labels = read_splits(DataFolder.open(None), task, "fast")[next(iter(task.splits))].labels
+            for train, held in stratified_folds(labels, 5):
+                assert 1 in labels[held]
+                if scheme == "nested":
+                    assert all(1 in labels[train][part] for _, part in stratified_folds(labels[train], 5))

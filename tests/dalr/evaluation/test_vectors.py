@@ -9,7 +9,7 @@ import torch
 from dalr.errors import InputError
 from dalr.evaluation import vectors as module
 from dalr.evaluation.cache import VectorCache
-from dalr.evaluation.vectors import SentenceVectors
+from dalr.evaluation.vectors import EncodedSentences
 from tests.dalr.evaluation.golden_values import hash32
 
 
@@ -26,7 +26,7 @@ class Counting:
 
 def test_each_sentence_is_encoded_once() -> None:
     encode = Counting()
-    known = SentenceVectors(encode)
+    known = EncodedSentences(encode)
     np.testing.assert_array_equal(known.of(["a", "b", "a"]), hash32(["a", "b", "a"]))
     np.testing.assert_array_equal(known.of(["c c", "a", ""]), hash32(["c c", "a", ""]))
     assert sorted(encode.seen) == ["", "a", "b", "c c"]
@@ -49,7 +49,7 @@ def test_each_sentence_is_encoded_once() -> None:
 )
 def test_what_is_no_vector_is_refused(returned: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        SentenceVectors(lambda sentences: returned).of(["one", "two", "three"])
+        EncodedSentences(lambda sentences: returned).of(["one", "two", "three"])
 
 
 def test_a_single_bad_row_is_named() -> None:
@@ -57,13 +57,13 @@ def test_a_single_bad_row_is_named() -> None:
         return np.array([[np.nan if s == "bad one" else 1.0, 2.0] for s in sentences])
 
     with pytest.raises(InputError, match="'bad one'"):
-        SentenceVectors(encode).of(["fine", "bad one", "good"])
+        EncodedSentences(encode).of(["fine", "bad one", "good"])
 
 
 def test_a_changed_dimension_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 2)
     widths = iter([3, 4])
-    known = SentenceVectors(lambda sentences: np.ones((len(sentences), next(widths))))
+    known = EncodedSentences(lambda sentences: np.ones((len(sentences), next(widths))))
     with pytest.raises(InputError, match="dimension changed between batches, from 3 to 4"):
         known.add(["a", "b", "c", "d"])
 
@@ -71,17 +71,17 @@ def test_a_changed_dimension_is_refused(monkeypatch) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_tensors_and_lists_are_taken(dtype: torch.dtype) -> None:
     tensor = torch.ones(2, 3, dtype=dtype, requires_grad=True)
-    assert SentenceVectors(lambda sentences: tensor).of(["a", "b"]).dtype == np.float32
-    assert SentenceVectors(lambda sentences: [[1, 2]] * 2).of(["a", "b"]).tolist() == [[1, 2], [1, 2]]
+    assert EncodedSentences(lambda sentences: tensor).of(["a", "b"]).dtype == np.float32
+    assert EncodedSentences(lambda sentences: [[1, 2]] * 2).of(["a", "b"]).tolist() == [[1, 2], [1, 2]]
 
 
 def test_a_cache_outlives_the_process_and_belongs_to_one_model(tmp_path: Path) -> None:
     first, second, third = Counting(), Counting(), Counting()
-    SentenceVectors(first, VectorCache(tmp_path, "model-a")).of(["a", "b"])
-    known = SentenceVectors(second, VectorCache(tmp_path, "model-a"))
+    EncodedSentences(first, VectorCache(tmp_path, "model-a")).of(["a", "b"])
+    known = EncodedSentences(second, VectorCache(tmp_path, "model-a"))
     np.testing.assert_array_equal(known.of(["b", "c", "a"]), hash32(["b", "c", "a"]))
-    SentenceVectors(third, VectorCache(tmp_path, "model-b")).of(["a"])
+    EncodedSentences(third, VectorCache(tmp_path, "model-b")).of(["a"])
     assert (second.seen, third.seen) == (["c"], ["a"])
     next(tmp_path.glob("model-a/*.npz")).write_bytes(b"PK broken")
     with pytest.raises(InputError, match="damaged block"):
-        SentenceVectors(first, VectorCache(tmp_path, "model-a"))
+        EncodedSentences(first, VectorCache(tmp_path, "model-a"))
