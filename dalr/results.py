@@ -51,13 +51,35 @@ class SubsetScore(Record):
     pearson: float = Field(ge=-1, le=1)
 
 
+class Recall(Record):
+    """One direction of retrieval: the share of queries (percent) whose best right answer is among the
+    first 1, 5 and 10, and the median of its rank (from 1)."""
+
+    r1: float = Field(ge=0, le=100)
+    r5: float = Field(ge=0, le=100)
+    r10: float = Field(ge=0, le=100)
+    median_rank: float = Field(ge=1)
+
+
+class Retrieval(Record):
+    """Both directions over `images` and their `captions`: over all of them, or the mean over `folds` equal
+    parts."""
+
+    images: int = Field(ge=1)
+    captions: int = Field(ge=1)
+    folds: int = Field(default=1, ge=1)
+    image_to_text: Recall
+    text_to_image: Recall
+
+
 class TaskScore(Record):
     """One task. `score` is what a paper prints, 0 to 100: Spearman x 100 for STS, accuracy for
     transfer (the dev score under protocol `dev`).
 
     STS tasks have `spearman` and `pearson` (fractions) and, where the task has subsets, `subsets`
     with `mean` and `weighted_mean` of their Spearman; transfer tasks have `acc` and `devacc`
-    (percent), MRPC also `f1` (percent). `n` counts the scored pairs or examples.
+    (percent), MRPC also `f1` (percent). Retrieval has `retrieval`, and for its score the mean of the six
+    recalls. `n` counts the scored pairs, examples or captions.
     """
 
     score: float = Field(ge=-100, le=100)
@@ -71,6 +93,7 @@ class TaskScore(Record):
     acc: float | None = Field(default=None, ge=0, le=100)
     devacc: float | None = Field(default=None, ge=0, le=100)
     f1: float | None = Field(default=None, ge=0, le=100)
+    retrieval: Retrieval | None = None
     interval: Interval | None = None
     seconds: float = Field(default=0.0, ge=0)
 

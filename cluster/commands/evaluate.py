@@ -1,5 +1,6 @@
 """The command `dalr evaluate`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,15 +8,21 @@ import typer
 from dalr.cluster.commands.options import Address, Gpus
 from dalr.evaluation.commands import (
     Cache,
+    Captions,
     Custom,
     Data,
+    Folds,
+    ImageFeatures,
+    ImageIds,
     Model,
     Out,
     PoolerOption,
     ProtocolName,
     ProtocolOption,
     Quiet,
+    Split,
     Tasks,
+    retrieve,
 )
 from dalr.evaluation.commands import evaluate as evaluate_here
 
@@ -29,6 +36,11 @@ def evaluate(
     pooler: PoolerOption = None,
     custom: Custom = None,
     cache: Cache = None,
+    captions: Captions = None,
+    image_features: ImageFeatures = None,
+    image_ids: ImageIds = None,
+    split: Split = None,
+    folds: Folds = 1,
     ray: Annotated[bool, typer.Option("--ray", help="Spread encoding and scoring over Ray workers.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Ray workers, one CPU each. Default: as many as the cluster has room for.")
@@ -40,19 +52,27 @@ def evaluate(
     """Scores a model on the STS and transfer tasks as SentEval does, and on your own; writes a result.
 
     A task that is done already (same model, data and protocol) is not done again. With --ray the
-    result is the same; model and data must then be where every node sees them.
+    result is the same; model and data must then be where every node sees them. `--tasks retrieval` ranks
+    images by captions and captions by images, through a run's grounding heads.
 
     Example: dalr evaluate runs/a --data data/senteval --tasks sts --out runs/a/results/sts.json
+
+    Example: dalr evaluate runs/a --tasks retrieval --captions dataset_flickr30k.json --out runs/a/results/ranks.json
     """
     from dalr.errors import InputError
 
+    if tasks == "retrieval":
+        if ray:
+            raise InputError("--tasks retrieval is scored in this process; leave --ray out")
+        retrieve(Path(model), out, captions, image_features, image_ids, split, folds, quiet)
+        return
+    if (captions, image_features, image_ids, split, folds) != (None, None, None, None, 1):
+        raise InputError("--captions, --image-features, --image-ids, --split and --folds go with --tasks retrieval")
     if not ray:
         if (workers, gpus, address) != (None, None, None):
             raise InputError("--workers, --gpus and --address are for evaluating on Ray; add --ray")
         evaluate_here(model, out, data, tasks, protocol, pooler, custom, cache, quiet)
         return
-
-    from pathlib import Path
 
     from dalr.cluster.evaluate import Evaluation, evaluate_on_ray
     from dalr.cluster.preflight.resources import check

@@ -24,13 +24,21 @@ Out = Annotated[Path, typer.Option(help="The result's JSON file.", show_default=
 Tasks = Annotated[
     str | None,
     typer.Option(
-        help="Tasks and groups (sts, transfer, all), separated by commas.  [default: all, none without --data]"
+        help="Tasks and groups (sts, transfer, all), separated by commas; or `retrieval`.  "
+        "[default: all, none without --data]"
     ),
 ]
 Custom = Annotated[
     Path | None, typer.Option(help="A YAML file that declares tasks of your own; for them alone --data is not needed.")
 ]
 Cache = Annotated[Path | None, typer.Option(help="A folder that keeps the model's vectors.")]
+Captions = Annotated[Path | None, typer.Option(help="Retrieval: captions.  [default: the run's own]")]
+ImageFeatures = Annotated[
+    Path | None, typer.Option(help="Retrieval: their images' features.  [default: the run's own]")
+]
+ImageIds = Annotated[Path | None, typer.Option(help="Retrieval: the features' ids.  [default: the run's own]")]
+Split = Annotated[str | None, typer.Option(help="Retrieval: a split of Karpathy's captions.  [default: test]")]
+Folds = Annotated[int, typer.Option(min=1, help="Retrieval: the mean over so many parts (COCO's 1k of 5k: 5).")]
 
 
 class ProtocolName(StrEnum):
@@ -97,6 +105,30 @@ def evaluate(
         typer.echo(summary(result, out))
 
 
+def retrieve(
+    run: Path,
+    out: Path,
+    captions: Captions,
+    image_features: ImageFeatures,
+    image_ids: ImageIds,
+    split: Split,
+    folds: Folds,
+    quiet: Quiet,
+) -> None:
+    """Ranks images by captions and captions by images, through a run's grounding heads; writes a result."""
+    from dalr.evaluation.retrieval import evaluate_retrieval
+    from dalr.files import writable_folder
+
+    writable_folder(out.parent, "--out")
+    files = {"data.captions": captions, "data.image_features": image_features, "data.image_ids": image_ids}
+    given = {key: str(file.absolute()) for key, file in files.items() if file is not None}
+    about = provenance_of(run)
+    result = evaluate_retrieval(run, given, split=split, folds=folds, provenance=about, quiet=quiet)
+    result.write(out)
+    if not quiet:
+        typer.echo(summary(result, out))
+
+
 def provenance_of(folder: Path) -> "Provenance | None":
     """What a run's folder says of its model; None for a model that is not a run's."""
     import json
@@ -126,6 +158,13 @@ def summary(result: "Result", out: Path) -> str:
         interval = f"  [{task.interval.low:.2f}, {task.interval.high:.2f}]" if task.interval else ""
         dev = f"  dev {task.devacc:.2f}" if task.acc is not None and task.devacc is not None else ""
         lines.append(f"{name:<16}{task.score:6.2f}{interval}{dev}")
+        if task.retrieval is not None:
+            for way in ("image_to_text", "text_to_image"):
+                recall = getattr(task.retrieval, way)
+                lines.append(
+                    f"  {way.replace('_', ' '):<14}R@1 {recall.r1:.1f}  R@5 {recall.r5:.1f}  R@10 {recall.r10:.1f}  "
+                    f"median rank {recall.median_rank:g}"
+                )
     for name, value in (("STS avg", result.sts_avg), ("transfer avg", result.transfer_avg)):
         if value is not None:
             lines.append(f"{name:<16}{value:6.2f}")

@@ -2,9 +2,11 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -90,10 +92,16 @@ def make_student(config: ModelConfig) -> tuple[Student, PreTrainedTokenizerBase]
     return Student(encoder, config.pooler), tokenizer
 
 
-def export(student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Writes the encoder alone, in safetensors, as a folder that `transformers` and
-    `sentence-transformers` both open; the latter finds the pooler, and the most tokens that the model
-    takes, in its modules.
+HEADS = "heads.safetensors"
+"""An exported model's file of the objective's heads, which retrieval needs and encoding does not."""
+
+
+def export(
+    student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path, heads: Mapping[str, Tensor] | None = None
+) -> None:
+    """Writes the encoder, in safetensors, as a folder that `transformers` and `sentence-transformers`
+    both open; the latter finds the pooler, and the most tokens that the model takes, in its modules.
+    `heads` go into a file of their own, which neither of them reads.
 
     The modules' files are written here, not by sentence-transformers: importing it costs every run
     5 seconds and 140 MB, and its older releases cannot read what its newest writes. A test holds these
@@ -116,6 +124,8 @@ def export(student: Student, tokenizer: PreTrainedTokenizerBase, folder: Path) -
         # The encoder's own names: those of the file that it was read from may have had a prefix.
         student.encoder.save_pretrained(aside, save_original_format=False)
         cut.save_pretrained(aside)
+        if heads:
+            save_file({name: value.detach().cpu().contiguous() for name, value in heads.items()}, aside / HEADS)
         (aside / "1_Pooling").mkdir()
         _write(aside / "modules.json", modules)
         _write(aside / "1_Pooling" / "config.json", pooling)

@@ -225,8 +225,8 @@ class Run:
     def finish(self) -> None:
         """Exports the best checkpoint (the last where none was evaluated) and scores it."""
         step = self.progress.best_step or max(steps_saved(self.folder.checkpoints))
-        load_weights(checkpoint_folder(self.folder.checkpoints, step), self.student)
-        export(self.student, self.tokenizer, self.folder.model)
+        load_weights(checkpoint_folder(self.folder.checkpoints, step), self.student, self.objective)
+        export(self.student, self.tokenizer, self.folder.model, self.objective.state_dict())
         tasks = self.config.evaluation.tasks
         own = own_tasks(self.config.evaluation.custom, tasks)
         if own or (tasks and self.config.evaluation.data is not None):

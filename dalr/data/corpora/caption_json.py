@@ -11,11 +11,15 @@ TRAIN_SPLITS = ("train", "restval")
 """The parts of Karpathy's split that models train on; `restval` is COCO's validation set less 10,000."""
 
 
-def json_pairs(path: Path, splits: tuple[str, ...] = TRAIN_SPLITS) -> Iterator[tuple[str, str]]:
+class NoSplits(InputError):
+    """A split was asked for of captions in a layout without splits."""
+
+
+def json_pairs(path: Path, split: str | None = None) -> Iterator[tuple[str, str]]:
     """(image name, caption) pairs of one of two layouts:
 
     - Karpathy's split, `{"images": [{"filename", "split", "sentences": [{"raw"}]}]}`: the images of
-      `splits`, by `filepath/filename` where there is a `filepath`;
+      `split` (default: of `TRAIN_SPLITS`), by `filepath/filename` where there is a `filepath`;
     - COCO's annotations, `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`.
 
     Raises:
@@ -31,8 +35,15 @@ def json_pairs(path: Path, splits: tuple[str, ...] = TRAIN_SPLITS) -> Iterator[t
         )
     records = _Records(path)
     if "annotations" in values:
+        refuse_split(path, split)
         return _coco_pairs(images, records.of(values, "annotations", "the file", list), records)
-    return _karpathy_pairs(images, splits, records)
+    return _karpathy_pairs(images, (split,) if split else TRAIN_SPLITS, records)
+
+
+def refuse_split(path: Path, split: str | None) -> None:
+    """For layouts without splits."""
+    if split is not None:
+        raise NoSplits(f"data.captions: {path} has no splits, so none is named {split!r}; expected Karpathy's JSON")
 
 
 class _Records:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dalr.data.corpora.caption_json import json_pairs
+from dalr.data.corpora.caption_json import json_pairs, refuse_split
 from dalr.data.corpora.kdmcse import is_kdmcse, kdmcse_pairs, kdmcse_records
 from dalr.errors import InputError
 from dalr.files import existing_file, lines_of, read_utf8
@@ -115,7 +115,7 @@ def read_sentences(path: str | Path) -> Sentences:
     return Sentences(texts, dropped=len(lines) - len(texts))
 
 
-def read_captions(path: str | Path, store: Path | None = None) -> Captions:
+def read_captions(path: str | Path, store: Path | None = None, *, split: str | None = None) -> Captions:
     """Captions in any layout that `data.captions` allows, told by content:
 
     - a folder: Flickr30k Entities;
@@ -124,17 +124,19 @@ def read_captions(path: str | Path, store: Path | None = None) -> Captions:
     - Flickr's `.token` files, `NAME#NUMBER TAB CAPTION`;
     - plain lines, one caption each, of image number = line number from 0.
 
-    `store` keeps what a large file (KDMCSE's) was converted to.
+    `store` keeps what a large file (KDMCSE's) was converted to. `split` chooses the images of Karpathy's
+    split (default: those that models train on); the other layouts have none (`NoSplits`).
 
     Raises:
         InputError: a missing or malformed file, or another layout; the message names the file and the
             line or record, or what was seen.
     """
     path = Path(path)
+    if not path.is_dir() and (path.suffix.lower() == ".json" or _begins_json(path)):
+        return _json_captions(path, store, split)
+    refuse_split(path, split)
     if path.is_dir():
         return captions_of(_entities_pairs(path), path)
-    if path.suffix.lower() == ".json" or _begins_json(path):
-        return _json_captions(path, store)
     lines = lines_of(read_utf8(path, "data.captions"))
     first = next((line for line in lines if line.strip()), "")
     delimiter = _delimiter_of(first)
@@ -155,10 +157,11 @@ def _begins_json(path: Path) -> bool:
         return bool(re.match(rb"(\xef\xbb\xbf)?\s*(\{|\[\s*[\[{\"])", file.read(512)))
 
 
-def _json_captions(path: Path, store: Path | None) -> Captions:
+def _json_captions(path: Path, store: Path | None, split: str | None) -> Captions:
     path = existing_file(path, "data.captions")
     if not is_kdmcse(path, "data.captions"):
-        return captions_of(json_pairs(path), path)
+        return captions_of(json_pairs(path, split), path)
+    refuse_split(path, split)
     if store is None:
         return captions_of(kdmcse_pairs(path, "data.captions"), path)
     records = kdmcse_records(path, "data.captions", store)

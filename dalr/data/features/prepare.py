@@ -126,6 +126,21 @@ def prepare_features(
     return Features(schedule, captions, tokens, vectors, images, caption_features, states, tuple(store.prepared))
 
 
+def image_features(config: RunConfig, captions: Captions, *, quiet: bool = False) -> Rows:
+    """The images' features [M, V], in the order of `captions.image_ids`: published ones where the config
+    names some, else the image teacher's, computed where the store lacks them.
+
+    Raises:
+        InputError: neither is named, or a file that is not right.
+    """
+    config = with_absolute_paths(config)
+    assert config.data.store is not None  # with_absolute_paths set it
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    features = _images(config, captions, _Store(Path(config.data.store), run_here, quiet, device))
+    release_image_teacher()
+    return features
+
+
 def read_corpora(config: RunConfig) -> tuple[dict[str, Sentences], Captions | None, Schedule]:
     """The corpora that the schedule uses, by name: `captions`, `text`."""
     data = config.data
