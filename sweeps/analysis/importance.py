@@ -45,10 +45,10 @@ def importances(spec: SweepSpec, trials: Sequence[TrialRecord], *, seed: int = 0
     """
     step, values = compared(spec, trials)
     done = [trial for trial in trials if trial.number in values]
-    paths = [path for path in spec.space if all(path in trial.point for trial in done)]
+    paths = [path for path in spec.searched if all(path in trial.point for trial in done)]
     if len(done) < FEWEST or not paths:
         return []
-    kinds = {path: distribution(spec.space[path]) for path in paths}
+    kinds = {path: distribution(spec.searched[path]) for path in paths}
     frozen = [
         optuna.trial.create_trial(
             params={path: trial.point[path] for path in paths}, distributions=kinds, value=values[trial.number]

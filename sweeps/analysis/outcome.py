@@ -91,7 +91,7 @@ def write_progress(state: SweepState, bases: Mapping[str, RunConfig]) -> None:
     best = state.best()
     if best:
         # The recipe's own test tasks and seed, the winner's point.
-        config = run_config(bases[best[0].recipe].dump(), best[0].point, None)
+        config = run_config(bases[best[0].recipe].dump(), state.spec.settings(best[0].point), None)
         write_text(state.out / "best.yaml", to_yaml(config))
 
 
@@ -124,7 +124,7 @@ def outcome_of(state: SweepState) -> SweepOutcome:
             for recipe in state.spec.recipe
             for one in importances(state.spec, [trial for trial in state.trials if trial.recipe == recipe])
         ),
-        warnings=(*at_edge(state.spec.space, winner.point, allowed), *mixed_versions(state.out)),
+        warnings=(*at_edge(state.spec.searched, winner.point, allowed), *mixed_versions(state.out)),
         equal_budget=tuple(equal_budget_rows(state)) if len(state.spec.recipe) > 1 else (),
     )
 
@@ -207,12 +207,12 @@ def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> 
     one row without a seed."""
     rows = [row for trial in trials if trial.state != "running" for row in trial_rows(trial, spec)]
     schema: dict[str, Any] = {**COLUMNS, **dict.fromkeys(spec.metric[1:], pl.Float64)}
-    schema |= {path: _column_type(spec, path) for path in spec.space}
+    schema |= {path: _column_type(spec, path) for path in spec.searched}
     _write(pl.DataFrame(rows, schema=schema), path)
 
 
 def _column_type(spec: SweepSpec, path: str) -> Any:
-    dimension = spec.space[path]
+    dimension = spec.searched[path]
     if dimension.choice is None:
         return pl.Int64 if dimension.integer is not None else pl.Float64
     kinds = {type(value) for value in dimension.choice if value is not None}
@@ -229,7 +229,7 @@ def trial_rows(trial: TrialRecord, spec: SweepSpec) -> list[dict[str, Any]]:
         path: str(value) if value is not None and _column_type(spec, path) == pl.String else value
         for path, value in trial.point.items()
     }
-    shared = {"trial": trial.number, "recipe": trial.recipe, **{p: point.get(p) for p in spec.space}}
+    shared = {"trial": trial.number, "recipe": trial.recipe, **{p: point.get(p) for p in spec.searched}}
     if not trial.runs:
         return [{**shared, "state": trial.state, "reason": trial.reason, "steps": 0, "seconds": 0.0}]
     return [

@@ -84,7 +84,7 @@ def config_again(state: SweepState, trial: TrialRecord, run: RunRecord) -> RunCo
         identity = identity_of(config)
     except InputError:
         base = search_config(state.spec, base_configs(state.spec)[trial.recipe])
-        config = run_config(base.dump(), trial.point, run.seed)
+        config = run_config(base.dump(), state.spec.settings(trial.point), run.seed)
         identity = identity_of(config)
     if differences := identity.differences(read_yaml(written), folder.notes()):
         raise InputError(f"trial {trial.number} cannot be run again as it was: {', '.join(differences)}")

@@ -31,8 +31,9 @@ def sweep(
 ) -> None:
     """Search hyperparameters with Ray Tune and Optuna; the same command continues a sweep.
 
-    A SPEC is a YAML file or one of the bundled dalr_core, dalr_full, baselines, ablation, seeds. Words
-    such as budget.trials=40 or train.steps=400 change it. Questions about a sweep's folder:
+    A SPEC is a YAML file or one of the bundled dalr_core, dalr_full, baselines, ablation_groups,
+    ablation_terms, teachers, seeds. Words such as budget.trials=40 or train.steps=400 change it.
+    Questions about a sweep's folder:
 
     dalr sweep status DIR (counts, budget, best so far; --watch), dalr sweep best DIR, dalr sweep why DIR
     TRIAL (its config, curve and fate), dalr sweep reproduce DIR TRIAL (the same trial again).

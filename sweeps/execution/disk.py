@@ -43,7 +43,7 @@ class DiskKeeper:
 
     def tidy(self, state: SweepState, *, at_once: bool = False) -> None:
         """Removes what may go; `at_once` where no worker is left."""
-        kept = {trial.number for trial in state.best()[: max(KEPT_MODELS, state.spec.seeds.final_top)]}
+        kept = _keeping_models(state)
         for trial in state.trials:
             if trial.state == "running" or trial.number in self._models_gone:
                 continue
@@ -56,6 +56,15 @@ class DiskKeeper:
             if trial.number not in kept:
                 _remove(state, trial, "model")
                 self._models_gone.add(trial.number)
+
+
+def _keeping_models(state: SweepState) -> set[int]:
+    """The trials whose exported models stay."""
+    if state.spec.keep_models == "all":
+        return {trial.number for trial in state.trials}
+    if state.spec.keep_models == "none":
+        return set()
+    return {trial.number for trial in state.best()[: max(KEPT_MODELS, state.spec.seeds.final_top)]}
 
 
 def _remove(state: SweepState, trial: TrialRecord, *names: str) -> None:

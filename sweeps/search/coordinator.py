@@ -192,13 +192,14 @@ class Coordinator:
     def _make_task(self, name: str, recipe: str, base: RunConfig, point: dict, runs: list[dict]) -> Task:
         resources, spec = self.spec.resources, self.spec
         wanted = dict.fromkeys([*spec.metric[1:], *spec.constraints])
+        settings = spec.settings(point)
         return Task(
             name=name,
             out=self.out,
             recipe=recipe,
             base=base.dump(),
-            point=point,
-            contents=dict(self.contents.identity(run_config(base.dump(), point, None)).contents),
+            point=settings,
+            contents=dict(self.contents.identity(run_config(base.dump(), settings, None)).contents),
             runs=runs,
             metrics=list(spec.metric),
             extra_metrics=[metric for metric in wanted if metric not in ("seconds", spec.metric[0])],
@@ -309,8 +310,10 @@ class WallClock:
 
 
 def search_config(spec: SweepSpec, base: RunConfig) -> RunConfig:
-    """The config of a search trial before its point: judged by the spec's first metric, no test tasks."""
-    return with_overrides(base, {"evaluation.metric": spec.metric[0], "evaluation.tasks": ()})
+    """The config of a search trial before its point: judged by the spec's first metric; test tasks are for arms,
+    which are compared and not chosen among."""
+    judged = with_overrides(base, {"evaluation.metric": spec.metric[0]})
+    return judged if spec.arms else with_overrides(judged, {"evaluation.tasks": ()})
 
 
 def final_config(spec: SweepSpec, base: RunConfig) -> RunConfig:

@@ -104,7 +104,7 @@ class FinalRuns:
         return None
 
     def _fingerprint(self, point: Point, seed: int) -> str:
-        return self._contents.identity(run_config(self.base.dump(), point, seed)).fingerprint
+        return self._contents.identity(run_config(self.base.dump(), self.spec.settings(point), seed)).fingerprint
 
     def _renewed(self, record: FinalRecord) -> FinalRecord:
         """The record with the fingerprint that this version gives its run; an earlier one gave another."""

@@ -62,7 +62,7 @@ class RecipeStudy:
             storage=storage,
             study_name=stored_name(storage, spec, recipe),
             directions=list(spec.directions),
-            sampler=make_sampler(spec.sampler, spec.space),
+            sampler=make_sampler(spec.sampler, spec.searched),
             pruner=make_pruner(spec.scheduler),
             load_if_exists=True,
         )
@@ -185,7 +185,7 @@ class RecipeStudy:
         self._live[local] = trial
         if local not in self._records or not self._records[local].runs:
             self._records[local] = TrialRecord(
-                self._global(local), self.recipe, draw(self.spec.space, trial), "", "running", ()
+                self._global(local), self.recipe, draw(self.spec.searched, trial), "", "running", ()
             )
             self._plan_runs(local)
         elif self._of_earlier_version:
@@ -216,7 +216,11 @@ class RecipeStudy:
         if settled is None:
             used = {run.seed for twin in twins for run in twin.runs}
             wanted = 1 if twins else self.spec.seeds.per_trial
-            seeds = [config.train.seed] if "train.seed" in record.point else self._fresh_seeds(used, wanted)
+            seeds = (
+                [config.train.seed]
+                if "train.seed" in self.spec.settings(record.point)
+                else self._fresh_seeds(used, wanted)
+            )
             runs = tuple(RunRecord(seed, self.fingerprint(record.point, seed)) for seed in seeds)
             record = replace(record, runs=runs)
         self._write(local, record, plan=True)
@@ -243,7 +247,7 @@ class RecipeStudy:
 
     def config(self, point: Mapping[str, Any], seed: int | None) -> RunConfig:
         """The config of a run at `point`; `seed` None keeps the recipe's or the point's."""
-        return run_config(self.base.dump(), point, seed)
+        return run_config(self.base.dump(), self.spec.settings(point), seed)
 
     def fingerprint(self, point: Mapping[str, Any], seed: int) -> str:
         """The fingerprint of the run at `point` with `seed`."""

@@ -169,6 +169,10 @@ def _as_fields_hold_them(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(values.get("try_first"), list):
         points = values["try_first"]
         values["try_first"] = [{k: _held(k, v) for k, v in p.items()} if isinstance(p, dict) else p for p in points]
+    if isinstance(values.get("arms"), dict):
+        values["arms"] = {
+            name: dict(flat_keys(arm)) if isinstance(arm, dict) else arm for name, arm in values["arms"].items()
+        }
     if isinstance(values.get("space"), dict):
         values["space"] = {path: _held_form(path, form) for path, form in values["space"].items()}
     return values
@@ -210,6 +214,9 @@ def _with_absolute_values(values: Mapping[str, Any]) -> dict[str, Any]:
         values["overrides"] = _absolute_point(values["overrides"], base)
     if isinstance(values.get("try_first"), list):
         values["try_first"] = [_absolute_point(p, base) if isinstance(p, dict) else p for p in values["try_first"]]
+    if isinstance(values.get("arms"), dict):
+        arms = values["arms"]
+        values["arms"] = {name: _absolute_point(a, base) if isinstance(a, dict) else a for name, a in arms.items()}
     if isinstance(values.get("space"), dict):
         values["space"] = {path: _absolute_choices(path, form, base) for path, form in values["space"].items()}
     return values
@@ -270,6 +277,7 @@ def check_spec(spec: SweepSpec) -> None:
                 f"recipe {recipe}: train.eval_every is {base.train.eval_every}, but the scheduler wants a score after "
                 f"{spec.scheduler.grace_steps} steps; lower train.eval_every or raise scheduler.grace_steps"
             )
+        check_arms(spec, base)
         check_points(spec, base)
 
 
@@ -329,14 +337,33 @@ def check_metric(name: str, own: Sequence[Task], *, allow_test: bool, what: str 
         )
 
 
+def check_arms(spec: SweepSpec, base: RunConfig) -> None:
+    """Every arm must be a valid config, judged as the others are."""
+    configs: dict[str, RunConfig] = {}
+    for name, arm in spec.arms.items():
+        for path in arm:
+            if path == "evaluation" or path.startswith("evaluation."):
+                raise InputError(f"arms: {name}: {path}: what arms are judged by must be the same for all of them")
+            if path in spec.space:
+                raise InputError(f"arms: {name}: {path} is searched in space, too; give it one place")
+        try:
+            config = with_overrides(base, arm)
+        except InputError as error:
+            raise InputError(f"arms: {name}: {error}") from error
+        twin = next((other for other, known in configs.items() if known == config), None)
+        if twin is not None:
+            raise InputError(f"arms: {name} and {twin} are the same config")
+        configs[name] = config
+
+
 def check_points(spec: SweepSpec, base: RunConfig) -> None:
     """Start points must make valid configs, and so must at least one of a few random ones."""
     import random
 
     for place, point in enumerate(spec.try_first):
-        full = set(point) == set(spec.space)
+        full = set(point) == set(spec.searched)
         try:
-            with_overrides(base, point)
+            with_overrides(base, spec.settings(point))
         except InputError as error:
             if full:
                 raise InputError(f"try_first[{place}]: {error}") from error
@@ -344,7 +371,7 @@ def check_points(spec: SweepSpec, base: RunConfig) -> None:
     problems: list[str] = []
     for _ in range(SAMPLES):
         try:
-            with_overrides(base, draw(spec.space, _RandomTrial(rng)))
+            with_overrides(base, spec.settings(draw(spec.searched, _RandomTrial(rng))))
             return
         except InputError as error:
             problems.append(str(error))

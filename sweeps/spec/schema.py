@@ -18,6 +18,9 @@ from dalr.sweeps.spec.space import Dimension, Point, grid, one_at_a_time, ordere
 
 Direction = Literal["maximize", "minimize"]
 Sampler = Literal["tpe", "multivariate_tpe", "cmaes", "random", "qmc", "grid", "one_at_a_time"]
+ARM = "arm"
+"""The dimension of a point that names its arm."""
+
 FIXED_DESIGNS: tuple[Sampler, ...] = ("grid", "one_at_a_time")
 
 
@@ -153,10 +156,17 @@ class SweepSpec(Part):
     `allow_test`. `try_first` points are run before any that is drawn; paths they leave out are drawn.
     `constraints` bound reported metrics, or `seconds`; a point outside never wins. `storage` is an
     Optuna database URL (null: `study.db` in the sweep's folder).
+
+    `arms` are named settings to compare, each a mapping from config paths to values (empty: the recipe as it
+    is). The arm is then one more dimension, `arm`, beside those of `space`; the design is a grid unless a
+    sampler is named, every arm gets every seed unless `seeds` says otherwise, and each run is scored on the
+    recipe's `evaluation.tasks` when it ends. `keep_models` says which exported models stay: `all`, those of the
+    `best` points, or `none`.
     """
 
     recipe: Names
     overrides: dict[str, Any] = Field(default={})
+    arms: dict[str, dict[str, Any]] = Field(default={})
     space: dict[str, Dimension] = Field(default={})
     metric: Names = ("STSBenchmark.dev",)
     direction: Annotated[tuple[Direction, ...], Field(min_length=1)] = ("maximize",)
@@ -169,7 +179,18 @@ class SweepSpec(Part):
     try_first: tuple[Point, ...] = ()
     constraints: dict[str, Bound] = Field(default={})
     allow_test: bool = False
+    keep_models: Literal["all", "best", "none"] = "best"
     storage: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arms_are_a_design(cls, values: Any) -> Any:
+        """A comparison of arms that says nothing else runs every arm with every seed."""
+        if isinstance(values, dict) and values.get("arms"):
+            values = {"sampler": {"name": "grid"}, **values}
+            if isinstance(seeds := values.get("seeds", {}), dict):
+                values["seeds"] = {"race": False, **seeds}
+        return values
 
     @field_validator("recipe", "metric", "direction", mode="before")
     @classmethod
@@ -178,7 +199,9 @@ class SweepSpec(Part):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        ordered(self.space)
+        if self.arms and ARM in self.space:
+            raise ValueError(f"space: {ARM} is the name of the dimension that arms are")
+        ordered(self.searched)
         if len(set(self.recipe)) != len(self.recipe) or len(set(self.metric)) != len(self.metric):
             raise ValueError("recipe and metric must not name one twice")
         if len(self.direction) not in (1, len(self.metric)):
@@ -196,13 +219,13 @@ class SweepSpec(Part):
         self._check_fixed_design()
         for place, point in enumerate(self.try_first):
             for path, value in point.items():
-                if path not in self.space or not self.space[path].contains(value):
+                if path not in self.searched or not self.searched[path].contains(value):
                     raise ValueError(f"try_first[{place}]: {path}: {value!r} does not lie in the space")
         return self
 
     def _check_fixed_design(self) -> None:
         if self.sampler.name in FIXED_DESIGNS:
-            endless = [path for path, dimension in self.space.items() if dimension.values is None]
+            endless = [path for path, dimension in self.searched.items() if dimension.values is None]
             if endless:
                 raise ValueError(f"sampler: {self.sampler.name} needs finite dimensions, but {endless[0]} is not")
 
@@ -211,11 +234,21 @@ class SweepSpec(Part):
         """One for each metric."""
         return self.direction if len(self.direction) == len(self.metric) else self.direction * len(self.metric)
 
+    @property
+    def searched(self) -> dict[str, Dimension]:
+        """Every dimension of a point: the arm, where there are arms, and those of the space."""
+        return {**({ARM: Dimension(choice=tuple(self.arms))} if self.arms else {}), **self.space}
+
+    def settings(self, point: Mapping[str, Any]) -> Point:
+        """The config values of a point: those of its arm, then its own."""
+        own = {path: value for path, value in point.items() if path != ARM or not self.arms}
+        return {**self.arms.get(point.get(ARM, ""), {}), **own}
+
     def design(self) -> list[Point] | None:
         """Every point of a fixed design, `try_first` ahead; None for a sampler that draws."""
         if self.sampler.name not in FIXED_DESIGNS:
             return None
-        points = (grid if self.sampler.name == "grid" else one_at_a_time)(self.space)
+        points = (grid if self.sampler.name == "grid" else one_at_a_time)(self.searched)
         first = [dict(point) for point in self.try_first]
         return first + [point for point in points if point not in first]
 
@@ -223,7 +256,7 @@ class SweepSpec(Part):
         """12 hex digits that change with everything that decides the trials' points and values: where recipes,
         data and models lie does not (unless `places`); the studies compare what they contain."""
         values = self.dump() if places else without_places(self.dump())
-        for part in ("budget", "stop", "resources", "storage"):
+        for part in ("budget", "stop", "resources", "storage", "keep_models"):
             values.pop(part, None)
         values["seeds"] = {"per_trial": self.seeds.per_trial, "race": self.seeds.race}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
@@ -234,6 +267,9 @@ class SweepSpec(Part):
         # A null among the values is a value; only keys that are not set are left out.
         values["overrides"] = self.model_dump(mode="json")["overrides"]
         values["try_first"] = self.model_dump(mode="json")["try_first"]
+        values.pop("arms")
+        if self.arms:
+            values["arms"] = self.model_dump(mode="json")["arms"]
         values["space"] = {
             path: dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             for path, dimension in self.space.items()

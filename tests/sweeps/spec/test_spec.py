@@ -15,18 +15,26 @@ from tests.sweeps.make import spec
 
 @pytest.mark.parametrize("name", bundled_specs())
 def test_bundled_specs_are_valid(name: str) -> None:
-    assert load_spec(name).space
+    assert load_spec(name).searched
 
 
 def test_bundled_names_are_the_promised_ones() -> None:
-    assert bundled_specs() == ["ablation", "baselines", "dalr_core", "dalr_full", "seeds"]
+    assert bundled_specs() == [
+        "ablation_groups",
+        "ablation_terms",
+        "baselines",
+        "dalr_core",
+        "dalr_full",
+        "seeds",
+        "teachers",
+    ]
 
 
 def test_ablation_turns_each_term_off_in_turn() -> None:
-    points = load_spec("ablation").design()
-    assert points is not None
-    assert [sum(value == 0 for value in point.values()) for point in points] == [0, 1, 1, 1, 1, 1, 1]
-    assert len({tuple(point.values()) for point in points}) == 7
+    chosen = load_spec("ablation_terms")
+    settings = [chosen.settings(point) for point in chosen.design() or []]
+    assert [list(values.values()) for values in settings] == [[], *[[0.0]] * 6]
+    assert len({tuple(values) for values in settings}) == 7
 
 
 @pytest.mark.parametrize(
