@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from dalr.errors import InputError
-from dalr.reports.figures import draw
+from dalr.reports.figures import draw, draw_search
 from dalr.reports.figures.curves import best_trials_metrics, evaluation_keys, learning_curves
 from dalr.reports.figures.figure import Figure
 from dalr.reports.figures.search import (
@@ -51,7 +51,7 @@ def sweep_figures(sweep: Sweep, problems: list[Problem]) -> Iterator[Figure]:
         f"pareto-{name}",
         f"Sweep {sweep.name}: {value} against {against}",
         f"Complete trials; diamonds are those that no other beats in both {value} and {against}.",
-        draw.pareto(pareto_front(sweep, done), value=value, cost=against),
+        draw_search.pareto(pareto_front(sweep, done), value=value, cost=against),
     )
     shares = _importance(sweep, problems)
     yield from _importance_figures(sweep, shares)
@@ -62,14 +62,14 @@ def sweep_figures(sweep: Sweep, problems: list[Problem]) -> Iterator[Figure]:
             "Every trial with a value, a pruned one with what it had reached; of very many, cells of trials, larger "
             "where there are more."
         )
-        chart = draw.slice_plots(parts, value=value, logarithmic=sweep.logarithmic)
+        chart = draw_search.slice_plots(parts, value=value, logarithmic=sweep.logarithmic)
         yield Figure(f"slices-{name}", f"Sweep {sweep.name}: each parameter", caption, chart)
         caption = (
             "A line a trial, from parameter to parameter; each axis runs from the least to the greatest value tried. "
             "The best tenth is drawn thick."
         )
         lines = parallel_coordinates(sweep, done)
-        chart = draw.parallel(lines, axis_ends(lines), value=value)
+        chart = draw_search.parallel(lines, axis_ends(lines), value=value)
         yield Figure(f"parallel-{name}", f"Sweep {sweep.name}: parallel coordinates", caption, chart)
 
 
@@ -95,4 +95,4 @@ def _importance_figures(sweep: Sweep, shares: pl.DataFrame) -> Iterator[Figure]:
         one = len(recipes) == 1
         title = f"Sweep {sweep.name}: what matters" + ("" if one else f" to {recipe}")
         name = f"importance-{slug(sweep.name)}" + ("" if one else f"-{slug(recipe)}")
-        yield Figure(name, title, caption, draw.importances(mine))
+        yield Figure(name, title, caption, draw_search.importances(mine))

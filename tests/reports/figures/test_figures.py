@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import vl_convert
 import yaml
 from scipy import stats
 
@@ -238,3 +239,17 @@ def test_similarities_by_gold_are_densities_of_every_pair() -> None:
     assert totals.to_list() == pytest.approx([1.0] * 5, abs=0.02)
     peaks = data.group_by("gold").agg(pl.col("similarity").sort_by("density").last()).sort("gold")["similarity"]
     assert peaks.is_sorted()
+
+
+def test_a_specification_is_vega_lite_with_its_rows_and_the_same_every_time(tmp_path: Path) -> None:
+    make.two_models(tmp_path / "all" / "runs")
+    make.sweep(tmp_path / "all" / "s", count=30, recipes=("dalr", "simcse"))
+    first, again = (build([tmp_path / "all"], Options()).figures for _ in range(2))
+    assert first == again
+    assert len(first) >= 9
+    for figure in first:
+        assert vl_convert.vegalite_to_vega(figure.spec)["marks"], figure.name
+        text = json.dumps(figure.spec)
+        assert '"values": [{' in text
+        assert '"data": {"name"' not in text
+        assert "config" not in figure.spec
