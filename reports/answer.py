@@ -11,7 +11,7 @@ from dalr.reports.tables.finals import Finals
 from dalr.reports.tables.scores import AVERAGE, Block, Row, Table
 from dalr.statistics.comparison import Comparison
 
-Outcome = Literal["holds", "not-shown", "untested", "alone", "search"]
+Outcome = Literal["holds", "not-shown", "untested", "alone", "search", "reproduced", "short", "unknown"]
 CLOSEST = 5  # rivals of the best that are tested: those behind them are further away
 BADGES: dict[Outcome, str] = {
     "holds": "Holds.",
@@ -19,6 +19,9 @@ BADGES: dict[Outcome, str] = {
     "untested": "Not tested.",
     "alone": "Nothing to compare.",
     "search": "Chosen by the search.",
+    "reproduced": "Reproduced.",
+    "short": "Not reproduced.",
+    "unknown": "Cannot tell.",
 }
 
 

@@ -15,6 +15,7 @@ from dalr.reports.load.names import without_paths
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, read_sweep, trials
 from dalr.reports.options import Options, apply
+from dalr.reports.reproduction import reproductions
 from dalr.reports.significance import ExampleTest, RowTests, marked, note
 from dalr.reports.tables.ablation import ablation
 from dalr.reports.tables.aggregation import order_notes
@@ -176,6 +177,8 @@ def _compared(
                 differences = replace(differences, name=f"{differences.name}-{slug(label)}")
             made += [differences] if differences else []
         answers += best_of_blocks(table, tests, trained)
+        if table.name != "sts" or options.aggregation == "all":  # as the published scores are made
+            answers += reproductions(table, loaded.sources.values())
         if table.name == "sts":
             otherwise = order_notes(sts, options.aggregation, tests.pairs)
             made[place] = replace(made[place], key=(*made[place].key, *otherwise))

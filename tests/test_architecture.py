@@ -80,6 +80,7 @@ FLOORS = {
         write
         build
         page
+        reproduction
         answer
         tables.ablation tables.finals tables.leaderboard
         options

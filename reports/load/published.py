@@ -21,7 +21,8 @@ class PublishedSource(BaseModel):
 
 class PublishedRow(BaseModel):
     """One row of a published table. `scores` and `deviations` map task names and `Avg` to the digits
-    as printed, in percent."""
+    as printed, in percent; a row may lack some. `seeds` is how many runs it averages, None where its source does
+    not say. `reproduced_by` is the recipe whose runs are compared with it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,6 +33,8 @@ class PublishedRow(BaseModel):
     source: str
     scores: dict[str, str]
     deviations: dict[str, str] = {}
+    seeds: int | None = None
+    reproduced_by: str | None = None
     note: str | None = None
 
     @property
@@ -40,27 +43,65 @@ class PublishedRow(BaseModel):
         return f"{self.model}, {self.backbone}, {self.data}"
 
 
+class PublishedSettings(BaseModel):
+    """What the authors of some recipes trained with, by config key; on any corpus and backbone where none is
+    named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipes: tuple[str, ...]
+    corpora: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    source: str
+    values: dict[str, str | int | float]
+
+    def are_of(self, recipe: str, corpus: str, backbone: str) -> bool:
+        """Whether they are those of this recipe on this corpus and backbone."""
+        named = (recipe, self.recipes), (corpus, self.corpora), (backbone, self.backbones)
+        return all(not known or value in known for value, known in named)
+
+
 class Published(BaseModel):
-    """Every published row, its sources, and the protocol of each table."""
+    """Every published row, its sources, the protocol of each table; the students and settings of the authors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: dict[str, PublishedSource]
     protocols: dict[str, str]
+    backbones: dict[str, str]
+    settings: tuple[PublishedSettings, ...]
     rows: tuple[PublishedRow, ...]
 
     def of(self, table: str) -> tuple[PublishedRow, ...]:
-        """The rows of table `sts` or `transfer`, in file order."""
+        """The rows of a table (`sts`, `transfer`, `retrieval`, `mteb`), in file order."""
         return tuple(row for row in self.rows if row.table == table)
+
+    def settings_of(self, recipe: str, corpus: str, backbone: str) -> dict[str, str | int | float]:
+        """What the authors trained with, by config key."""
+        return {
+            key: value
+            for settings in self.settings
+            if settings.are_of(recipe, corpus, backbone)
+            for key, value in settings.values.items()
+        }
+
+
+COLUMNS = {
+    "sts": {*GROUPS["sts"], "Avg"},
+    "transfer": {*GROUPS["transfer"], "Avg"},
+    "retrieval": {"text_to_image_r1", "image_to_text_r1"},
+    "mteb": {"Reranking"},
+}
+"""What a row of each table may have."""
 
 
 @cache
 def published() -> Published:
-    """The package's published rows, checked: every source is known, every task has digits."""
+    """The package's published rows, checked: every source is known, every column is one of its table."""
     text = resources.files("dalr.reports").joinpath("published.yaml").read_text(encoding="utf-8")
     everything = Published.model_validate(yaml.safe_load(text))
     for row in everything.rows:
-        expected = {*GROUPS[row.table], "Avg"}
-        if row.source not in everything.sources or set(row.scores) != expected or not set(row.deviations) <= expected:
-            raise ValueError(f"published.yaml: {row.label}: unknown source, or tasks other than {sorted(expected)}")
+        known = COLUMNS[row.table]
+        if row.source not in everything.sources or not set(row.scores) <= known or not set(row.deviations) <= known:
+            raise ValueError(f"published.yaml: {row.label}: unknown source, or columns other than {sorted(known)}")
     return everything

@@ -8,6 +8,7 @@ from dalr.reports.build import build
 from dalr.reports.load.published import published
 from dalr.reports.options import Options
 from dalr.reports.tables.scores import AVERAGE, Cell, Row, Table, with_places
+from dalr.reports.tables.writers.markdown import markdown
 from dalr.results import STS, TRANSFER
 from tests.reports import make
 
@@ -80,15 +81,35 @@ def test_other_data_and_other_protocols_are_blocks_of_their_own(tmp_path: Path) 
     ]
 
 
+def test_a_row_that_is_no_author_s_own_words_is_marked_and_its_address_holds_the_number() -> None:
+    everything = published()
+    for row in everything.rows:
+        if row.table in ("retrieval", "mteb") or "ablation" in row.model or len(row.scores) == 1:
+            assert everything.sources[row.source].secondary, row.label
+    addresses = [source.url for source in everything.sources.values() if source.secondary]
+    assert all(url.startswith(("https://en.papernotes.org/", "https://www.wizwand.com/")) for url in addresses)
+    ablation = {row.model: row.scores["Avg"] for row in everything.of("sts") if "ablation" in row.model}
+    assert list(ablation.values()) == ["77.3", "78.8", "78.6"]
+
+
+def test_a_column_that_a_published_row_lacks_is_a_dash(tmp_path: Path) -> None:
+    table = _table(make.two_models(tmp_path / "runs"))
+    (row,) = (row for row in table.blocks[-1].rows if row.label.startswith("DALR's ablation: neither"))
+    assert (row.cells["Avg"].text, row.note) == ("77.3", "[dalr] secondary")
+    line = next(line for line in markdown(table).splitlines() if "neither group" in line)
+    assert line.count("–") == 7
+
+
 def test_every_published_row_has_its_source_and_its_own_digits() -> None:
     everything = published()
-    assert (len(everything.of("sts")), len(everything.of("transfer"))) == (24, 8)
+    counts = {table: len(everything.of(table)) for table in ("sts", "transfer", "retrieval", "mteb")}
+    assert counts == {"sts": 27, "transfer": 12, "retrieval": 2, "mteb": 2}
     dalr = next(row for row in everything.of("sts") if row.model == "DALR" and row.backbone == "BERT-base")
     assert dalr.scores == dict(zip((*STS, "Avg"), "73.9 84.0 76.5 84.3 80.6 81.8 75.3 79.5".split(), strict=True))
     assert everything.sources[dalr.source].secondary
     mcse = next(row for row in everything.of("sts") if row.model == "MCSE" and row.backbone == "BERT-base")
     assert mcse.deviations["STS13"] == "1.3"
-    for row in everything.rows:
+    for row in (row for row in everything.rows if len(row.scores) == 8):
         values = [float(text) for task, text in row.scores.items() if task != "Avg"]
         # Sources print one or two decimals, some averages from unrounded scores.
         assert float(row.scores["Avg"]) == pytest.approx(sum(values) / 7, abs=0.06)
