@@ -177,7 +177,8 @@ def _compared(
                 differences = replace(differences, name=f"{differences.name}-{slug(label)}")
             made += [differences] if differences else []
         answers += best_of_blocks(table, tests, trained)
-        if table.name != "sts" or options.aggregation == "all":  # as the published scores are made
+        as_published = table.name != "sts" or options.aggregation == "all"
+        if as_published and not options.hide_published:
             answers += reproductions(table, loaded.sources.values())
         if table.name == "sts":
             otherwise = order_notes(sts, options.aggregation, tests.pairs)

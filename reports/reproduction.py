@@ -7,7 +7,7 @@ from dalr.reports.answer import Answer, Outcome
 from dalr.reports.load.frame import Source
 from dalr.reports.load.published import PublishedRow, published
 from dalr.reports.load.runs import Run
-from dalr.reports.tables.scores import AVERAGE, Row, Table
+from dalr.reports.tables.scores import AVERAGE, Row, Table, average_of
 from dalr.statistics.reproduction import MARGIN, Reproduction, reproduction
 
 VARIANTS = ("_roberta", "_coco")  # endings of a recipe's name that choose backbone and corpus
@@ -25,7 +25,7 @@ def reproductions(table: Table, sources: Iterable[Source]) -> list[Answer]:
     answers = []
     for row in table.measured:
         own = by_row.get(row.identity, [])
-        if own and row.cells[AVERAGE].by_seed:
+        if own and average_of(row) is not None:
             answers += [_answer(table, row, own[0], target) for target in _targets(table.name, own[0].run)]
     return answers
 

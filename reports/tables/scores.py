@@ -148,7 +148,7 @@ def task_table(
         blocks += [Block(title=title, kind="measured", rows=with_places(rows, (*tasks, AVERAGE)))] if rows else []
     if wanted == list(tasks) and any(average_of(row) is not None for block in blocks for row in block.rows):
         columns[AVERAGE] = "Avg."
-    published_block = [_published_block(group, aggregation)] if group != OWN and with_published else []
+    published_block = [_published_block(group, aggregation, columns)] if group != OWN and with_published else []
     unmeasured = [SHORT.get(task, task) for task in wanted if task not in measured]
     hidden = [f"Not shown, for no model was scored on them: {', '.join(unmeasured)}."] if unmeasured else []
     return Table(
@@ -249,8 +249,9 @@ def with_places(rows: Sequence[Row], columns: Sequence[str], *, highest: bool = 
     return tuple(replace(row, cells=cells) for row, cells in zip(rows, placed, strict=True))
 
 
-def _published_block(group: str, aggregation: Aggregation) -> Block:
-    rows = tuple(_published(row) for row in published().of(group))
+def _published_block(group: str, aggregation: Aggregation, columns: Collection[str]) -> Block:
+    """The published rows that have a score in one of the columns."""
+    rows = tuple(_published(row) for row in published().of(group) if set(row.scores) & set(columns))
     other = "" if group != "sts" or aggregation == "all" else f", {AGGREGATIONS['all']}"
     return Block(title=f"Published, as printed by their sources{other}", kind="published", rows=rows)
 

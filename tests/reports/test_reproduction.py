@@ -102,6 +102,7 @@ def test_scores_that_are_made_otherwise_reproduce_nothing(tmp_path: Path) -> Non
     root = runs(tmp_path / "r", [78.0, 78.2])
     assert len(boxes(root)) == 1
     assert boxes(root, aggregation="mean") == []
+    assert boxes(root, hide_published=True) == []
 
 
 def test_corpus_and_backbone_are_read_from_the_config() -> None:

@@ -36,7 +36,7 @@ def test_models_of_any_name_make_a_report(tmp_path: Path) -> None:
     write(build([tmp_path / "results"], options), tmp_path / "out")
     assert check(tmp_path / "out") == []
     lines = (tmp_path / "out" / "report.md").read_text().splitlines()
-    assert sum(line.startswith("| ") and line.count("|") == 11 for line in lines) == len(MODELS) + 24 + 4
+    assert sum(line.startswith("| ") and line.count("|") == 11 for line in lines) == len(MODELS) + 27 + 4
     assert not [line for line in lines if line.startswith(("lines", "and", "more"))]
 
 
