@@ -22,7 +22,17 @@ MAY_IMPORT = {
     "dalr.sweeps": {"dalr.sweeps", "dalr.cluster", "dalr"},
     "dalr.reports": {"dalr.reports", "dalr"},
 }
-REPORTS_MAY_USE = {"results", "statistics", "errors", "files", "progress", "yaml_text", "validation", "reading"}
+REPORTS_MAY_USE = {
+    "results",
+    "metrics_log",
+    "statistics",
+    "errors",
+    "files",
+    "progress",
+    "yaml_text",
+    "validation",
+    "reading",
+}
 FOREIGN = {
     "dalr": {"ray", "optuna", "polars", "altair", "matplotlib", "plotly"},
     "dalr.reports": {"torch", "ray", "transformers"},
@@ -51,6 +61,7 @@ FLOORS = {
         data.manifest
         config
         distributed progress provenance checksums
+        metrics_log
         yaml_text reading
         files
         validation

@@ -16,6 +16,7 @@ from dalr.config.schema import RunConfig, cache_folder
 from dalr.errors import Failed, InputError
 from dalr.files import writable_folder
 from dalr.identity import identity_of
+from dalr.metrics_log import parse_log
 from dalr.training.callbacks import Callback
 from dalr.training.run_folder import RunFolder, refuse_another
 
@@ -218,6 +219,5 @@ _TAIL = 4096
 
 def _last_line(end: bytes) -> dict[str, float] | None:
     """The last whole line of the end of a metrics.jsonl."""
-    lines = end.decode("utf-8", errors="replace").splitlines(keepends=True)
-    whole = [line for line in lines[1:] or lines if line.endswith("\n")]
-    return json.loads(whole[-1]) if whole else None
+    lines = parse_log(end).lines
+    return lines[-1] if lines else None

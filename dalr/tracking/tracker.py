@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import write_json
+from dalr.metrics_log import read_log
 from dalr.training.callbacks import Callback, Outcome
 from dalr.training.run_folder import RunFolder
 
@@ -55,7 +56,7 @@ class Tracker(Callback):
                 reason = " ".join(str(error).split()) or type(error).__name__
                 raise InputError(f"--report-to {self.name}: cannot open a run there: {reason[:300]}") from error
             self._give_up(error)
-        for line in lines_of(self.folder):
+        for line in read_log(self.folder.metrics).lines:
             if line["step"] <= step:
                 self._send(int(line["step"]), {key: value for key, value in line.items() if key != "step"})
 
@@ -111,14 +112,6 @@ class Tracker(Callback):
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def lines_of(folder: RunFolder) -> list[dict[str, float]]:
-    """The complete lines of metrics.jsonl."""
-    if not folder.metrics.is_file():
-        return []
-    lines = folder.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
 def last_logged(folder: RunFolder) -> int:
     """The last step of metrics.jsonl, 0 where it has none."""
-    return max((int(line["step"]) for line in lines_of(folder)), default=0)
+    return max((line["step"] for line in read_log(folder.metrics).lines), default=0)

@@ -22,6 +22,7 @@ from dalr.files import (
     write_text,
 )
 from dalr.identity import SCHEMA, Identity, flat_values
+from dalr.metrics_log import read_log
 from dalr.provenance import code_version, machine, package_versions
 from dalr.results import Provenance
 from dalr.training.checkpoint import quarantine, steps_saved
@@ -168,7 +169,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, *, step: int) -> None:
         self._path = path
-        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
+        kept = [json.dumps(line) + "\n" for line in read_log(path).lines if line["step"] <= step]
         write_text(path, "".join(kept))
         self._file = path.open("a", encoding="utf-8")
 
@@ -180,10 +181,3 @@ class MetricsLog:
     def close(self) -> None:
         with system_errors_named(self._path):  # writes what a full disk has refused before
             self._file.close()
-
-
-def _complete_lines(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return lines if not lines or lines[-1].endswith("\n") else lines[:-1]  # a kill can cut the last line

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from dalr.metrics_log import METRICS
 from dalr.reports.examples import Examples
 from dalr.reports.figures import draw, draw_models
 from dalr.reports.figures.curves import (
-    METRICS,
-    damaged_lines,
     evaluation_keys,
     learning_curves,
     read_metrics,
@@ -110,8 +109,9 @@ def _metrics(loaded: Loaded, labels: Mapping[str, str], chosen: Sequence[str], p
     parts = []
     for folder, (label, run) in runs.items():
         path = folder / METRICS
-        parts.append(read_metrics(path, label=label, seed=run.seed, factors=term_factors(run.config)))
-        if damaged := damaged_lines(path):
+        metrics, damaged = read_metrics(path, label=label, seed=run.seed, factors=term_factors(run.config))
+        parts.append(metrics)
+        if damaged:
             message = f"{damaged} of its lines cannot be read; its curves are drawn without them"
             problems.append(Problem(path=loaded.names.of(path), message=message))
     return pl.concat(parts) if parts else pl.DataFrame()

@@ -1,12 +1,14 @@
 """The data of learning curves and of the terms' contributions, from metrics.jsonl."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from dalr.errors import InputError
+from dalr.metrics_log import METRICS, read_log
+from dalr.reports.load.runs import read_json
 from dalr.reports.load.sweeps import Sweep
 
 CURVE_SCHEMA: dict[str, Any] = {
@@ -17,44 +19,23 @@ CURVE_SCHEMA: dict[str, Any] = {
     "value": pl.Float64,
 }
 MOST_POINTS = 100
-METRICS = "metrics.jsonl"
 PAIRED = ("grounding_image", "grounding_text", "consistency", "cross_alignment")
 
 
-def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[str, float]) -> pl.DataFrame:
+def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[str, float]) -> tuple[pl.DataFrame, int]:
     """One run's metrics.jsonl in long form (`CURVE_SCHEMA`): its loss, evaluations (keys `TASK.SPLIT`)
     and terms, the latter times their factor, so that they add up to the loss. The loss of text
     batches, which lack most terms, has a key of its own, `loss/text`.
 
-    Lines that are not JSON, as a killed process leaves one, are passed over; they hold no number.
-    """
+    Whole lines that are none are passed over, and counted."""
+    logged = read_log(path)
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        step = values.get("step") if isinstance(values, dict) else None
-        if not isinstance(step, int):
-            continue
+    for values in logged.lines:
         for key, value in values.items():
-            if isinstance(value, int | float) and _wanted(key):
-                rows.append((label, seed, step, *_keyed(key, value, factors, paired=bool(values.get("paired", 1)))))
-    return pl.DataFrame(rows, schema=CURVE_SCHEMA, orient="row")
-
-
-def damaged_lines(path: Path) -> int:
-    """How many lines of a metrics.jsonl are no JSON objects, the last one apart: a killed process leaves
-    that half-written."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return sum(not _is_object(line) for line in lines[:-1])
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
-        return False
+            if isinstance(value, int | float) and _is_shown(key):
+                paired = bool(values.get("paired", 1))
+                rows.append((label, seed, values["step"], *_keyed(key, float(value), factors, paired=paired)))
+    return pl.DataFrame(rows, schema=CURVE_SCHEMA, orient="row"), logged.damaged
 
 
 def _keyed(key: str, value: float, factors: Mapping[str, float], *, paired: bool) -> tuple[str, float]:
@@ -64,7 +45,7 @@ def _keyed(key: str, value: float, factors: Mapping[str, float], *, paired: bool
     return key, value if term == key else value * factors.get(term, 1.0)
 
 
-def _wanted(key: str) -> bool:
+def _is_shown(key: str) -> bool:
     return key == "loss" or key.startswith("term/") or ("." in key and "/" not in key)
 
 
@@ -149,14 +130,13 @@ def best_trials_metrics(sweep: Sweep, trials: pl.DataFrame, count: int) -> pl.Da
     for folder in sorted((sweep.folder / "runs").iterdir()):
         trial, seed = wanted.get(_config_fingerprint(folder), (None, None))
         if trial is not None:
-            parts.append(read_metrics(folder / METRICS, label=f"trial {trial}", seed=seed, factors={}))
+            parts.append(read_metrics(folder / METRICS, label=f"trial {trial}", seed=seed, factors={})[0])
     return pl.concat(parts)
 
 
 def _config_fingerprint(run: Path) -> str | None:
     """What provenance.json says; None where it is missing or damaged, which only costs a curve."""
     try:
-        values = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(run / "provenance.json").get("config_fingerprint")
+    except InputError:
         return None
-    return values.get("config_fingerprint") if isinstance(values, dict) else None

@@ -1,6 +1,5 @@
 """One trial in full: what it was, how it went, and whether it goes the same way again."""
 
-import json
 import shutil
 from collections.abc import Mapping
 
@@ -8,6 +7,7 @@ from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.identity import identity_of
+from dalr.metrics_log import read_log
 from dalr.provenance import code_version, package_versions
 from dalr.sweeps.commands.display import short
 from dalr.sweeps.search.coordinator import search_config
@@ -30,10 +30,7 @@ def folder_of(state: SweepState, trial: TrialRecord, run: RunRecord) -> RunFolde
 
 def curve(folder: RunFolder, metric: str) -> dict[int, float]:
     """The evaluations of a run, step → score, from metrics.jsonl."""
-    if not folder.metrics.is_file():
-        return {}
-    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-    return {line["step"]: line[metric] for line in lines if metric in line}
+    return {line["step"]: line[metric] for line in read_log(folder.metrics).lines if metric in line}
 
 
 def explain(state: SweepState, number: int) -> list[str]:

@@ -1,12 +1,12 @@
 """A trial of several workers: Ray Train inside the trial, its evaluations passed on to the sweep."""
 
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dalr.config.schema import RunConfig
+from dalr.metrics_log import parse_log
 from dalr.sweeps.search.records import Task, folder_of
 from dalr.training.callbacks import Callback, Outcome
 from dalr.training.run_folder import RunFolder
@@ -81,8 +81,7 @@ class _Lines:
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
-        for line in whole.splitlines():
-            values = json.loads(line)
+        for values in parse_log(whole).lines:
             if values["step"] > self._step:
                 self._step = values["step"]
                 yield values

@@ -14,7 +14,6 @@ from dalr.reports.build import build
 from dalr.reports.figures.collect import FigureSelection
 from dalr.reports.figures.curves import (
     best_trials_metrics,
-    damaged_lines,
     learning_curves,
     read_metrics,
     term_contributions,
@@ -42,7 +41,7 @@ def _metrics(tmp_path: Path, seeds: tuple[int, ...], lines: int = 20) -> pl.Data
             {"step": step, "loss": 2.0 * step + seed, "term/rank": 10.0, "seconds": 1.0} for step in range(1, lines + 1)
         ]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 9')
-        frames.append(read_metrics(path, label="a", seed=seed, factors={"rank": 0.2}))
+        frames.append(read_metrics(path, label="a", seed=seed, factors={"rank": 0.2})[0])
     return pl.concat(frames)
 
 
@@ -54,7 +53,7 @@ def test_learning_curves_are_means_over_seeds_with_their_range(tmp_path: Path) -
 def test_lines_that_cannot_be_read_are_counted_but_for_a_last_one_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"ste\n[1]\n{"step": 2}\n{"st')
-    assert damaged_lines(path) == 2
+    assert read_metrics(path, label="a", seed=1, factors={})[1] == 2
     run = make.run(tmp_path / "runs" / "a", results={"a.json": make.result()})
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"half\n{"step": 105, "loss": 1.0}\n')
@@ -80,7 +79,7 @@ def test_the_loss_of_text_batches_is_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     rows = [{"step": step, "loss": 1.0 if step % 2 else 9.0, "paired": (step + 1) % 2} for step in range(1, 11)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    metrics = read_metrics(path, label="a", seed=1, factors={})
+    metrics, _ = read_metrics(path, label="a", seed=1, factors={})
     assert learning_curves(metrics, "loss")["mean"].to_list() == [9.0] * 5
     assert learning_curves(metrics, "loss/text")["mean"].to_list() == [1.0] * 5
 
