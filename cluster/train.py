@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import ray
 import ray.train
 import ray.train.torch
 
+from dalr.cluster.devices import claim_device
 from dalr.cluster.failures import lost
 from dalr.cluster.signals import NODE_LEAVES, SaveBeforeNodeLeaves, StopWhenAsked, sigterm_asks
 from dalr.cluster.storage.filesystems import StorageFailed
@@ -33,23 +34,19 @@ STARTS = 3
 
 @dataclass(frozen=True)
 class Workers:
-    """What a run asks of the cluster: `count` workers of `cpus` CPUs and `gpus` GPUs each; after
-    `max_failures` lost workers or nodes it gives up."""
+    """What a run asks of the cluster: `count` workers of `cpus` CPUs and `gpus` GPUs each, on nodes that the label
+    selector `labels` takes; after `max_failures` lost workers or nodes it gives up."""
 
     count: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
     max_failures: int = 3
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resources(self) -> dict[str, float]:
         """The resources of one worker, as Ray names them."""
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
-
-
-def default_gpus(count: int) -> float:
-    """One GPU a worker where the connected cluster has that many, none otherwise."""
-    return 1.0 if ray.cluster_resources().get("GPU", 0) >= count else 0.0
 
 
 def train_on_ray(
@@ -81,6 +78,7 @@ def train_on_ray(
         "out": storage.uri,
         "recipe": recipe,
         "report_to": list(report_to),
+        "gpus": workers.gpus,
         "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
     }
     outcome = _attempt(task, storage, workers=workers, quiet=quiet)
@@ -116,8 +114,11 @@ def _trainer(
         train_loop_config=task,
         # gloo on the CPU, NCCL on GPUs: chosen by Ray from `use_gpu`.
         torch_config=ray.train.torch.TorchConfig(timeout_s=1800),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=workers.resources
+        scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # the checker sees version 1's
+            num_workers=workers.count,
+            use_gpu=workers.gpus > 0,
+            resources_per_worker=workers.resources,
+            label_selector=dict(workers.labels) or None,
         ),
         run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # the checker sees version 1's
             # Ray resumes a name it knows; resuming is the run folder's business, so every attempt is new.
@@ -127,9 +128,15 @@ def _trainer(
                 max_failures=workers.max_failures, controller_failure_limit=STARTS - 1
             ),
             logging_config=ray.train.LoggingConfig("ERROR" if quiet else "WARNING"),
-            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(max(1, int(workers.cpus)))}},
+            worker_runtime_env={"env_vars": _environment(workers)},
         ),
     )
+
+
+def _environment(workers: Workers) -> dict[str, str]:
+    """Of each worker's process: a thread a CPU; no card that it did not ask for."""
+    hidden = {} if workers.gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    return {"OMP_NUM_THREADS": str(max(1, int(workers.cpus))), **hidden}
 
 
 def _outcome(answer: dict[str, Any]) -> Outcome:
@@ -163,8 +170,8 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     os.environ.update(task["environment"])
     # Ray Train notes each report as an INFO of the root logger, whatever its own level is.
     logging.getLogger().setLevel(logging.WARNING)
-    device = ray.train.torch.get_device()
     try:
+        device = claim_device(task["gpus"], ray.train.torch.get_device)
         _fetch(storage, config)
         callbacks: list[Callback] = [_RayCallback(), SaveBeforeNodeLeaves()]
         if ray.train.get_context().get_world_rank() == 0:

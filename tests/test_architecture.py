@@ -72,7 +72,7 @@ FLOORS = {
         evaluate features
         pool
         train
-        session signals failures
+        session signals failures devices
         jobs
         storage
         preflight

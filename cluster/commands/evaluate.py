@@ -75,9 +75,9 @@ def evaluate(
         return
 
     from dalr.cluster.evaluate import Evaluation, evaluate_on_ray
-    from dalr.cluster.preflight.resources import check
+    from dalr.cluster.preflight.resources import check, default_gpus
     from dalr.cluster.session import ray_session
-    from dalr.cluster.train import Workers, default_gpus
+    from dalr.cluster.train import Workers
     from dalr.evaluation.commands import provenance_of, summary
     from dalr.evaluation.plan import asked_tasks
 

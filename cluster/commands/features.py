@@ -44,9 +44,9 @@ def features(
         return
 
     from dalr.cluster.features import ray_runner
-    from dalr.cluster.preflight.resources import check
+    from dalr.cluster.preflight.resources import check, default_gpus
     from dalr.cluster.session import ray_session
-    from dalr.cluster.train import Workers, default_gpus
+    from dalr.cluster.train import Workers
 
     with ray_session(address, dashboard=False, quiet=quiet):
         asked = Workers(workers, gpus=default_gpus(workers) if gpus is None else gpus)

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +37,9 @@ def train(
     report_to: Annotated[
         str, typer.Option(metavar="NAMES", help="Trackers to report to as well: tensorboard, wandb, mlflow.")
     ] = "",
+    no_preflight: Annotated[
+        bool, typer.Option("--no-preflight", help="Start without asking whether the cluster has room.")
+    ] = False,
     local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
@@ -62,13 +66,14 @@ def train(
         if local:
             outcome = train_here(config, storage, recipe=recipe, trackers=trackers, quiet=quiet)
         else:
-            from dalr.cluster.preflight.resources import preflight
+            from dalr.cluster.preflight.resources import default_gpus, preflight
             from dalr.cluster.session import ray_session
-            from dalr.cluster.train import Workers, default_gpus, train_on_ray
+            from dalr.cluster.train import Workers, train_on_ray
 
             with ray_session(address, quiet=quiet):
                 asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
-                preflight(config, asked.resources, asked.count)
+                if not no_preflight:
+                    asked = replace(asked, labels=preflight(config, asked.resources, asked.count))
                 outcome = train_on_ray(config, storage, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
     tell(outcome, config, storage.display_name, quiet=quiet)
 

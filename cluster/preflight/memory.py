@@ -7,14 +7,14 @@ torch keeps in float32 under autocast added.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from dalr.cluster.preflight.cards import GIB
 from dalr.config.schema import RunConfig
 
-GIB = 2**30
 HOST_PROCESS = int(1.2 * GIB)
 """A worker's process with torch, transformers and ray loaded, without a model."""
 CUDA_CONTEXT = int(0.6 * GIB)
@@ -26,12 +26,6 @@ OBJECTIVE_MATRICES = 24
 their logarithms, and what autograd saves of them."""
 TOKEN_MATRICES = 3
 """[B, B, L] float32 blocks of the `local_global` term: scores, exponentials, gradient."""
-
-GPU_GIB = {
-    "T4": 15, "P100": 16, "V100": 16, "L4": 22, "A10G": 22, "A10": 22, "A40": 44, "L40S": 44, "A100": 39,
-    "A100-40G": 39, "A100-80G": 79, "H100": 79, "H200": 140, "B200": 178,
-}  # fmt: skip
-"""Usable GiB by the accelerator type that Ray detects; the smaller one where a name has two sizes."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +103,12 @@ class MemoryEstimate:
     activations: int
     objective: int
     on_gpu: bool
+    teachers: int = 0
 
     @property
     def training(self) -> int:
         """What lies where the model lies: on the GPU, or on the host without one."""
-        return self.weights + self.gradients + self.optimizer + self.activations + self.objective
+        return self.weights + self.gradients + self.optimizer + self.activations + self.objective + self.teachers
 
     @property
     def host(self) -> int:
@@ -128,13 +123,18 @@ class MemoryEstimate:
 
     def explain(self) -> str:
         """The parts in one line, in GiB."""
-        parts = ("weights", "gradients", "optimizer", "activations", "objective")
+        parts = ["weights", "gradients", "optimizer", "activations", "objective", *(["teachers"] * bool(self.teachers))]
         sizes = ", ".join(f"{part} {getattr(self, part) / GIB:.2f}" for part in parts)
         return f"expected for each worker, in GiB: {sizes}"
 
 
 def estimate_memory(
-    config: RunConfig, student: Mapping[str, Any], *, workers: int = 1, on_gpu: bool = False
+    config: RunConfig,
+    student: Mapping[str, Any],
+    *,
+    teachers: Sequence[Mapping[str, Any]] = (),
+    workers: int = 1,
+    on_gpu: bool = False,
 ) -> MemoryEstimate:
     """What one of `workers` workers takes at its fullest moment.
 
@@ -145,11 +145,15 @@ def estimate_memory(
     - optimizer 8P (AdamW's two moments),
     - activations of 2·⌈⌈B/W⌉/accumulate⌉ sequences: two dropout passes, one part of the batch at a time;
       less with `activation_checkpointing`,
-    - objective 24·B² numbers (+ 3·B²·L with `local_global`): the global batch, on every worker.
+    - objective 24·B² numbers (+ 3·B²·L with `local_global`): the global batch, on every worker,
+    - teachers, with `local_global`: weights 4P each (+ 2P for autocast's copies), one layer's activations of
+      ⌈B/W⌉ sequences, and 3·B·L·T numbers of token states of width T: a share, the gathered batch, its norm.
+      Token states that were stored beforehand need the last part alone, so that this is an upper bound.
 
     Args:
         config: the run's config.
         student: the student's config.json.
+        teachers: the config.json of each text teacher.
         workers: how many workers share a batch.
         on_gpu: whether a worker has a GPU.
 
@@ -171,11 +175,22 @@ def estimate_memory(
         ),
         objective=blocks * batch * batch * 4,
         on_gpu=on_gpu,
+        teachers=_teachers(config, teachers, ceil(batch / workers), element=2 if half else 4),
     )
 
 
-def student_config(name: str) -> dict[str, Any] | None:
-    """The student's config.json; None, with a warning in the log, where it cannot be had from here: a
+def _teachers(config: RunConfig, teachers: Sequence[Mapping[str, Any]], share: int, *, element: int) -> int:
+    if not teachers or not config.objective.active("local_global"):
+        return 0
+    shapes = [EncoderShape.of(teacher) for teacher in teachers]
+    tokens = config.model.max_tokens
+    weights = sum(shape.parameters() * (6 if element == 2 else 4) for shape in shapes)
+    layer = max(replace(shape, layers=1).activations(share, tokens, element) for shape in shapes)
+    return weights + layer + 3 * config.train.batch_size * tokens * max(shape.width for shape in shapes) * 4
+
+
+def encoder_config(name: str) -> dict[str, Any] | None:
+    """An encoder's config.json; None, with a warning in the log, where it cannot be had from here: a
     hub name that only the workers' machines can download.
 
     Raises:
@@ -200,10 +215,3 @@ def head_parameters(width: int, projection: int) -> int:
     grounding = sides * projection + 2 * projection
     consistency = sides * projection + 2 * projection * projection + 12 * projection
     return width * width + width + grounding + consistency + 2 * WIDTH_OF_OTHERS * width
-
-
-def gpu_memory(node: Mapping[str, float]) -> int | None:
-    """Bytes of one GPU of a node by the accelerator type that Ray found; None where it is unknown."""
-    kinds = [name.removeprefix("accelerator_type:") for name in node if name.startswith("accelerator_type:")]
-    sizes = [GPU_GIB[kind] for kind in kinds if kind in GPU_GIB]
-    return min(sizes) * GIB if sizes else None

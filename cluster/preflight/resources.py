@@ -5,11 +5,13 @@ a reason. What counts is not the sum but the packing: a worker's bundle lies on 
 """
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dalr.cluster.preflight.memory import GIB, MemoryEstimate, estimate_memory, gpu_memory, student_config
+from dalr.cluster.preflight.cards import GIB, NODE_ID, avoiding, card_sizes, with_card_sizes
+from dalr.cluster.preflight.memory import MemoryEstimate, encoder_config, estimate_memory
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError, NotEnoughResources
 
@@ -23,7 +25,7 @@ the nodes that run now."""
 
 UNKNOWN = float(2**60)  # bytes; a node that does not say how much memory it has is not held against a run
 
-RESOURCE_RESOLUTION = 10_000  # Ray counts resources in ten-thousandths; so do we, lest 0.9 / 0.3 be 2.
+RESOURCE_RESOLUTION = 10_000  # Ray counts resources in ten-thousandths; so do we: as floats, 0.9 / 0.3 is less than 3
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,17 @@ class Shortage:
         return f"not enough {self.resource}: {self.reason}; {self.remedy}"
 
 
-def _grains(amount: float) -> int:
+def _units(amount: float) -> int:
     return round(amount * RESOURCE_RESOLUTION)
 
 
 def _needs(bundle: Resources) -> dict[str, float]:
-    return {name: amount for name, amount in bundle.items() if _grains(amount) > 0}
+    return {name: amount for name, amount in bundle.items() if _units(amount) > 0}
 
 
 def bundles_on(node: Resources, bundle: Resources, limit: int) -> int:
     """How many of `bundle` one node holds, at most `limit`."""
-    room = [_grains(node.get(name, 0.0)) // _grains(amount) for name, amount in _needs(bundle).items()]
+    room = [_units(node.get(name, 0.0)) // _units(amount) for name, amount in _needs(bundle).items()]
     return min([limit, *room])
 
 
@@ -92,7 +94,7 @@ def missing_resources(
     for name in names:
         asked = workers * bundle.get(name, 0.0) + driver.get(name, 0.0)
         total = sum(node.get(name, 0.0) for node in nodes)
-        if _grains(total) < _grains(asked):
+        if _units(total) < _units(asked):
             reason = f"{_request(bundle, workers, driver, name)}, and the cluster has {amount(name, total)} in all"
             return Shortage(name, asked, total, reason, remedy)
     for name in names:
@@ -146,11 +148,16 @@ def cluster_nodes() -> list[dict[str, float]]:
     """
     import ray
 
-    live = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    live = [{**node["Resources"], f"{NODE_ID}{node['NodeID']}": 1.0} for node in ray.nodes() if node["Alive"]]
     declared = autoscaled_nodes(os.environ.get(AUTOSCALES_TO, ""))
     if not declared:
         return live
     return [node for node in live if "node:__internal_head__" in node] + declared
+
+
+def default_gpus(workers: int) -> float:
+    """One GPU a worker where the connected cluster has that many, or may start them; none otherwise."""
+    return 1.0 if sum(int(node.get("GPU", 0)) for node in cluster_nodes()) >= workers else 0.0
 
 
 def autoscaled_nodes(text: str) -> list[dict[str, float]]:
@@ -195,7 +202,7 @@ def check(
     if memory is None:
         return
     if bundle.get("GPU", 0.0) > 0:
-        _check_gpu_memory(bundle, workers, nodes, driver, memory)
+        large_enough(bundle, workers, nodes, driver, memory)
     host = max(bundle.get("memory", 0.0), memory.host)
     shortage = missing_resources(
         {**bundle, "memory": host}, workers, [{"memory": UNKNOWN, **node} for node in nodes], driver
@@ -204,32 +211,83 @@ def check(
         raise NotEnoughResources(f"{shortage} ({memory.explain()})")
 
 
-def preflight(config: RunConfig, bundle: Resources, workers: int, *, driver: Resources | None = None) -> None:
+def preflight(config: RunConfig, bundle: Resources, workers: int, *, driver: Resources | None = None) -> dict[str, str]:
     """`check` for a training run on the connected cluster, with the memory that its config asks for.
 
+    Returns:
+        A label selector of Ray's that keeps workers off cards that are too small; empty where all will do.
+
     Raises:
-        NotEnoughResources: as `check`.
+        NotEnoughResources: as `check`, or workers that would share a GPU.
         InputError: the student's folder is no model.
     """
+    check_whole_gpus(bundle, workers)
     nodes = cluster_nodes()
     check(bundle, workers, driver=driver, nodes=nodes)
-    student = student_config(config.model.student)
-    if student is not None:
-        memory = estimate_memory(config, student, workers=workers, on_gpu=bundle.get("GPU", 0.0) > 0)
+    memory = expected_memory(config, workers, on_gpu=bundle.get("GPU", 0.0) > 0)
+    if memory is None:
+        return {}
+    if memory.on_gpu:
+        nodes = with_card_sizes(nodes)
+    try:
         check(bundle, workers, driver=driver, memory=memory, nodes=nodes)
+    except NotEnoughResources as shortage:  # an estimate may be wrong
+        raise NotEnoughResources(f"{shortage}; --no-preflight starts all the same") from shortage
+    return avoiding(nodes, large_enough(bundle, workers, nodes, driver, memory)) if memory.on_gpu else {}
 
 
-def _check_gpu_memory(
-    bundle: Resources, workers: int, nodes: Sequence[Resources], driver: Resources | None, memory: MemoryEstimate
-) -> None:
-    """Leaves out the nodes whose GPU share is too small; a GPU of unknown type counts as large enough."""
-    share = min(1.0, bundle["GPU"])
-    large = [n for n in nodes if (size := gpu_memory(n)) is None or share * size >= memory.device]
-    if most_workers(bundle, large, driver or {}, workers) < workers:
-        sizes = sorted({size for node in nodes if (size := gpu_memory(node)) is not None})
+def expected_memory(config: RunConfig, workers: int, *, on_gpu: bool) -> MemoryEstimate | None:
+    """What a worker of a run is expected to take; None, with a warning in the log, where a model's size is unknown."""
+    student = encoder_config(config.model.student)
+    if student is None:
+        return None
+    online = config.teachers.text if config.objective.active("local_global") else []
+    teachers = [values for teacher in online if (values := encoder_config(teacher.model)) is not None]
+    try:
+        return estimate_memory(config, student, teachers=teachers, workers=workers, on_gpu=on_gpu)
+    except KeyError as error:
+        logging.getLogger(__name__).warning("no estimate of memory: a model's config has %s", error.args[0])
+        return None
+
+
+def check_whole_gpus(bundle: Resources, workers: int) -> None:
+    """Refuses workers of one run on fractions of GPUs: two may lie on one, and NCCL takes one rank a device.
+
+    Raises:
+        NotEnoughResources: several workers with a part of a GPU each.
+    """
+    gpus = bundle.get("GPU", 0.0)
+    if workers > 1 and gpus > 0 and gpus != int(gpus):
         raise NotEnoughResources(
-            f"not enough GPU memory: a worker on {amount('GPU', bundle['GPU'])} is expected to take "
-            f"{memory.device / GIB:.1f} GiB, and the cluster's GPUs have "
-            f"{', '.join(f'{size / GIB:.0f}' for size in sizes)} GiB; raise train.accumulate, set "
-            f"train.activation_checkpointing, lower train.batch_size, or ask for larger GPUs ({memory.explain()})"
+            f"{workers} workers of {gpus:g} GPU: two of them would lie on one GPU, where NCCL takes one worker each; "
+            "give each worker a whole GPU, or train with one worker"
         )
+
+
+def large_enough(
+    bundle: Resources, workers: int, nodes: Sequence[Resources], driver: Resources | None, memory: MemoryEstimate
+) -> list[Resources]:
+    """The nodes whose GPU share is large enough: surely, if these suffice, else possibly. A GPU of unknown size
+    counts as large enough, with a warning.
+
+    Raises:
+        NotEnoughResources: no choice of cards suffices.
+    """
+    share = min(1.0, bundle["GPU"])
+    sizes = [(node, card_sizes(node)) for node in nodes]
+    sure = [node for node, size in sizes if size is not None and share * size[0] >= memory.device]
+    possible = [node for node, size in sizes if size is None or share * size[1] >= memory.device]
+    if most_workers(bundle, sure, driver or {}, workers) >= workers:
+        return sure
+    need = f"a worker on {amount('GPU', bundle['GPU'])} is expected to take {memory.device / GIB:.1f} GiB"
+    known = ", ".join(sorted({f"{size[0] / GIB:.0f}" for node, size in sizes if size and node.get("GPU")}))
+    if most_workers(bundle, possible, driver or {}, workers) >= workers:
+        there = f"at least {known}" if known else "of unknown size"
+        logging.getLogger(__name__).warning("%s, and the cluster's GPUs are not known to be so large (%s)", need, there)
+        return possible
+    largest = ", ".join(sorted({f"{size[1] / GIB:.0f}" for node, size in sizes if size and node.get("GPU")}))
+    raise NotEnoughResources(
+        f"not enough GPU memory: {need}, and the cluster's GPUs have {largest} GiB; raise train.accumulate, set "
+        "train.activation_checkpointing, lower train.batch_size, or ask for larger GPUs "
+        f"({memory.explain()}"
+    )

@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from dalr.cluster.preflight.memory import EncoderShape, estimate_memory, gpu_memory, student_config
+from dalr.cluster.preflight.memory import EncoderShape, encoder_config, estimate_memory
+from dalr.config.overrides import with_overrides
 from dalr.config.schema import ModelConfig, RunConfig, TrainConfig
 from dalr.errors import InputError
 from dalr.model.student import Student
@@ -117,19 +118,30 @@ def test_with_a_gpu_the_host_keeps_the_process_and_a_checkpoint():
 
 
 def test_the_student_config_is_read_from_its_folder(tiny_bert, tmp_path):
-    values = student_config(str(tiny_bert))
+    values = encoder_config(str(tiny_bert))
     assert values is not None
     assert values["hidden_size"] == 32
     with pytest.raises(InputError, match="no such folder"):
-        student_config(str(tmp_path / "none"))
+        encoder_config(str(tmp_path / "none"))
 
 
 def test_a_hub_name_out_of_reach_gives_no_estimate(caplog):
-    assert student_config("nobody/no-such-model") is None
+    assert encoder_config("nobody/no-such-model") is None
     assert "no estimate of memory" in caplog.text
 
 
-def test_gpu_memory_by_type():
-    assert gpu_memory({"GPU": 1, "accelerator_type:T4": 1}) == 15 * 2**30
-    assert gpu_memory({"GPU": 1}) is None
-    assert gpu_memory({"accelerator_type:unheard-of": 1}) is None
+def test_online_teachers_are_counted_where_their_token_states_are_needed():
+    """Weights exactly; the states of the whole batch."""
+    shape, config = EncoderShape.of(BertConfig(**SMALL).to_dict()), BertConfig(**SMALL).to_dict()
+    values = RunConfig(model=ModelConfig(max_tokens=24), train=TrainConfig(steps=1, batch_size=64))
+    plain = estimate_memory(values, config, teachers=[config])
+    assert plain.teachers == 0
+    assert "teachers" not in plain.explain()
+    term = {"objective.intra_modal": 1.0, "objective.weights.local_global": 1.0, "objective.on_text": ["local_global"]}
+    active = with_overrides(values, {"teachers.text": [{"model": "any"}], **term})
+    one, two = (estimate_memory(active, config, teachers=[config] * count) for count in (1, 2))
+    assert two.teachers - one.teachers == 4 * shape.parameters()
+    states = 3 * 64 * 24 * 48 * 4
+    assert one.teachers > 4 * shape.parameters() + states
+    assert two.host - one.host == 4 * shape.parameters()
+    assert "teachers" in one.explain()

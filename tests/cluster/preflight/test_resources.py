@@ -5,11 +5,16 @@ import random
 
 import pytest
 
-from dalr.cluster.preflight.memory import GIB, MemoryEstimate
+from dalr.cluster.preflight import resources
+from dalr.cluster.preflight.cards import CARD_BYTES, GIB, NODE_ID, avoiding, card_sizes
+from dalr.cluster.preflight.memory import MemoryEstimate
 from dalr.cluster.preflight.resources import (
     AUTOSCALES_TO,
     autoscaled_nodes,
     check,
+    check_whole_gpus,
+    default_gpus,
+    large_enough,
     missing_resources,
     most_workers,
 )
@@ -110,6 +115,72 @@ def test_gpu_memory_is_checked_where_the_type_is_known():
     check({"GPU": 1}, 1, memory=_estimate(device_gib=100), nodes=[unknown])
     with pytest.raises(NotEnoughResources, match=r"not enough GPU memory: a worker on 0\.5 GPU .* 15 GiB"):
         check({"GPU": 0.5}, 1, memory=_estimate(device_gib=10), nodes=[small])
+
+
+A100 = {"CPU": 8, "GPU": 1, "accelerator_type:A100": 1}
+SMALL_A100, LARGE_A100 = ({**A100, CARD_BYTES: size * GIB, f"{NODE_ID}{size}": 1} for size in (39, 79))
+T4 = {"CPU": 8, "GPU": 1, "accelerator_type:T4": 1}
+H100 = {"CPU": 8, "GPU": 1, "accelerator_type:H100": 1}
+
+
+def test_a_type_of_two_sizes_is_not_refused_but_named(caplog):
+    """Ray says A100 for cards of 40 and of 80 GB."""
+    check({"GPU": 1}, 1, memory=_estimate(device_gib=60), nodes=[A100])
+    assert "not known to be so large (at least 39)" in caplog.text
+    with pytest.raises(NotEnoughResources, match="GPUs have 79 GiB"):
+        check({"GPU": 1}, 1, memory=_estimate(device_gib=90), nodes=[A100])
+
+
+def test_what_a_card_says_of_itself_counts(caplog):
+    check({"GPU": 1}, 1, memory=_estimate(device_gib=60), nodes=[LARGE_A100])
+    assert not caplog.text
+    with pytest.raises(NotEnoughResources, match="GPUs have 39 GiB"):
+        check({"GPU": 1}, 1, memory=_estimate(device_gib=60), nodes=[SMALL_A100])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "chosen", "selector"),
+    [
+        ([H100, T4], [H100], {"ray.io/accelerator-type": "!in(T4)"}),
+        ([SMALL_A100, LARGE_A100], [LARGE_A100], {"ray.io/node-id": "!in(39)"}),
+        ([LARGE_A100, LARGE_A100], [LARGE_A100], {}),
+        ([H100, {"CPU": 64}], [H100], {}),
+        ([A100, A100 | {"CPU": 2}], [A100], {}),
+    ],
+)
+def test_cards_that_are_too_small_are_kept_out(nodes, chosen, selector):
+    assert avoiding(nodes, chosen) == selector
+
+
+def test_enough_large_cards_leave_the_doubtful_ones_out():
+    memory = _estimate(device_gib=60)
+    assert large_enough({"GPU": 1}, 1, [A100, LARGE_A100, T4], None, memory) == [LARGE_A100]
+    assert large_enough({"GPU": 1}, 2, [A100, LARGE_A100, T4], None, memory) == [A100, LARGE_A100]
+
+
+def test_sizes_by_type():
+    assert card_sizes(T4) == (15 * GIB, 15 * GIB)
+    assert card_sizes(A100) == (39 * GIB, 79 * GIB)
+    assert card_sizes(SMALL_A100) == (39 * GIB, 39 * GIB)
+    assert card_sizes({"GPU": 1}) is None
+    assert card_sizes({"accelerator_type:unheard-of": 1}) is None
+
+
+def test_workers_of_a_run_do_not_share_a_gpu():
+    check_whole_gpus({"GPU": 0.5}, 1)
+    check_whole_gpus({"GPU": 2}, 2)
+    check_whole_gpus({"CPU": 1}, 2)
+    with pytest.raises(NotEnoughResources, match="NCCL takes one worker each"):
+        check_whole_gpus({"GPU": 0.5}, 2)
+
+
+def test_gpus_that_the_autoscaler_may_start_are_used(monkeypatch):
+    nodes: list[dict[str, float]] = [{"CPU": 8}]
+    monkeypatch.setattr(resources, "cluster_nodes", lambda: nodes)
+    assert default_gpus(2) == 0
+    nodes += autoscaled_nodes('[{"count": 2, "CPU": 7, "GPU": 1}]')
+    assert default_gpus(2) == 1
+    assert default_gpus(3) == 0
 
 
 def test_nothing_is_asked_of_a_cluster_without_nodes():
