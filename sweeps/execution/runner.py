@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ def run_sweep(
         coordinator.changed = changed
         try:
             if not coordinator.finished_before():
-                _run_on_ray(coordinator, out, make_trainable(train), display, quiet=quiet)
+                _run_on_ray(coordinator, bases, out, make_trainable(train), display, quiet=quiet)
             keeper.tidy(state_of(coordinator), at_once=True)
             return write_outcome(state_of(coordinator), bases)
         finally:
@@ -101,20 +101,38 @@ class Capacity:
     bundle: dict[str, float]
 
 
-def capacity_for(resources: ResourceSpec) -> Capacity:
-    """Checks the cluster before anything starts.
+def capacity_for(resources: ResourceSpec, bases: Collection[RunConfig] = ()) -> Capacity:
+    """Checks the cluster before anything starts: that a trial fits, and each of the configs `bases` with its memory.
 
     Raises:
         NotEnoughResources: not even one trial fits.
     """
-    from dalr.cluster.preflight.resources import bundles_on, check, cluster_nodes
+    from dalr.cluster.preflight.cards import with_card_sizes
+    from dalr.cluster.preflight.resources import (
+        UNKNOWN,
+        bundles_on,
+        check,
+        check_whole_gpus,
+        cluster_nodes,
+        expected_memory,
+    )
 
     nodes = cluster_nodes()
     gpus = resources.gpus if resources.gpus is not None else min(1.0, sum(node.get("GPU", 0.0) for node in nodes))
     worker = {"CPU": resources.cpus, **({"GPU": gpus} if gpus else {})}
+    check_whole_gpus(worker, resources.workers)
     check(worker, resources.workers, nodes=nodes)
+    if bases and gpus:
+        nodes = with_card_sizes(nodes)
+    estimates = [expected_memory(base, resources.workers, on_gpu=gpus > 0) for base in bases]
+    needed = [memory for memory in estimates if memory is not None]
+    for memory in needed:
+        check(worker, resources.workers, memory=memory, nodes=nodes)
+    # Tune does not reserve main memory: no more trials run at once than the nodes have memory for.
+    bundle = {**worker, "memory": max((float(memory.host) for memory in needed), default=0.0)}
     limit = resources.concurrent or 10_000
-    most = sum(bundles_on(node, worker, limit * resources.workers) for node in nodes) // resources.workers
+    room = sum(bundles_on({"memory": UNKNOWN, **node}, bundle, limit * resources.workers) for node in nodes)
+    most = room // resources.workers
     return Capacity(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else MIN_RESERVATION)
 
 
@@ -140,14 +158,22 @@ def check_end(spec: SweepSpec, gpus: float) -> None:
         raise InputError("budget: trials use no GPU here, so gpu_hours alone never end; give trials or hours besides")
 
 
-def _run_on_ray(coordinator: Coordinator, out: Path, trainable: Trainable, display: Display, *, quiet: bool) -> None:
+def _run_on_ray(
+    coordinator: Coordinator,
+    bases: Mapping[str, RunConfig],
+    out: Path,
+    trainable: Trainable,
+    display: Display,
+    *,
+    quiet: bool,
+) -> None:
     from dalr.cluster.session import ray_session
 
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a model's relative folder keeps its meaning
     with ray_session(quiet=quiet):
-        capacity = capacity_for(coordinator.spec.resources)
+        capacity = capacity_for(coordinator.spec.resources, bases.values())
         check_end(coordinator.spec, capacity.gpus)
         coordinator.set_capacity(capacity.concurrent, capacity.gpus)
         scratch = out / ".tune" / uuid.uuid4().hex[:8]
@@ -174,6 +200,8 @@ def _tune(coordinator: Coordinator, capacity: Capacity, scratch: Path, trainable
             search_alg=SweepSearch(coordinator),
             scheduler=SweepScheduler(coordinator),
             num_samples=-1,
+            # Tune would otherwise ask for one trial's room at a time, and a cluster grow by one node at a time.
+            max_concurrent_trials=capacity.concurrent,
             reuse_actors=not nested,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),

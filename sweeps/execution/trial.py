@@ -7,6 +7,8 @@ reported, with its reason, so that Tune keeps the process, and with it the impor
 import json
 import math
 import os
+import re
+import sys
 import time
 import traceback
 import uuid
@@ -50,6 +52,7 @@ def make_trainable(train: Train | None = None) -> Callable[[Mapping[str, str]], 
 
 def run_task(task: Task, tell: Tell, train: Train) -> None:
     """The runs that are not done yet, one seed after the other; the sweep may end the trial after any."""
+    _free_memory()  # of a trial before, which the sweep stopped
     pending = [run for run in map(RunRecord.load, task.runs) if run.state == "running"]
     for run in pending:
         if not _Run(task, run, tell, train, last=run is pending[-1]).attempt():
@@ -57,10 +60,12 @@ def run_task(task: Task, tell: Tell, train: Train) -> None:
 
 
 def train_here(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
-    """One run in this process."""
+    """One run in this process, on what of a GPU the sweep gives it."""
+    from dalr.cluster.devices import claim_device
     from dalr.training.loop import train
 
-    return train(config, folder, callbacks=[listener], recipe=task.recipe, quiet=True)
+    device = claim_device(task.gpus)
+    return train(config, folder, callbacks=[listener], recipe=task.recipe, device=device, quiet=True)
 
 
 def train_nested(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
@@ -99,8 +104,13 @@ class _Run:
         except Exception as error:
             # The trial's own failure, whatever it is: it is written down, and the sweep goes on.
             write_text(self.folder / "error.txt", traceback.format_exc())
+            if leaves_cuda_broken(error):
+                # Every later call in this process would fail: Tune starts the trial again in another one.
+                print(f"the process ends: {reason_of(error)}", file=sys.stderr, flush=True)
+                end_process(1)
             report = self.report(state="failed", reason=reason_of(error))
-            _free_memory()
+        # Not before: the error's traceback holds all that the run had.
+        _free_memory()
         if self.listener.stopped:
             raise SystemExit
         self.tell(report)
@@ -209,15 +219,36 @@ def reason_of(error: BaseException) -> str:
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, Diverged):
         return f"diverged: {text}"
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+    if is_out_of_memory(error):
         return f"out of memory: {text}"
     return f"{type(error).__name__}: {text}"
 
 
+end_process = os._exit  # no clean-up: it would call CUDA
+
+_CUDA_ERROR = re.compile(r"CUDA error|CUDA driver error|CUBLAS_STATUS|CUDNN_STATUS|cuDNN error|device-side assert")
+
+
+def leaves_cuda_broken(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, is CUDA's own (an illegal access, a device assert, ECC): the context stays
+    broken. After a lack of memory it is whole."""
+    while error is not None:
+        of_cuda = type(error).__name__ == "AcceleratorError" or _CUDA_ERROR.search(str(error))
+        if of_cuda and not is_out_of_memory(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of the machine or of a card, did not suffice."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
 def _free_memory() -> None:
-    """Gives back what a failed run held, for the next trial in this process."""
+    """Gives back what the last run held, for the next one in this process."""
     import gc
-    import sys
 
     gc.collect()
     torch = sys.modules.get("torch")

@@ -35,7 +35,7 @@ def test_a_gpu_that_does_not_start_is_no_cpu(error: Exception, monkeypatch: pyte
         raise error
 
     monkeypatch.setattr(torch.cuda, "init", init)
-    with pytest.raises(Failed, match="CUDA does not start here: (The NVIDIA driver|Torch not compiled)") as caught:
+    with pytest.raises(Failed, match=r"CUDA does not start here: (The NVIDIA driver|Torch not compiled)") as caught:
         claim_device(1)
     assert "\n" not in str(caught.value)
 

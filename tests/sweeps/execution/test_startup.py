@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from dalr.cluster.preflight.memory import MemoryEstimate
+from dalr.config.schema import RunConfig
 from dalr.errors import InputError, NotEnoughResources
 from dalr.sweeps.execution import runner as run
 from dalr.sweeps.execution.disk import check_space
@@ -129,6 +131,24 @@ def test_as_many_trials_run_at_once_as_fit_whole(
     capacity = run.capacity_for(ResourceSpec(**resources))
     assert capacity.concurrent == concurrent
     assert ("CPU" in capacity.bundle) == (resources["workers"] == 1), "a nested trial's own process takes no CPU"
+
+
+def test_trials_that_would_not_find_memory_are_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"CPU": 8.0, "memory": 10 * 2**30}]
+    estimate = MemoryEstimate(0, 0, 0, activations=2**30, objective=0, on_gpu=False)
+    monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: nodes)
+    monkeypatch.setattr("dalr.cluster.preflight.resources.expected_memory", lambda *words, **options: estimate)
+    assert run.capacity_for(ResourceSpec(cpus=1, gpus=0)).concurrent == 8
+    assert run.capacity_for(ResourceSpec(cpus=1, gpus=0), [RunConfig()]).concurrent == 10 * 2**30 // estimate.host == 4
+    nodes[0]["memory"] = 2**30
+    with pytest.raises(NotEnoughResources, match="not enough memory"):
+        run.capacity_for(ResourceSpec(cpus=1, gpus=0), [RunConfig()])
+
+
+def test_workers_of_a_trial_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: NODES)
+    with pytest.raises(NotEnoughResources, match="NCCL takes one worker each"):
+        run.capacity_for(ResourceSpec(workers=2, gpus=0.5))
 
 
 def test_a_trial_that_fits_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

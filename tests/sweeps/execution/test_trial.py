@@ -1,0 +1,85 @@
+"""What a trial leaves in its process for the next one: nothing; a process whose CUDA is broken ends."""
+
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+
+from dalr.config.schema import RunConfig
+from dalr.sweeps.execution import trial
+from dalr.sweeps.execution.trial import is_out_of_memory, leaves_cuda_broken
+from dalr.sweeps.search.records import Task
+from dalr.training.callbacks import Callback, Outcome
+from tests.sweeps.make import coordinator, spec
+from tests.sweeps.search import fakes
+
+
+class Model:
+    """Something large."""
+
+
+class AcceleratorError(RuntimeError):
+    """As torch names CUDA's own."""
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_next_run_finds_the_memory_free(fails: bool, tmp_path: Path) -> None:
+    """Also what a cycle holds, and what a traceback held."""
+    models: list[weakref.ref[Model]] = []
+    alive: list[int] = []
+
+    def train(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
+        alive.append(sum(model() is not None for model in models))
+        model = Model()
+        model.self = model  # type: ignore[attr-defined]
+        models.append(weakref.ref(model))
+        if fails:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
+        return fakes.train(config, folder, listener, task)
+
+    gc.disable()  # else it might run by itself
+    try:
+        fakes.work(coordinator(spec(budget={"trials": 3}), tmp_path), trainer=train)
+    finally:
+        gc.enable()
+    assert len(alive) >= 3
+    assert not any(alive)
+
+
+@pytest.mark.parametrize(
+    ("error", "broken"),
+    [
+        (AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (AcceleratorError("CUDA error: out of memory"), False),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), False),
+        (ValueError("train.steps: expected a number"), False),
+    ],
+)
+def test_errors_after_which_cuda_is_broken(error: Exception, broken: bool) -> None:
+    assert leaves_cuda_broken(error) is broken
+    wrapped = ValueError("the student cannot be evaluated")
+    wrapped.__cause__ = error
+    assert leaves_cuda_broken(wrapped) is broken
+    assert is_out_of_memory(error) == ("out of memory" in str(error))
+
+
+def test_a_process_whose_cuda_is_broken_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    def train(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
+        raise AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(trial, "end_process", end)
+    with pytest.raises(Ended, match="1"):
+        fakes.work(coordinator(spec(budget={"trials": 1}), tmp_path), trainer=train)
+    assert "illegal memory access" in capsys.readouterr().err
