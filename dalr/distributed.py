@@ -1,7 +1,13 @@
-"""Collectives over the workers of one run; the identity where there is one worker or no process group."""
+"""Collectives over the workers of one run; the identity where there is one worker or no process group.
+
+Tensors of the step travel in the default group. What controls the run (who goes on, who failed, what worker 0 says)
+travels in a gloo group of its own: it waits for no GPU, and for as long as worker 0 works, which may be longer than
+the default group's timeout.
+"""
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +17,19 @@ from torch import Tensor, nn
 from dalr.errors import Failed, InputError
 
 Value = TypeVar("Value")
+
+CONTROL_TIMEOUT = timedelta(days=30)
+"""A worker that dies breaks its connections, and the others notice; so that this need never end a wait."""
+_control: tuple[Any, Any] | None = None
+"""The default group, and the control group that was made beside it."""
+
+
+def _control_group() -> Any:
+    """The gloo group for what controls the run; all workers make it together, at their first use of it."""
+    global _control
+    if _control is None or _control[0] is not dist.group.WORLD:
+        _control = (dist.group.WORLD, dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT))
+    return _control[1]
 
 
 def rank() -> int:
@@ -34,7 +53,7 @@ def broadcast(value: Value) -> Value:
     if world_size() == 1:
         return value
     box = [value]
-    dist.broadcast_object_list(box, src=0)
+    dist.broadcast_object_list(box, src=0, group=_control_group())
     return box[0]
 
 
@@ -88,7 +107,7 @@ def _first_of_all(value: Value | None) -> Value | None:
     if first == world_size():
         return None
     box = [value]
-    dist.broadcast_object_list(box, src=first)
+    dist.broadcast_object_list(box, src=first, group=_control_group())
     return box[0]
 
 
@@ -161,10 +180,9 @@ class _GatherRows(torch.autograd.Function):
 
 
 def _all_reduced(number: int, operation: Any) -> int:
-    """One number of every worker, reduced; nccl sends from the GPU only."""
-    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
-    value = torch.tensor(number, device=device)
-    dist.all_reduce(value, op=operation)
+    """One number of every worker, reduced."""
+    value = torch.tensor(number)
+    dist.all_reduce(value, op=operation, group=_control_group())
     return int(value)
 
 

@@ -64,8 +64,8 @@ def train(
         run.resume()
         try:
             outcome = _loop(run, callbacks)
-            if outcome.finished:
-                run_on_rank0(run.finish)
+            if outcome.finished and rank() == 0:  # the others leave: nobody waits for the final evaluation
+                run.finish()
         except BaseException as error:
             for callback in callbacks:
                 callback.on_failure(error)
