@@ -7,7 +7,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("torch", "transformers", "numpy", "scipy", "ray", "optuna", "open_clip_torch", "polars")
+PACKAGES = ("torch", "transformers", "numpy", "scipy", "ray", "optuna", "open_clip_torch", "polars", "mteb")
 
 
 @cache

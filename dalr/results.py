@@ -26,6 +26,9 @@ TRANSFER = ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC")
 GROUPS: dict[str, tuple[str, ...]] = {"sts": STS, "transfer": TRANSFER, "all": STS + TRANSFER}
 """The groups of tasks, each in the order in which a paper prints its columns."""
 
+MTEB = "MTEB."
+"""The names of MTEB's tasks begin so in a result: its STSBenchmark is other text than SentEval's."""
+
 Protocol = Literal["test", "fast", "dev"]
 
 
@@ -79,7 +82,7 @@ class TaskScore(Record):
     STS tasks have `spearman` and `pearson` (fractions) and, where the task has subsets, `subsets`
     with `mean` and `weighted_mean` of their Spearman; transfer tasks have `acc` and `devacc`
     (percent), MRPC also `f1` (percent). Retrieval has `retrieval`, and for its score the mean of the six
-    recalls. `n` counts the scored pairs, examples or captions.
+    recalls. `n` counts the scored pairs, examples or captions, of MTEB's tasks the texts that were encoded.
     """
 
     score: float = Field(ge=-100, le=100)

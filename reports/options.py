@@ -12,8 +12,8 @@ from dalr.reports.figures.export import FORMATS
 from dalr.reports.load.frame import Loaded
 from dalr.reports.tables.labels import labels
 from dalr.reports.tables.naming import listed, rows_called
-from dalr.reports.tables.scores import AGGREGATIONS, OWN, SHORT, Aggregation, Averaging
-from dalr.results import GROUPS
+from dalr.reports.tables.scores import AGGREGATIONS, OF_MTEB, OWN, SHORT, Aggregation, Averaging
+from dalr.results import GROUPS, MTEB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +134,15 @@ def _rows(option: str, word: str, named: Mapping[str, str], loaded: Loaded) -> l
 
 
 def _tasks(words: Iterable[str], loaded: Loaded) -> list[str]:
-    """The tasks that words mean: groups, tasks by their names or headings, and a user's own."""
+    """The tasks that words mean: groups, tasks by their names or headings, a user's own and MTEB's."""
     scored = [task for source in loaded.sources.values() for task in source.result.tasks]
-    own = [task for task in dict.fromkeys(scored) if task not in GROUPS["all"]]
+    others = [task for task in dict.fromkeys(scored) if task not in GROUPS["all"]]
+    groups = {
+        OWN: tuple(task for task in others if not task.startswith(MTEB)),
+        OF_MTEB: tuple(task for task in others if task.startswith(MTEB)),
+    }
     meanings: dict[str, tuple[str, ...]] = {SHORT.get(task, task): (task,) for task in GROUPS["all"]}
-    meanings |= {task: (task,) for task in (*GROUPS["all"], *own)} | {OWN: tuple(own), **GROUPS}
+    meanings |= {task: (task,) for task in (*GROUPS["all"], *others)} | groups | GROUPS
     for word in words:
         if word not in meanings:
             raise InputError(f"--tasks {word}: no such task{_near(word, meanings)}; known: {', '.join(meanings)}")

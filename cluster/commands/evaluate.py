@@ -15,6 +15,7 @@ from dalr.evaluation.commands import (
     ImageFeatures,
     ImageIds,
     Model,
+    Mteb,
     Out,
     PoolerOption,
     ProtocolName,
@@ -35,6 +36,7 @@ def evaluate(
     protocol: ProtocolOption = ProtocolName.test,
     pooler: PoolerOption = None,
     custom: Custom = None,
+    mteb: Mteb = None,
     cache: Cache = None,
     captions: Captions = None,
     image_features: ImageFeatures = None,
@@ -49,7 +51,7 @@ def evaluate(
     address: Address = None,
     quiet: Quiet = False,
 ) -> None:
-    """Scores a model on the STS and transfer tasks as SentEval does, and on your own; writes a result.
+    """Scores a model on the STS and transfer tasks as SentEval does, on your own and MTEB's; writes a result.
 
     A task that is done already (same model, data and protocol) is not done again. With --ray the
     result is the same; model and data must then be where every node sees them. `--tasks retrieval` ranks
@@ -71,8 +73,11 @@ def evaluate(
     if not ray:
         if (workers, gpus, address) != (None, None, None):
             raise InputError("--workers, --gpus and --address are for evaluating on Ray; add --ray")
-        evaluate_here(model, out, data, tasks, protocol, pooler, custom, cache, quiet)
+        evaluate_here(model, out, data, tasks, protocol, pooler, custom, mteb, cache, quiet)
         return
+
+    if mteb is not None:
+        raise InputError("--mteb: MTEB's tasks are scored in one process; leave --ray out")
 
     from dalr.cluster.evaluate import Evaluation, evaluate_on_ray
     from dalr.cluster.preflight.resources import check, default_gpus

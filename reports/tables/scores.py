@@ -10,17 +10,25 @@ import polars as pl
 
 from dalr.reports.load.frame import Loaded
 from dalr.reports.load.published import PublishedRow, published
-from dalr.results import GROUPS
+from dalr.results import GROUPS, MTEB
 
 AVERAGE = "Avg"
 SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R", "SST2": "SST"}
 OWN = "own"
-TITLES = {"sts": "Semantic textual similarity", "transfer": "Transfer tasks", OWN: "Tasks of your own"}
-"""The groups of tasks that make a table each: the field's, and `OWN`, the tasks that a user declared."""
-OWN_TASKS = (
-    "Declared in YAML beside the data: Spearman × 100 for pairs with scores, accuracy in percent of a logistic "
-    "regression for classes."
-)
+OF_MTEB = "mteb"
+TITLES = {
+    "sts": "Semantic textual similarity",
+    "transfer": "Transfer tasks",
+    OWN: "Tasks of your own",
+    OF_MTEB: "MTEB tasks",
+}
+"""The groups of tasks that make a table each: the field's, `OWN`, the tasks that a user declared, and MTEB's.
+The last two have no average, for their scales need not be alike, and nothing published beside them."""
+SCALES = {
+    OWN: "Declared in YAML beside the data: Spearman × 100 for pairs with scores, accuracy in percent of a logistic "
+    "regression for classes.",
+    OF_MTEB: "Scored by the package mteb on its own data: the main score of each task × 100.",
+}
 DECIMALS = 2
 Averaging = Literal["unrounded", "mean-of-rounded"]
 Aggregation = Literal["all", "mean", "wmean"]
@@ -135,21 +143,20 @@ def task_table(
         rows_of[official, protocol][row].append((seed, task, value, source))
     wanted = [task for task in tasks if not chosen or task in chosen]
     measured = set(scores["task"])
-    columns = {task: SHORT.get(task, task) for task in wanted if task in measured}
+    columns = {task: heading(task) for task in wanted if task in measured}
     blocks = []
     for official, protocol in sorted(rows_of, reverse=True):
         members = rows_of[official, protocol]
-        # A user's own tasks have no average, for their scales need not be alike.
-        average = averaging if group != OWN else None
+        average = averaging if group in GROUPS else None
         rows = [_measured(labels[row], row, lines, tasks, average) for row, lines in members.items()]
         rows = sorted((row for row in rows if any(row.cells[task].count for task in columns)), key=_best_first)
-        unofficial = "" if official or group == OWN else ", NOT on the official data"
+        unofficial = "" if official or group not in GROUPS else ", NOT on the official data"
         title = f"Measured, protocol {protocol}{unofficial}"
         blocks += [Block(title=title, kind="measured", rows=with_places(rows, (*tasks, AVERAGE)))] if rows else []
     if wanted == list(tasks) and any(average_of(row) is not None for block in blocks for row in block.rows):
         columns[AVERAGE] = "Avg."
-    published_block = [_published_block(group, aggregation, columns)] if group != OWN and with_published else []
-    unmeasured = [SHORT.get(task, task) for task in wanted if task not in measured]
+    published_block = [_published_block(group, aggregation, columns)] if group in GROUPS and with_published else []
+    unmeasured = [heading(task) for task in wanted if task not in measured]
     hidden = [f"Not shown, for no model was scored on them: {', '.join(unmeasured)}."] if unmeasured else []
     return Table(
         name=group,
@@ -162,11 +169,15 @@ def task_table(
 
 
 def _tasks_of(group: str, loaded: Loaded) -> tuple[str, ...]:
-    if group != OWN:
+    if group in GROUPS:
         return GROUPS[group]
-    return tuple(
-        sorted({task for source in loaded.sources.values() for task in source.result.tasks} - {*GROUPS["all"]})
-    )
+    others = {task for source in loaded.sources.values() for task in source.result.tasks} - {*GROUPS["all"]}
+    return tuple(sorted(task for task in others if task.startswith(MTEB) == (group == OF_MTEB)))
+
+
+def heading(task: str) -> str:
+    """What stands above a task's column."""
+    return SHORT.get(task, task.removeprefix(MTEB))
 
 
 def _scores(loaded: Loaded, tasks: Sequence[str], aggregation: Aggregation) -> pl.DataFrame:
@@ -269,15 +280,15 @@ def _published(row: PublishedRow) -> Row:
 def _notes(group: str, blocks: Sequence[Block], averaging: Averaging, *, with_published: bool) -> list[str]:
     what = (
         f"{'Measured and published' if with_published else 'Measured'}: {published().protocols[group]}."
-        if group != OWN
-        else OWN_TASKS
+        if group in GROUPS
+        else SCALES[group]
     )
     how = "unrounded task scores" if averaging == "unrounded" else "task scores rounded to two decimals"
     printed = "; published averages are as printed" if with_published else ""
     notes = [
         f"{what} ± is the sample standard deviation over seeds.",
         "Bold is the best, underlined the second of a block of measured rows. – means not measured.",
-        *([f"Avg. is the mean of the {how}{printed}."] if group != OWN else []),
+        *([f"Avg. is the mean of the {how}{printed}."] if group in GROUPS else []),
     ]
     for row in (row for block in blocks if block.kind == "measured" for row in block.rows):
         short = [f"{name} ({cell.count})" for name, cell in row.cells.items() if 0 < cell.count < len(row.seeds)]

@@ -66,7 +66,7 @@ def test_evaluate_takes_own_tasks_alone(tiny_bert, tmp_path, monkeypatch, capsys
     assert dalr(monkeypatch, *words, "--custom", own, "--tasks", "sts") == 2
     assert "--data: missing; STS12 is read from a SentEval folder" in capsys.readouterr().err
     assert dalr(monkeypatch, *words) == 2
-    assert "--data or --custom: missing" in capsys.readouterr().err
+    assert "--data, --custom or --mteb: missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,19 @@ def test_other_tables_are_as_without_them(runs: Path, tmp_path: Path) -> None:
     assert [row.cells["STS12"].text for row in tables["sts"].measured] == ["70.00"]
 
 
+def test_mtebs_tasks_have_a_table_and_a_part_of_the_card(runs: Path) -> None:
+    folder = runs / "dalr-1"
+    made = result(scores={"MTEB.STSBenchmark": 64.5, "MTEB.Banking77": 71.0}, seed=1, official_data=False)
+    made.write(folder / "results" / "mteb.json")
+    tables = {table.name: table for table in build([runs], Options()).tables}
+    assert list(tables["mteb"].columns.values()) == ["Banking77", "STSBenchmark"]
+    assert [row.cells["MTEB.STSBenchmark"].text for row in tables["mteb"].measured] == ["64.50"]
+    assert "MTEB.STSBenchmark" not in tables["own"].columns
+    card = model_card(folder, "me/model")
+    assert "| STSBenchmark | Banking77 |\n| ---: | ---: |\n| 64.50 | 71.00 |" in card
+    assert "Not the official data" not in card
+
+
 def test_the_card_has_them_and_names_no_place(runs: Path) -> None:
     folder = runs / "dalr-1"
     made = result(scores=OWN, seed=1, official_data=False, data={"/home/somebody/reviews.csv": "ab" * 32})
