@@ -8,7 +8,7 @@ from dalr.reports.load.sweeps import Sweep
 from dalr.reports.significance import RowTests
 from dalr.reports.tables.budgets import Budget, apart, size, words
 from dalr.reports.tables.finals import Finals
-from dalr.reports.tables.scores import AVERAGE, Block, Row, Table
+from dalr.reports.tables.scores import AVERAGE, Block, Row, Table, average_of
 from dalr.statistics.comparison import Comparison
 
 Outcome = Literal["holds", "not-shown", "untested", "alone", "search", "reproduced", "short", "unknown"]
@@ -46,11 +46,38 @@ def best_of_blocks(table: Table, tests: RowTests, trained: Mapping[str, Budget])
     `trained` says how long each row (by identity) was."""
     answers = []
     for block in table.blocks:
-        ranked = [row for row in block.rows if row.cells.get(AVERAGE) and row.cells[AVERAGE].value is not None]
-        ranked.sort(key=lambda row: row.cells[AVERAGE].value or 0.0, reverse=True)
-        if block.kind == "measured" and ranked:
+        ranked = _ranked(block)
+        if ranked:
             answers.append(_best(table, block, ranked, tests, trained))
     return answers
+
+
+def against_baseline(table: Table, baseline: str, tests: RowTests) -> list[Answer]:
+    """For each block with the row `baseline`, whether the best of the other rows is above it. Not where
+    `best_of_blocks` says so already, for the baseline is the best row or the second."""
+    answers = []
+    for block in table.blocks:
+        ranked = _ranked(block)
+        base = next((row for row in ranked[2:] if row.label == baseline), None)
+        for comparison in tests.compare(ranked[:1], base, [AVERAGE]) if base else ():
+            outcome, claim = _claim(comparison)
+            where = f"{table.title}, {block.title.removeprefix('Measured, ')}, against the baseline"
+            headline = f"{comparison.ours} {claim} {baseline}: {comparison.amount}."
+            answers.append(Answer(outcome=outcome, where=where, headline=headline, reason=_tests(comparison)))
+    return answers
+
+
+def _ranked(block: Block) -> list[Row]:
+    """The measured rows that have an average, best first."""
+    rows = [row for row in block.rows if block.kind == "measured" and average_of(row) is not None]
+    return sorted(rows, key=lambda row: average_of(row) or 0.0, reverse=True)
+
+
+def _claim(comparison: Comparison) -> tuple[Outcome, str]:
+    """What the tests say of a lead, as an outcome and as the verb of a headline."""
+    if comparison.seed_holm is None:
+        return "untested", "was not tested against"
+    return ("holds", "beats") if _holds(comparison) else ("not-shown", "is not shown to beat")
 
 
 def of_sweep(sweep: Sweep, board: Table, final: Finals | None) -> list[Answer]:
@@ -81,12 +108,7 @@ def _on_fresh_seeds(sweep: Sweep, final: Finals | None) -> list[Answer]:
     answers = []
     for comparison in final.winners.values() if final else ():
         score = final.heading(comparison) if final else comparison.score
-        if comparison.seed_holm is None:
-            outcome: Outcome = "untested"
-            claim = "was not tested against"
-        else:
-            outcome = "holds" if _holds(comparison) else "not-shown"
-            claim = "beats" if outcome == "holds" else "is not shown to beat"
+        outcome, claim = _claim(comparison)
         answers.append(
             Answer(
                 outcome=outcome,
@@ -114,7 +136,8 @@ def _best(table: Table, block: Block, ranked: Sequence[Row], tests: RowTests, tr
     lead = (cell.value or 0.0) - (second.cells[AVERAGE].value or 0.0)
     span = closest.over_seeds.interval
     within = f" (95 % interval {span.low:+.2f} to {span.high:+.2f})" if span else ""
-    headline = f"{best.label} has the highest average: {score}, {lead:.2f} points above {second.label}{within}."
+    ahead = "level with" if f"{lead:.2f}" == "0.00" else f"{lead:.2f} points above"
+    headline = f"{best.label} has the highest average: {score}, {ahead} {second.label}{within}."
     outcome: Outcome = "holds" if _holds(closest) else "not-shown"
     if closest.seed_holm is None:
         outcome = "untested" if closest.example_holm is None or closest.holds_over_examples else "not-shown"

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dalr.errors import InputError
-from dalr.reports.answer import Answer, best_of_blocks, of_sweep
+from dalr.reports.answer import Answer, against_baseline, best_of_blocks, of_sweep
 from dalr.reports.examples import Examples
 from dalr.reports.figures.collect import FigureSelection, figures
 from dalr.reports.figures.figure import Figure
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import Loaded, load
-from dalr.reports.load.names import without_paths
+from dalr.reports.load.names import counted, without_paths
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, read_sweep, trials
 from dalr.reports.options import Options, apply
@@ -176,6 +176,7 @@ def _compared(
             if differences and len(options.references) > 1:
                 differences = replace(differences, name=f"{differences.name}-{slug(label)}")
             made += [differences] if differences else []
+        answers += against_baseline(table, options.baseline, tests) if options.baseline else []
         answers += best_of_blocks(table, tests, trained)
         as_published = table.name != "sts" or options.aggregation == "all"
         if as_published and not options.hide_published:
@@ -208,6 +209,6 @@ def _best_first(tables: Sequence[Table]) -> list[str]:
 def _nothing(loaded: Loaded, damaged: Sequence[Problem]) -> str:
     problems = [*loaded.problems, *damaged]
     first = f": {problems[0].path}: {problems[0].message}" if problems else ""
-    found = f"{len(loaded.runs)} runs without results, {len(problems)} unusable files"
+    found = f"{counted(len(loaded.runs), 'run')} without results, {counted(len(problems), 'unusable file')}"
     hint = "; first: dalr evaluate RUN/model --data DIR --out RUN/results/test.json" if loaded.runs else ""
     return f"report: no scores to report; found {found}{first}{hint}"

@@ -11,7 +11,7 @@ from dalr.files import atomic_write, sha256_of, writable_folder, write_text
 from dalr.progress import track
 from dalr.reports.build import Report
 from dalr.reports.figures.export import FORMATS, export
-from dalr.reports.load.names import addresses, relative_place
+from dalr.reports.load.names import addresses, counted, relative_place
 from dalr.reports.page.page import PageData, page
 from dalr.reports.page.provenance import provenance
 from dalr.reports.tables.labels import labels
@@ -107,8 +107,8 @@ def _unscored(report: Report) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    count = f"{len(names)} runs have" if len(names) > 1 else "1 run has"
-    return [f"{count} no result yet: {', '.join(names[:MOST_NAMED])}{more}."]
+    have = "has" if len(names) == 1 else "have"
+    return [f"{counted(len(names), 'run')} {have} no result yet: {', '.join(names[:MOST_NAMED])}{more}."]
 
 
 def _about(report: Report) -> str:
@@ -119,7 +119,7 @@ def _about(report: Report) -> str:
         "run": len(loaded.runs),
         "sweep": len(report.sweeps),
     }
-    said = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count]
+    said = [counted(count, word) for word, count in counts.items() if count]
     newest = max((source.result.provenance.created or "" for source in loaded.sources.values()), default="")
     return "Made from " + ", ".join(said) + (f"; the newest result is of {newest}." if newest else ".")
 

@@ -105,7 +105,7 @@ class Comparison:
         """`+1.11 points (95 % interval +0.80 to +1.42)`; the interval is that of the t-test, uncorrected."""
         span = self.over_seeds.interval
         within = f" (95 % interval {span.low:+.2f} to {span.high:+.2f})" if span else ""
-        return f"{self.difference:+.2f} points{within}"
+        return f"{self.difference:+z.2f} points{within}"
 
     @property
     def finding(self) -> str:

@@ -18,6 +18,7 @@ from dalr.reports.figures.search import (
 )
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.importance import COLUMNS, importance
+from dalr.reports.load.names import counted
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, trials
 
@@ -87,7 +88,7 @@ def _importance_figures(sweep: Sweep, shares: pl.DataFrame) -> Iterator[Figure]:
     for recipe in recipes:
         mine = shares.filter(pl.col("recipe") == recipe)
         step = mine["step"][0]
-        judged = "its value" if step is None else f"the score after {step} steps"
+        judged = "its value" if step is None else f"the score after {counted(step, 'step')}"
         caption = (
             f"PED-ANOVA: what puts a trial into the better half by {judged}; the rule spans the middle 90 % when "
             "trials are resampled."

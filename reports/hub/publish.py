@@ -8,6 +8,7 @@ from dalr.errors import InputError
 from dalr.files import write_text
 from dalr.reports.hub.card import model_card
 from dalr.reports.load.discover import is_run
+from dalr.reports.load.names import counted
 
 CARD = "README.md"
 NEEDED = ("config.json", "model.safetensors", "modules.json", "tokenizer_config.json")
@@ -41,7 +42,7 @@ class Plan:
     def text(self) -> str:
         """The plan for a terminal."""
         lines = [f"{size_text(file.size):>10}  {file.name}{file.note}" for file in self.files]
-        lines.append(f"{size_text(self.total):>10}  in all, {len(self.files)} files, to {self.name}")
+        lines.append(f"{size_text(self.total):>10}  in all, {counted(len(self.files), 'file')}, to {self.name}")
         return "\n".join(lines)
 
 

@@ -81,6 +81,11 @@ def _visible(path: str) -> str:
     return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 trial`, `2 trials`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def one_line(text: str) -> str:
     """The text on one line: every run of spaces, control characters and line or paragraph marks is a space."""
     return " ".join(_CONTROLS.sub(" ", text).split())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from dalr.reports.load.frame import Loaded, Source
-from dalr.reports.load.names import link, shortened, without_paths
+from dalr.reports.load.names import counted, link, shortened, without_paths
 
 MOST_ROWS = 200
 
@@ -84,7 +84,7 @@ def _facts(source: Source, places: Mapping[str, str | None]) -> SourceFacts:
         scores=", ".join(f"{name} {score:.2f}" for name, score in tasks.items()),
         fingerprint=made.config_fingerprint or (run.fingerprint if run else ""),
         code=made.code_version,
-        data=f"{len(made.data)} files, {checksum}" + ("" if made.official_data else " (not official)"),
+        data=f"{counted(len(made.data), 'file')}, {checksum}" + ("" if made.official_data else " (not official)"),
         created=made.created or "",
     )
 

@@ -79,7 +79,7 @@ def _differences(row: Row, base: Row) -> dict[str, Cell]:
         paired = [cell.by_seed[seed] - other.by_seed[seed] for seed in shared]
         cells[column] = Cell(
             value=difference,
-            printed=f"{difference:+.2f}",
+            printed=f"{difference:+z.2f}",
             printed_deviation=f"{stdev(paired):.2f}" if len(paired) > 1 else None,
             deviation=stdev(paired) if len(paired) > 1 else None,
             count=len(paired),

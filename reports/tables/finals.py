@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from dalr.reports.load.names import without_paths
+from dalr.reports.load.names import counted, without_paths
 from dalr.reports.load.parquet import read_parquet
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, trials
@@ -179,4 +179,6 @@ def _failures(frame: pl.DataFrame) -> Sequence[str]:
     if failed.is_empty():
         return []
     reasons = failed["reason"].drop_nulls().unique().sort().to_list() if "reason" in failed.columns else []
-    return [f"{failed.height} final runs failed: {without_paths('; '.join(reasons)) or 'no reason was kept'}"]
+    return [
+        f"{counted(failed.height, 'final run')} failed: {without_paths('; '.join(reasons)) or 'no reason was kept'}"
+    ]

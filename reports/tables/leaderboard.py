@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from dalr.reports.load.names import counted
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, trials
 from dalr.reports.tables.budgets import apart
@@ -59,7 +60,8 @@ def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
 def _fates(sweep: Sweep, done: pl.DataFrame, shown: int) -> list[str]:
     counts = dict(done["state"].value_counts().iter_rows())
     parts = [f"{counts[state]} {state}" for state in ("complete", "pruned", "failed") if state in counts]
-    notes = [f"{done.height} trials: {', '.join(parts)}; the best {shown} complete ones are shown."]
+    which = "all" if shown == counts.get("complete", 0) else f"the best {shown}"
+    notes = [f"{counted(done.height, 'trial')}: {', '.join(parts)}; {which} complete ones are shown."]
     notes.append(f"Value: {sweep.metrics[0]} ({sweep.directions[0]}), the metric searched on, not a test score.")
     reasons = done.filter(pl.col("state") == "failed", pl.col("reason").is_not_null())["reason"].value_counts(sort=True)
     notes += [f"Failed ({count}): {reason}" for reason, count in reasons.head(5).iter_rows()]
@@ -83,7 +85,8 @@ def equal_budget(sweeps: Sequence[Sweep]) -> Table | None:
     common = min(part.height for _, _, part in frames)
     rows = [_budget_row(sweep, recipe, part, common, several=len(alike) > 1) for sweep, recipe, part in frames]
     unequal = [name for name in ("trials", "steps", "seconds") if apart(row.cells[name].value for row in rows)]
-    notes = [f"Expected best of {common} trials: the mean of the best of {common} drawn from all (Dodge et al. 2019)."]
+    most = f"the mean of the best of {common} drawn from all (Dodge et al. 2019)"
+    notes = [f"Expected best of {counted(common, 'trial')}: {most}."]
     left = [one.name for one in sweeps if one not in alike]
     if left:
         notes.append(f"Not compared, for they search on another metric: {', '.join(left)}.")

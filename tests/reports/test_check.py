@@ -147,7 +147,7 @@ def test_the_command_writes_and_checks(made: Path, monkeypatch: pytest.MonkeyPat
     [
         ({"dirs": [Path("absent")]}, "report: no such file or folder: "),
         ({"dirs": [Path("empty")]}, "report: nothing to report in "),
-        ({"dirs": [Path("file")]}, "report: no scores to report; found 0 runs without results, 1 unusable files"),
+        ({"dirs": [Path("file")]}, "report: no scores to report; found 0 runs without results, 1 unusable file"),
         ({"dirs": None}, "report: no folder given; for example"),
         ({"check": True, "out": Path("empty")}, "report --check: no report in empty: it has no report.json"),
         ({"dirs": [Path("runs")], "name": ["x"]}, "--name x: expected KEY=LABEL"),

@@ -136,3 +136,34 @@ def test_own_tasks_stand_beside_the_field_s(tmp_path: Path) -> None:
     assert [table.name for table in report.tables] == ["sts", "transfer", "own"]
     assert list(_table(report, "sts").columns)[-2:] == ["SICKRelatedness", "Avg"]
     assert list(_table(_built(tmp_path, tasks=["own"]), "own").columns) == ["STS-jokes"]
+
+
+def test_the_first_headline_answers_for_the_baseline(tmp_path: Path) -> None:
+    make.two_models(tmp_path / "runs")
+    for seed in (1, 2, 3):
+        made = make.result(base=60 + seed**2 / 10, seed=seed)
+        make.run(tmp_path / "runs" / f"old-{seed}", recipe="old", seed=seed, results={"a.json": made}, model__layers=1)
+    first, second, *others = _built(tmp_path / "runs", baseline="old").answers
+    assert first.headline.startswith("dalr beats old: +11.73 points")
+    assert first.where == "Semantic textual similarity, protocol test, against the baseline"
+    assert second.headline.startswith(
+        "dalr has the highest average: 75.20 ± 0.10 over 3 seeds, 2.00 points above simcse"
+    )
+    assert others == []
+    (only,) = _built(tmp_path / "runs", baseline="simcse").answers  # it names the baseline as it is
+    assert only.headline == second.headline
+
+
+def test_a_tie_and_a_single_trial_are_said_as_one_says_them(tmp_path: Path) -> None:
+    for index, model in enumerate(("a", "b", "c")):
+        scores = dict.fromkeys(STS, 70.0 - index * 1e-06)
+        make.run(
+            tmp_path / "r" / model, recipe=model, results={"a.json": make.result(scores=scores)}, model__layers=index
+        )
+    make.sweep(tmp_path / "r" / "s", count=2)
+    report = _built(tmp_path / "r", baseline="a", ablate=["a"])
+    text = texts(report, {})["report.md"]
+    assert "a has the highest average: 70.00, one run, level with b" in text
+    assert "-0.00" not in text
+    assert "2 trials: 1 complete, 1 failed; all complete ones are shown." in text
+    assert "1 trials" not in text

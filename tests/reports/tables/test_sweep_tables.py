@@ -117,7 +117,7 @@ def test_final_runs_tell_whether_the_search_has_paid(tmp_path: Path) -> None:
     assert (ours.label, base.label, list(table.columns)[-1]) == ("trial 7", "the base recipe", "sts_avg")
     assert (ours.cells["sts_avg"].text, ours.cells["sts_avg"].deviation_text) == ("61.90", "0.40")
     assert ours.cells["STS12.test"].marks == "†"
-    assert table.notes[1] == "1 final runs failed: NaN loss at step 3"
+    assert table.notes[1] == "1 final run failed: NaN loss at step 3"
     search, fresh = report.answers
     best = report.tables[0].measured[0].label
     assert (search.outcome, search.headline.split(":")[0]) == ("search", f"{best} is best in the search")
