@@ -2,8 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +21,11 @@ from transformers import PreTrainedTokenizerBase
 from dalr.data.corpora.sources import Sentences
 from dalr.data.saved import are_saved, folder_for, read_manifest, saving
 from dalr.data.store import key_of, locked
+from dalr.files import atomic_write
 from dalr.progress import track
 
-CHUNK = 4096
+PART = 16384
+"""Sentences tokenised at once: what is lost where tokenising is cut off."""
 
 
 class TokenisedCorpus:
@@ -98,22 +105,69 @@ def tokenise(
         return TokenisedCorpus(folder)
     with locked(store, folder.name):
         if not are_saved(folder, identity):
-            ids, offsets = _tokenised(corpus.texts, tokenizer, max_tokens, quiet)
-            pad_id = tokenizer.pad_token_id or 0
-            with saving(folder, identity, rows=len(corpus), pad_id=pad_id) as aside:
-                np.save(aside / "ids.npy", ids, allow_pickle=False)
-                np.save(aside / "offsets.npy", offsets, allow_pickle=False)
+            parts = folder.with_name(f"{folder.name}.parts")
+            files = [
+                _part(corpus.texts[start : start + PART], tokenizer, max_tokens, parts / f"{start:012d}.npz")
+                for start in track(range(0, len(corpus), PART), "tokenising", quiet=quiet)
+            ]
+            with saving(folder, identity, rows=len(corpus), pad_id=tokenizer.pad_token_id or 0) as aside:
+                _join(files, aside)
+            shutil.rmtree(parts)
     return TokenisedCorpus(folder)
 
 
-def _tokenised(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int, quiet: bool
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    parts: list[NDArray[np.int32]] = []
-    lengths: list[int] = []
-    for start in track(range(0, len(texts), CHUNK), "tokenising", quiet=quiet):
-        chunk = list(texts[start : start + CHUNK])
-        encoded = tokenizer(chunk, truncation=True, max_length=max_tokens, return_attention_mask=False)["input_ids"]
-        lengths.extend(len(row) for row in encoded)
-        parts.append(np.fromiter((token for row in encoded for token in row), np.int32))
-    return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+def _part(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int, file: Path) -> Path:
+    """The file with the ids of these sentences, one after the other, and their lengths: that of an attempt
+    that was cut off, if it is whole, else a new one."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as part:
+            if len(part["lengths"]) == len(texts) and part["lengths"].sum() == len(part["ids"]):
+                return file
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # not there, or damaged: the zip's checksums say so
+    rows = _ids_of(texts, tokenizer, max_tokens)
+    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    ids = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
+    with atomic_write(file) as aside, aside.open("wb") as handle:
+        np.savez(handle, ids=ids, lengths=lengths)
+    return file
+
+
+def _ids_of(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> list[list[int]]:
+    """Each sentence's ids, cut to `max_tokens`, by the tokenizer's own library, on all cores; what
+    transformers wraps around it takes as long again, on one."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        encoded = tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False)
+        return encoded["input_ids"]
+    backend.no_padding()
+    backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
+    with _all_cores():
+        return [encoding.ids for encoding in backend.encode_batch_fast(list(texts))]
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """Lets the tokenizers' library use its threads, which the command line switches off: elsewhere they are
+    in the way of the processes that are forked beside them. It asks the environment at each call."""
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _join(files: Sequence[Path], folder: Path) -> None:
+    """Writes `ids.npy` and `offsets.npy` of all parts."""
+    ids, lengths = [], []
+    for file in files:
+        with np.load(file, allow_pickle=False) as part:
+            ids.append(part["ids"])
+            lengths.append(part["lengths"])
+    np.save(folder / "ids.npy", np.concatenate(ids), allow_pickle=False)
+    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(np.concatenate(lengths))]), allow_pickle=False)

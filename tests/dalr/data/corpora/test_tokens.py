@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from dalr.data.corpora import tokens
 from dalr.data.corpora.sources import Sentences
 from dalr.data.corpora.tokens import tokenise
 from dalr.model.loading import load_tokenizer
@@ -63,3 +65,34 @@ def test_workers_share_one_mapping_by_its_place(tmp_path: Path, tiny_bert: Path)
     command = [sys.executable, "-c", script, str(tmp_path / "corpus.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(int(corpus.ids.sum())), "True"]
+
+
+def test_a_cut_off_tokenising_goes_on_to_the_same_ids(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "PART", 3)
+    tokenizer, corpus = load_tokenizer(str(tiny_bert)), Sentences(TEXTS * 4)
+    whole = tokenise(corpus, tokenizer, 8, tmp_path / "whole", quiet=True)
+    assert np.array_equal(
+        whole.ids,
+        np.concatenate([tokenizer(text, truncation=True, max_length=8)["input_ids"] for text in corpus.texts]),
+    )
+    computed: list[int] = []
+    ids_of = tokens._ids_of
+
+    def dies_at_the_fourth(texts: tuple[str, ...], *others: object) -> list[list[int]]:
+        computed.append(len(texts))
+        if len(computed) == 4:
+            raise KeyboardInterrupt
+        return ids_of(texts, *others)
+
+    monkeypatch.setattr(tokens, "_ids_of", dies_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        tokenise(corpus, tokenizer, 8, tmp_path / "cut", quiet=True)
+    (damaged,) = sorted((tmp_path / "cut").glob("tokenised-*.parts/*.npz"))[:1]
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    again = tokenise(corpus, tokenizer, 8, tmp_path / "cut", quiet=True)
+    assert len(computed) == 4 + 1 + 3  # the damaged part, and the three that were missing
+    assert np.array_equal(again.ids, whole.ids)
+    assert np.array_equal(again.offsets, whole.offsets)
+    assert not list((tmp_path / "cut").glob("*.parts"))
