@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import numpy as np
 import torch
@@ -24,6 +24,18 @@ TOKENS_A_BATCH = {"cpu": 2048, "cuda": 32768}
 it idle."""
 
 TOKENISED_AT_ONCE = 8192
+
+HELD_ROWS = 65536
+"""Vectors that stay on the device before they are copied, together: each copy waits for the device."""
+
+
+class TokenBatch(NamedTuple):
+    """A batch on the encoder's device: token ids and mask (1 where a token is), int64 [n, L], padded on the
+    right; `padded` says whether anything is."""
+
+    input_ids: Tensor
+    mask: Tensor
+    padded: bool
 
 
 class SentenceEncoder:
@@ -124,9 +136,17 @@ class SentenceEncoder:
             raise InputError("encode: expected a list of sentences, not one string")
         distinct = list(dict.fromkeys(sentences))
         vectors = torch.empty(len(distinct), self.dimension, dtype=torch.float32)
+        rows: list[int] = []
+        held: list[Tensor] = []
         with evaluating(self.model), torch.inference_mode():
-            for rows, ids in self.batches(distinct):
-                vectors[rows] = self.vectors(ids).to("cpu", torch.float32)
+            for places, ids in self.batches(distinct):
+                rows += places
+                held.append(self.vectors(self.on_device(ids)))
+                if len(rows) >= HELD_ROWS:
+                    vectors[rows] = torch.cat(held).to("cpu", torch.float32)
+                    rows, held = [], []
+            if held:
+                vectors[rows] = torch.cat(held).to("cpu", torch.float32)
         check_finite(vectors.numpy(), distinct, f"model {self.name}" if self.name else "encoder")
         place = {sentence: row for row, sentence in enumerate(distinct)}
         return vectors.numpy()[[place[sentence] for sentence in sentences]]
@@ -155,8 +175,8 @@ class SentenceEncoder:
         encoded = self.tokenizer(sentences, padding=False, return_attention_mask=False, verbose=False, **limit)
         return encoded["input_ids"]
 
-    def vectors(self, ids: list[list[int]]) -> Tensor:
-        """The vectors [n, D] of one batch, longest first, in the mode that the modules are in."""
+    def on_device(self, ids: list[list[int]]) -> TokenBatch:
+        """The token ids of one batch, longest first, as tensors where the model is."""
         longest = max(1, len(ids[0]))
         padding = self.tokenizer.pad_token_id or 0
         input_ids = torch.full((len(ids), longest), padding, dtype=torch.long)
@@ -164,13 +184,18 @@ class SentenceEncoder:
         for row, tokens in enumerate(ids):
             input_ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
             mask[row, : len(tokens)] = 1
-        input_ids, mask = input_ids.to(self.device), mask.to(self.device)
+        return TokenBatch(input_ids.to(self.device), mask.to(self.device), padded=len(ids[-1]) < longest)
+
+    def vectors(self, batch: TokenBatch) -> Tensor:
+        """The vectors [n, D] of one batch, on its device, in the mode that the modules are in."""
         every_layer = self._pooler in NEEDS_ALL_LAYERS if isinstance(self._pooler, str) else False
-        outputs = self.model(input_ids=input_ids, attention_mask=mask, output_hidden_states=every_layer)
+        # Given a mask, transformers reads it back from the device to see whether anything is padded.
+        mask = batch.mask if batch.padded else None
+        outputs = self.model(input_ids=batch.input_ids, attention_mask=mask, output_hidden_states=every_layer)
         if isinstance(self._pooler, SentenceModules):
-            vectors = self._pooler(outputs.last_hidden_state, mask)
+            vectors = self._pooler(outputs.last_hidden_state, batch.mask)
         else:
-            vectors = pool(outputs, mask, self._pooler)
+            vectors = pool(outputs, batch.mask, self._pooler)
         return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
 
     def fingerprint(self) -> str:

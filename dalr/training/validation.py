@@ -17,9 +17,11 @@ TOKENS_A_BATCH = 4096
 class Validation:
     """A metric of the live student, the same number on every worker and for any number of workers.
 
-    The split is tokenised and cut into batches once. Worker r of W encodes batches r, r + W, ...; the
-    vectors are gathered and worker 0 scores them. Each batch is the same whoever encodes it, so the
-    score is one process's to the last bit, and a resumed run finds the same best checkpoint.
+    The split is tokenised, sorted by length and cut into batches once; the tokens stay on the device.
+    Worker r of W encodes batches r, r + W, ...; the vectors are gathered, copied from the device once, and
+    worker 0 scores them. Each batch is the same whoever encodes it, so the score is one process's to the
+    last bit, and a resumed run finds the same best checkpoint. On a GPU the encoder computes in bfloat16:
+    the score chooses a checkpoint, and what is reported of it is scored again in float32.
     """
 
     def __init__(self, scorer: MetricScorer, encoder: SentenceEncoder) -> None:
@@ -29,7 +31,11 @@ class Validation:
         sentences = sorted(dict.fromkeys(scorer.sentences), key=len, reverse=True)
         self._row = {sentence: row for row, sentence in enumerate(sentences)}
         budget = TOKENS_A_BATCH if encoder.device.type == "cuda" else None
-        self._batches = list(encoder.batches(sentences, budget))
+        batches = list(encoder.batches(sentences, budget))
+        shares = [batches[worker :: world_size()] for worker in range(world_size())]
+        self._sizes = [sum(len(rows) for rows, _ in share) for share in shares]
+        self._places = np.array([row for share in shares for rows, _ in share for row in rows], dtype=np.int64)
+        self._mine = [encoder.on_device(ids) for _, ids in shares[rank()]]
 
     def score(self) -> float:
         """The metric, 0 to 100, of the student as it is now.
@@ -46,13 +52,13 @@ class Validation:
 
     def vectors(self) -> np.ndarray[Any, Any]:
         """The vectors of all sentences, float32 [n, D], each encoded by one worker."""
-        shares = [self._batches[worker :: world_size()] for worker in range(world_size())]
         encoder = self.encoder
+        reduced = torch.autocast("cuda", torch.bfloat16, enabled=encoder.device.type == "cuda")
         with evaluating(encoder.model), torch.inference_mode():
-            mine = [encoder.vectors(ids).float() for _, ids in shares[rank()]]
+            with reduced:
+                mine = [encoder.vectors(batch).float() for batch in self._mine]
             own = torch.cat(mine) if mine else torch.empty(0, encoder.dimension, device=encoder.device)
-            sizes = [sum(len(rows) for rows, _ in share) for share in shares]
-            gathered = gather_constant(own, sizes).cpu().numpy()
-        out = np.empty_like(gathered)
-        out[[row for share in shares for rows, _ in share for row in rows]] = gathered
-        return out
+            gathered = gather_constant(own, self._sizes).cpu().numpy()
+        vectors = np.empty_like(gathered)
+        vectors[self._places] = gathered
+        return vectors

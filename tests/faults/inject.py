@@ -24,6 +24,7 @@ import dalr.model.student
 import dalr.training.trainer
 from dalr.__main__ import main
 from dalr.evaluation import SentenceEncoder
+from dalr.evaluation.encoder import TokenBatch
 from tests.processes import SERVER
 
 Action = Literal["kill", "terminate", "call", "fill", "poison"]
@@ -201,8 +202,8 @@ def _arm_evaluation(fault: Fault) -> None:
             _poison(run.student)
         return evaluate(run)
 
-    def struck(encoder: SentenceEncoder, ids: list[list[int]]) -> torch.Tensor:
-        encoded = vectors(encoder, ids)
+    def struck(encoder: SentenceEncoder, batch: TokenBatch) -> torch.Tensor:
+        encoded = vectors(encoder, batch)
         if fault.action != "poison" and now["step"] == fault.step:
             fault.strike()
         return encoded

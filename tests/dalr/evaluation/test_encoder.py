@@ -56,6 +56,14 @@ def test_distinct_sentences_are_encoded_once_longest_first(tiny_bert: Path) -> N
     assert calls == [(1, 4)]
 
 
+def test_many_vectors_are_copied_from_the_device_in_few_pieces(tiny_bert: Path, monkeypatch) -> None:
+    monkeypatch.setitem(__import__("dalr.evaluation.encoder", fromlist=["x"]).TOKENS_A_BATCH, "cpu", 8)
+    encoder = SentenceEncoder.load(str(tiny_bert), device="cpu")
+    whole = encoder.encode(SENTENCES)
+    monkeypatch.setattr("dalr.evaluation.encoder.HELD_ROWS", 2)
+    np.testing.assert_array_equal(encoder.encode(SENTENCES), whole)
+
+
 def test_modes_and_random_state_are_restored(tiny_bert: Path) -> None:
     model, tokenizer = load_encoder(str(tiny_bert))
     model.train()

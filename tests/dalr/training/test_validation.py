@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dalr.evaluation import MetricScorer, SentenceEncoder
+from dalr.training.validation import Validation
 from tests.dalr.evaluation.small_data import write_small_data
 from tests.dalr.training.validation_workers import METRICS, answers, small_batches, worker
 from tests.processes import run_workers
@@ -67,3 +68,38 @@ def test_the_work_is_divided(world: int, alone: dict[str, Any], folder: Path) ->
     workers = [json.loads((folder / f"{world}-{number}.json").read_text()) for number in range(world)]
     shares = [found["STS12.test.encoded"] for found in workers]
     assert max(shares) < 1.5 * alone["STS12.test.encoded"] / world
+
+
+def test_tokens_are_made_once_and_vectors_copied_once(data: Path, tiny_bert: Path, monkeypatch) -> None:
+    encoder = SentenceEncoder.load(str(tiny_bert), "avg", device="cpu")
+    with small_batches():
+        validation = Validation(MetricScorer(data, "STSBenchmark.dev"), encoder)
+    before = validation.score()
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("the split is tokenised, or put on the device, again")
+
+    monkeypatch.setattr(encoder, "tokenizer", again)
+    monkeypatch.setattr(encoder, "on_device", again)
+    copies: list[int] = []
+    plain = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: (copies.append(len(tensor)), plain(tensor))[1])
+    assert validation.score() == before
+    assert copies == [len(set(validation.scorer.sentences))]
+
+
+def test_only_padded_batches_have_a_mask(data: Path, tiny_bert: Path) -> None:
+    """Without one, attention reads nothing back from the device; the vectors are the same."""
+    encoder = SentenceEncoder.load(str(tiny_bert), "avg", device="cpu")
+    masks = []
+    encoder.model.register_forward_pre_hook(
+        lambda module, args, kwargs: masks.append(kwargs["attention_mask"]), with_kwargs=True
+    )
+    ids = encoder.tokenizer(["a dog runs", "a cat sits", "a dog"])["input_ids"]
+    with torch.inference_mode():
+        same, ragged = encoder.on_device(ids[:2]), encoder.on_device(ids)
+        assert (same.padded, ragged.padded) == (False, True)
+        torch.testing.assert_close(encoder.vectors(same), encoder.vectors(ragged)[:2])
+        given = encoder.vectors(same._replace(padded=True))
+        assert torch.equal(encoder.vectors(same), given)
+    assert [mask is None for mask in masks] == [True, False, False, True]

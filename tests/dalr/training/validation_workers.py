@@ -13,7 +13,7 @@ import torch.distributed as dist
 from dalr.distributed import barrier
 from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder
-from dalr.evaluation.encoder import TOKENS_A_BATCH
+from dalr.evaluation.encoder import TOKENS_A_BATCH, TokenBatch
 from dalr.training.validation import Validation
 
 METRICS = ("STSBenchmark.dev", "STS12.test", "CR.dev")
@@ -24,9 +24,9 @@ class Counting(SentenceEncoder):
 
     encoded = 0
 
-    def vectors(self, ids: list[list[int]]) -> torch.Tensor:
-        self.encoded += len(ids)
-        return super().vectors(ids)
+    def vectors(self, batch: TokenBatch) -> torch.Tensor:
+        self.encoded += len(batch.input_ids)
+        return super().vectors(batch)
 
 
 def answers(model: str, data: str) -> dict[str, object]:
