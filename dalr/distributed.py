@@ -119,6 +119,11 @@ def shard(n: int, rank: int, world_size: int) -> slice:
     return slice(start, start + size + (rank < longer))
 
 
+def shard_sizes(n: int, world_size: int) -> list[int]:
+    """The number of rows of each worker's `shard`, in order of rank."""
+    return [len(range(n)[shard(n, worker, world_size)]) for worker in range(world_size)]
+
+
 def gather_rows(tensor: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
     """The rows of all workers, in order of rank, as a differentiable function of this worker's rows.
 

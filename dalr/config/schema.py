@@ -334,11 +334,16 @@ class TrainConfig(Part):
         description="keep only each layer's input and compute the rest again in the backward pass: the same gradient, "
         "less memory, about a third more time",
     )
-    length_groups: int = Field(
-        default=4,
+    length_groups: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default="auto",
+        description="groups of similar length (1 to 64) in which a batch's rows are encoded: the same batch, less "
+        "padding, more kernels; auto: 1 on CUDA, where kernels cost more than padding, else 4",
+    )
+    log_every: int = Field(
+        default=10,
         ge=1,
-        le=64,
-        description="groups of similar length in which a batch's rows are encoded: the same batch, less padding",
+        description="steps whose losses and norms are read from the GPU at once: metrics.jsonl has a line for each "
+        "step, this many steps late at most; on the CPU each step is read at once",
     )
 
     @model_validator(mode="after")

@@ -1,8 +1,13 @@
 """The batches that the objective sees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 
+import torch
 from torch import Tensor
+
+SHAPE_STEP = 8
+"""On CUDA, lengths are rounded up to a multiple of this: kernels are chosen and planned once a shape, and
+attention wants its masks aligned to it."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,19 @@ class TextBatch:
     """B sentences of the global batch.
 
     `rows`: int64 [B], the sentences' rows in their corpus. `input_ids` and `attention_mask`: int64
-    [B, L], padded to the longest sentence.
+    [B, L], padded on the right to at least the longest sentence. `lengths`: the tokens of each row, as plain
+    numbers, so that nobody need ask the device for them.
     """
 
     rows: Tensor
     input_ids: Tensor
     attention_mask: Tensor
     teachers: TeacherTargets = TeacherTargets()
+    lengths: tuple[int, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if len(self.lengths) != len(self.rows):
+            object.__setattr__(self, "lengths", tuple(self.attention_mask.sum(1).tolist()))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,3 +69,33 @@ class Views:
 
     pooled: Tensor
     projected: Tensor
+
+
+def shape_step(device: torch.device) -> int:
+    """What lengths are rounded up to a multiple of on a device; 1 is as they are."""
+    return SHAPE_STEP if device.type == "cuda" else 1
+
+
+def rounded_up(length: int, step: int, most: int) -> int:
+    """The next multiple of `step` from `length` on, but `most` at most."""
+    return max(length, min(-(-length // step) * step, most))
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on `device`. To CUDA it goes through pinned memory: a copy that nothing waits for."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def on_device(batch: TextBatch, device: torch.device) -> TextBatch:
+    """The batch with every tensor on `device`."""
+    moved = {item.name: getattr(batch, item.name) for item in fields(batch)}
+    moved = {name: to_device(value, device) if isinstance(value, Tensor) else value for name, value in moved.items()}
+    teachers = batch.teachers
+    moved["teachers"] = TeacherTargets(
+        sentences=tuple(to_device(vectors, device) for vectors in teachers.sentences),
+        tokens=None if teachers.tokens is None else to_device(teachers.tokens, device),
+        token_mask=None if teachers.token_mask is None else to_device(teachers.token_mask, device),
+    )
+    return replace(batch, **moved)

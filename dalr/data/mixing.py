@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dalr.config.schema import RunConfig
-from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch
+from dalr.data.batches import PairedBatch, TeacherTargets, TextBatch, rounded_up
 from dalr.data.features.prepare import Features
 from dalr.data.pairing import PairOrder, caption_pairs, image_pairs
 from dalr.data.rows import Rows
@@ -32,9 +32,12 @@ class MixedBatches:
     The text stream permutes the sentences in each of its epochs. The paired stream permutes the captions,
     or the images with one caption of each (`data.pairs`); no image is twice in a batch. An epoch's last
     batch has what is left. `Schedule` says where the two streams go, and how long an epoch of the run is.
+
+    Sentences are padded to a multiple of `shape_step` tokens, the model's `max_tokens` at most.
     """
 
-    def __init__(self, config: RunConfig, features: Features) -> None:
+    def __init__(self, config: RunConfig, features: Features, *, shape_step: int = 1) -> None:
+        self.shape_step = shape_step
         self.features = features
         self.schedule = features.schedule
         self.seed = config.train.seed
@@ -68,12 +71,12 @@ class MixedBatches:
         return self._paired(step) if self.is_paired(step) else self._text(step)
 
     def _text(self, step: int) -> TextBatch:
-        tokens = self.features.tokens["text"]
+        items = len(self.features.tokens["text"])
         epoch, place = divmod(self.schedule.position(step), self.schedule.text_batches)
-        order = self._order(TEXT, epoch, lambda: self._random(TEXT, epoch).permutation(len(tokens)))
+        order = self._order(TEXT, epoch, lambda: self._random(TEXT, epoch).permutation(items))
         rows = order[place * self.batch_size : (place + 1) * self.batch_size].copy()
-        ids, mask = tokens.padded(rows, self.length)
-        return TextBatch(torch.from_numpy(rows), ids, mask, self._targets("text", rows))
+        ids, mask, lengths = self._tokens("text", rows)
+        return TextBatch(torch.from_numpy(rows), ids, mask, self._targets("text", rows), lengths=lengths)
 
     def _paired(self, step: int) -> PairedBatch:
         features, pairs = self.features, self._pairs
@@ -82,7 +85,7 @@ class MixedBatches:
         epoch, place = divmod(self.schedule.position(step), self.schedule.paired_batches)
         order = self._order(PAIRED, epoch, lambda: pairs.order([self.seed, PAIRED, epoch]))
         rows = order[pairs.starts[place] : pairs.starts[place + 1]].copy()
-        ids, mask = features.tokens["captions"].padded(rows, self.length)
+        ids, mask, lengths = self._tokens("captions", rows)
         return PairedBatch(
             torch.from_numpy(rows),
             ids,
@@ -90,7 +93,15 @@ class MixedBatches:
             self._targets("captions", rows),
             images=_tensor(features.images, features.captions.image_of_caption[rows]),
             captions=_tensor(features.caption_features, rows),
+            lengths=lengths,
         )
+
+    def _tokens(self, corpus: str, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """Ids and mask, int64 [B, L], and the lengths of a batch's sentences."""
+        tokens = self.features.tokens[corpus]
+        lengths = tokens.lengths(rows)
+        length = self.length or rounded_up(int(lengths.max()), self.shape_step, tokens.max_tokens)
+        return *tokens.padded(rows, length), tuple(lengths.tolist())
 
     def _random(self, stream: int, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, stream, epoch])

@@ -48,7 +48,9 @@ def listnet(scores: Tensor, target_scores: Tensor) -> Tensor:
 
 
 def _off_diagonal(matrix: Tensor) -> Tensor:
-    """[B, B] → [B, B − 1], each row without its diagonal entry."""
+    """[B, B] → [B, B − 1], each row without its diagonal entry.
+
+    Without its first entry the flat matrix is B − 1 rows of B entries and a diagonal entry.
+    """
     size = len(matrix)
-    others = ~torch.eye(size, dtype=torch.bool, device=matrix.device)
-    return matrix[others].view(size, size - 1)
+    return matrix.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)

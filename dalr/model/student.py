@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dalr.config.schema import ModelConfig, StudentPooler
-from dalr.data.batches import Views
+from dalr.data.batches import Views, rounded_up, shape_step, to_device
 from dalr.errors import InputError
 from dalr.files import atomic_write
+from dalr.model.attention import attention_mask_for
 from dalr.model.loading import load_encoder, position_limit, quiet_transformers
 from dalr.model.pooling import pool
 
@@ -57,29 +58,55 @@ class Student(nn.Module):
         except ValueError as error:
             raise InputError(f"train.activation_checkpointing: {error} Set it to false.") from error
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, *, groups: int = 1) -> Views:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, *, groups: int = 1, lengths: Sequence[int] | None = None
+    ) -> Views:
         """Two passes with independent dropout over int64 [B, L]: `Views` of [B, 2, D], float32.
 
         The rows are encoded in `groups` groups of like length, each cut to its own longest row, so that
         little is computed for padding; both passes of a group run as one batch. The word vectors are
         looked up once for all: their gradient is a matrix as tall as the vocabulary, made once then.
+
+        Args:
+            input_ids: the token ids.
+            attention_mask: 1 where a token is.
+            groups: how many; more than B are B.
+            lengths: of each row, the place after its last token. None reads them from the mask, which
+                waits for the device.
         """
+        device, (size, width) = input_ids.device, input_ids.shape
+        lengths = _ends(attention_mask) if lengths is None else lengths
+        order = list(range(size))
+        if min(groups, size) > 1:
+            order.sort(key=lambda row: -lengths[row])
+            longest_first = to_device(torch.tensor(order), device)
+            input_ids, attention_mask = input_ids[longest_first], attention_mask[longest_first]
         words = self.encoder.get_input_embeddings()(input_ids)
         pooled: list[Tensor] = []
-        order = _by_length(attention_mask)
-        for rows in order.chunk(min(groups, len(order))):
-            mask = attention_mask[rows]
-            longest = int(mask.any(0).nonzero().max()) + 1
-            mask = mask[:, :longest].repeat(2, 1)
-            outputs = self.encoder(inputs_embeds=words[rows, :longest].repeat(2, 1, 1), attention_mask=mask)
-            pooled.append(pool(outputs, mask, self.pooler).unflatten(0, (2, -1)))
-        both = torch.cat(pooled, dim=1)[:, order.argsort()].transpose(0, 1)
+        rows_each = -(-size // min(groups, size))
+        for start in range(0, size, rows_each):
+            rows = slice(start, start + rows_each)
+            here = [lengths[row] for row in order[rows]]
+            longest = rounded_up(max(here), shape_step(device), width)
+            pooled.append(self._pooled(words[rows, :longest], attention_mask[rows, :longest], min(here) < longest))
+        both = pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
+        if min(groups, size) > 1:
+            both = both[:, to_device(torch.tensor(order).argsort(), device)]
+        both = both.transpose(0, 1)
         return Views(pooled=both.float(), projected=self.head(both).float())
 
+    def _pooled(self, words: Tensor, mask: Tensor, padded: bool) -> Tensor:
+        """Both passes over one group's word vectors [b, L, D]: [2, b, D]."""
+        mask = mask.repeat(2, 1)
+        attention_mask = attention_mask_for(self.encoder, mask, padded=padded)
+        outputs = self.encoder(inputs_embeds=words.repeat(2, 1, 1), attention_mask=attention_mask)
+        return pool(outputs, mask, self.pooler).unflatten(0, (2, -1))
 
-def _by_length(attention_mask: Tensor) -> Tensor:
-    """The rows from the longest to the shortest, int64 [B]; rows of one length keep their order."""
-    return attention_mask.sum(1).argsort(descending=True, stable=True)
+
+def _ends(attention_mask: Tensor) -> list[int]:
+    """The place after each row's last token."""
+    places = torch.arange(1, attention_mask.shape[1] + 1, device=attention_mask.device)
+    return (attention_mask * places).amax(1).tolist()
 
 
 def make_student(config: ModelConfig) -> tuple[Student, PreTrainedTokenizerBase]:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from dalr.config.schema import Pooler
 from dalr.errors import InputError
+from dalr.model.attention import attention_mask_for
 from dalr.model.loading import load_encoder
 from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
 
@@ -40,5 +41,6 @@ class TextTeacherEncoder(nn.Module):
     @torch.no_grad()
     def tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The last layer's states without the first token: float32 [B, L - 1, T]."""
-        outputs = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        mask = attention_mask_for(self.encoder, attention_mask, padded=True)
+        outputs = self.encoder(input_ids=input_ids, attention_mask=mask)
         return outputs.last_hidden_state[:, 1:].float()

@@ -52,7 +52,8 @@ class Callback:
         raised here is raised on every worker."""
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Optimizer step `step` (from 1) is done; `metrics` is that step's line of metrics.jsonl."""
+        """Optimizer step `step` (from 1) is done, on a GPU up to `train.log_every` steps ago; `metrics` is that
+        step's line of metrics.jsonl."""
 
     def on_evaluation(self, step: int, score: float, metrics: Mapping[str, float]) -> None:
         """The student was evaluated after `step`: `score` is `evaluation.metric`, 0-100."""

@@ -1,15 +1,14 @@
 """One step's gradient: of the global batch's objective, on one worker or many, in one pass or two."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dalr.data.batches import TeacherTargets, TextBatch, Views
-from dalr.distributed import average_gradients, gather_rows, rank, shard, world_size
+from dalr.data.batches import TextBatch, Views, to_device
+from dalr.distributed import average_gradients, gather_rows, rank, shard, shard_sizes, world_size
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student
 
@@ -44,23 +43,26 @@ def compute_gradients(
     """
     device = next(student.parameters()).device
     here = shard(len(batch), rank(), world_size())
-    ids, mask = batch.input_ids[here].to(device), batch.attention_mask[here].to(device)
+    ids, mask = to_device(batch.input_ids[here], device), to_device(batch.attention_mask[here], device)
+    lengths = batch.lengths[here]
     pieces = _pieces(len(ids), parts)
+    sizes = shard_sizes(len(batch), world_size())
 
     def encode(part: int) -> Views:
         seed(part)
         with autocast():
-            return _encode(student, ids[pieces[part]], mask[pieces[part]], groups)
+            piece = pieces[part]
+            return _encode(student, ids[piece], mask[piece], lengths[piece], groups)
 
     if len(pieces) == 1:
         views = encode(0)
-        terms = objective(_gathered(views), batch)
+        terms = objective(_gathered(views, sizes), batch)
         terms.total.backward()
     else:
         with torch.no_grad():
             views = _joined([encode(part) for part in range(len(pieces))])
         views = Views(views.pooled.requires_grad_(), views.projected.requires_grad_())
-        terms = objective(_gathered(views), batch)
+        terms = objective(_gathered(views, sizes), batch)
         terms.total.backward()
         for part, piece in enumerate(pieces):
             again = encode(part)
@@ -76,34 +78,22 @@ def compute_gradients(
     )
 
 
-def on_device(batch: TextBatch, device: torch.device) -> TextBatch:
-    """The batch with every tensor on `device`."""
-    moved = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in moved.items()}
-    teachers = batch.teachers
-    moved["teachers"] = TeacherTargets(
-        sentences=tuple(t.to(device) for t in teachers.sentences),
-        tokens=None if teachers.tokens is None else teachers.tokens.to(device),
-        token_mask=None if teachers.token_mask is None else teachers.token_mask.to(device),
-    )
-    return replace(batch, **moved)
-
-
 def _pieces(rows: int, parts: int) -> list[slice]:
     size = max(1, -(-rows // parts))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)] or [slice(0, 0)]
 
 
-def _encode(student: nn.Module, ids: Tensor, mask: Tensor, groups: int) -> Views:
+def _encode(student: nn.Module, ids: Tensor, mask: Tensor, lengths: Sequence[int], groups: int) -> Views:
     if len(ids):
-        return student(ids, mask, groups=groups)
+        return student(ids, mask, groups=groups, lengths=lengths)
     # A worker without rows still takes part: its parameters get gradients of zero.
-    views = student(torch.zeros_like(ids).new_zeros((1, ids.shape[1])), mask.new_ones((1, mask.shape[1])))
+    width = ids.shape[1]
+    views = student(ids.new_zeros((1, width)), mask.new_ones((1, width)), lengths=[width])
     return Views(pooled=views.pooled[:0], projected=views.projected[:0])
 
 
-def _gathered(views: Views) -> Views:
-    return Views(pooled=gather_rows(views.pooled), projected=gather_rows(views.projected))
+def _gathered(views: Views, sizes: Sequence[int]) -> Views:
+    return Views(pooled=gather_rows(views.pooled, sizes), projected=gather_rows(views.projected, sizes))
 
 
 def _joined(views: list[Views]) -> Views:

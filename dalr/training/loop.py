@@ -22,6 +22,7 @@ from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.inputs import check_inputs
 from dalr.training.run_folder import MetricsLog, RunFolder
 from dalr.training.trainer import Run
+from dalr.training.unread import Line
 
 __all__ = ["Callback", "Diverged", "Outcome", "StopTraining", "train"]
 
@@ -93,15 +94,20 @@ def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
         _begin(callbacks, run)
         with _signals() as asked:
             while run.progress.step < run.total and reason is None:
-                metrics = run.step()
-                loss = metrics["loss"]
-                began = time.perf_counter()
-                score = run.evaluate_if_due()
-                if score is not None:
-                    metrics |= {run.config.evaluation.metric: score, "evaluation_seconds": time.perf_counter() - began}
-                if log is not None:
-                    log.write(run.progress.step, metrics)
-                reason = first_reason(_tell(callbacks, run.progress.step, metrics, score) or asked())
+                run.step()
+                if not run.reading_is_due():
+                    reason = first_reason(asked())
+                    if reason is None:
+                        continue
+                lines, failure = run.read()
+                score = None if failure is not None else _evaluated(run, lines)
+                for line in lines:
+                    loss = line.metrics["loss"]
+                    if log is not None:
+                        log.write(line.step, line.metrics)
+                if failure is not None:
+                    raise failure
+                reason = first_reason(_tell(callbacks, lines, score) or asked() or reason)
                 run.checkpoint_if_due(callbacks, stopping=reason is not None)
     finally:
         if log is not None:
@@ -127,14 +133,26 @@ def _begin(callbacks: Sequence[Callback], run: Run) -> None:
     run_on_all_ranks(tell)
 
 
-def _tell(callbacks: Sequence[Callback], step: int, metrics: dict[str, float], score: float | None) -> str | None:
-    """Tells every callback of the step; the reason to stop, if one of them asks for it."""
+def _evaluated(run: Run, lines: Sequence[Line]) -> float | None:
+    """The student's score where it is due, noted in the last line."""
+    began = time.perf_counter()
+    score = run.evaluate_if_due()
+    if score is not None:
+        lines[-1].metrics[run.config.evaluation.metric] = score
+        lines[-1].metrics["evaluation_seconds"] = time.perf_counter() - began
+    return score
+
+
+def _tell(callbacks: Sequence[Callback], lines: Sequence[Line], score: float | None) -> str | None:
+    """Tells every callback of the steps read, and of the score after the last one; the reason to stop, if one of
+    them asks for it."""
     reason = None
     for callback in callbacks:
         try:
-            callback.on_step(step, metrics)
+            for line in lines:
+                callback.on_step(line.step, line.metrics)
             if score is not None:
-                callback.on_evaluation(step, score, metrics)
+                callback.on_evaluation(lines[-1].step, score, lines[-1].metrics)
         except StopTraining as stop:
             reason = str(stop) or "a callback asked for it"
     return reason

@@ -4,21 +4,20 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dalr.config.schema import OptimConfig
 
 
 def make_optimizer(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over every trainable parameter; biases and normalisation weights (one dimension) are not
-    decayed. Fused on the devices that have it."""
+    """Fused AdamW over every trainable parameter; biases and normalisation weights (one dimension) are not
+    decayed."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    fused = all(p.device.type in ("cuda", "cpu") for p in parameters)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=config.eps, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=config.eps, fused=True)
 
 
 def learning_rate_at(step: int, total: int, config: OptimConfig) -> float:
@@ -36,3 +35,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets the rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def step_unless(optimizer: torch.optim.AdamW, skip: Tensor) -> None:
+    """One step of a fused AdamW; where `skip` (bool [], on the parameters' device) is true, its kernel leaves
+    parameters, moments and step counts as they are. The host does not learn which it was."""
+    # The door by which torch.amp.GradScaler has the fused kernel skip a step.
+    optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
+    optimizer.step()

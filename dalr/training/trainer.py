@@ -4,8 +4,8 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from dalr.config.schema import RunConfig
-from dalr.data.batches import PairedBatch, TextBatch
+from dalr.data.batches import PairedBatch, TextBatch, on_device, shape_step
 from dalr.data.features.prepare import Features, prepare_features
 from dalr.data.mixing import MixedBatches
-from dalr.distributed import broadcast, gather_constant, rank, run_on_rank0, shard, world_size
+from dalr.distributed import broadcast, gather_constant, rank, run_on_rank0, shard, shard_sizes, world_size
 from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
 from dalr.evaluation.metric import parse_metric
@@ -24,7 +24,7 @@ from dalr.evaluation.plan import own_tasks
 from dalr.evaluation.tasks import STANDARD
 from dalr.files import atomic_write
 from dalr.identity import Identity, identity_of
-from dalr.losses.objective import LossTerms, Objective
+from dalr.losses.objective import Objective
 from dalr.model.student import Student, export, make_student
 from dalr.training.callbacks import Callback, Diverged
 from dalr.training.checkpoint import (
@@ -37,15 +37,20 @@ from dalr.training.checkpoint import (
     save_checkpoint,
     steps_saved,
 )
-from dalr.training.grad_cache import compute_gradients, on_device, seed_step
-from dalr.training.optim import learning_rate_at, make_optimizer, set_learning_rate
+from dalr.training.grad_cache import compute_gradients, seed_step
+from dalr.training.optim import learning_rate_at, make_optimizer, set_learning_rate, step_unless
 from dalr.training.run_folder import RunFolder
+from dalr.training.unread import Line, Unread
 from dalr.training.validation import Validation
 
 
 @dataclass
 class Run:
-    """The parts of a run in one process; `progress` is what changes."""
+    """The parts of a run in one process; `progress` is what changes.
+
+    `broken`: bool [], on the device; whether a step's loss or gradient was not finite. `unread`: the numbers of
+    the steps since the last `read`.
+    """
 
     identity: Identity
     folder: RunFolder
@@ -53,11 +58,13 @@ class Run:
     student: Student
     tokenizer: PreTrainedTokenizerBase
     objective: Objective
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.AdamW
     batches: MixedBatches
     features: Features
     validation: Validation | None
     progress: Progress
+    broken: Tensor
+    unread: Unread = field(default_factory=Unread)
 
     @classmethod
     def start(
@@ -68,7 +75,7 @@ class Run:
         torch.manual_seed(config.train.seed)
         student, tokenizer = make_student(config.model)
         features = prepare_features(config, quiet=True)
-        batches = MixedBatches(config, features)
+        batches = MixedBatches(config, features, shape_step=shape_step(device))
         objective = _objective(config, student, features)
         for module in (student, objective, features.token_states):
             if module is not None:
@@ -91,6 +98,7 @@ class Run:
             features=features,
             validation=validation,
             progress=Progress(),
+            broken=torch.zeros((), dtype=torch.bool, device=device),
         )
 
     @property
@@ -111,8 +119,9 @@ class Run:
         if step:
             self.progress = load_checkpoint(self.folder.checkpoints, step, self.trainables, self.identity)
 
-    def step(self) -> dict[str, float]:
-        """One optimizer step on the next global batch; returns its metrics."""
+    def step(self) -> None:
+        """One optimizer step on the next global batch. Its numbers stay on the device until they are `read`:
+        no operation of a step waits for the device."""
         began = time.perf_counter()
         config, step = self.config, self.progress.step
         self.student.train()
@@ -126,29 +135,38 @@ class Run:
             self.objective,
             batch,
             parts=config.train.accumulate,
-            groups=config.train.length_groups,
+            groups=length_groups(config.train.length_groups, self.device),
             seed=lambda part: seed_step(config.train.seed, step, part),
             autocast=self.autocast,
         )
-        loss = terms.total.item()
-        if not math.isfinite(loss):
-            self.diverged(batch, f"the loss is {loss}", terms)
         norm = self.clip()
-        if not math.isfinite(norm):  # one more step would put it into the weights, and those into a checkpoint
-            self.diverged(batch, f"the norm of the gradient is {norm}", terms)
-        self.optimizer.step()
+        # What is not finite, and all that comes after it until it is read, never reaches the weights.
+        self.broken = self.broken | ~(terms.total.isfinite() & norm.isfinite())
+        step_unless(self.optimizer, self.broken)
         self.progress = replace(self.progress, step=step + 1)
+        paired = int(isinstance(batch, PairedBatch))
+        known = {"paired": paired, "learning_rate": rate, **peak_memory(self.device)}
         seconds = time.perf_counter() - began
-        return {
-            "loss": loss,
-            **{f"term/{name}": value.item() for name, value in terms.terms.items()},
-            "paired": int(isinstance(batch, PairedBatch)),
-            "learning_rate": rate,
-            "grad_norm": norm,
-            "seconds": seconds,
-            "samples_per_second": len(batch) / seconds,
-            **peak_memory(self.device),
-        }
+        self.unread.add(step + 1, terms, norm, known=known, samples=len(batch), seconds=seconds)
+
+    def reading_is_due(self) -> bool:
+        """Whether the numbers are to be read now: every `log_every` steps, and before anything that is meant to
+        last, so that no checkpoint and no score comes of a loss that was not finite. On the CPU, always."""
+        train, step = self.config.train, self.progress.step
+        due = (train.log_every, train.eval_every, train.checkpoint_every or train.eval_every)
+        return reading_is_free(self.device) or step == self.total or any(step % every == 0 for every in due)
+
+    def read(self) -> tuple[list[Line], Diverged | None]:
+        """The lines of the steps since the last read; and, where one of them was not finite, the lines before it
+        and the error to raise, its batch saved. The same on every worker."""
+        lines = self.unread.read()
+        for place, line in enumerate(lines):
+            loss, norm = line.metrics["loss"], line.metrics["grad_norm"]
+            if not math.isfinite(loss):
+                return lines[:place], self.diverged(line, f"the loss is {loss}")
+            if not math.isfinite(norm):
+                return lines[:place], self.diverged(line, f"the norm of the gradient is {norm}")
+        return lines, None
 
     def prepared_batch(self, step: int) -> TextBatch:
         """The global batch of a step on this worker's device, with teacher token states if needed."""
@@ -157,8 +175,9 @@ class Run:
         corpus = "captions" if isinstance(batch, PairedBatch) else "text"
         if states is not None and corpus in states.corpora:
             with torch.no_grad(), self.autocast():
-                tokens, mask = states(batch, shard(len(batch), rank(), world_size()))
-            tokens, mask = gather_constant(tokens.float()), gather_constant(mask)
+                tokens, mask = states(batch, shard(len(batch), rank(), world_size()), self.device)
+            sizes = shard_sizes(len(batch), world_size())
+            tokens, mask = gather_constant(tokens, sizes), gather_constant(mask, sizes)
             batch = replace(batch, teachers=replace(batch.teachers, tokens=tokens, token_mask=mask))
         return on_device(batch, self.device)
 
@@ -167,26 +186,28 @@ class Run:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def clip(self) -> float:
-        """Bounds the gradient's norm over all parameters; returns the norm before."""
+    def clip(self) -> Tensor:
+        """Bounds the gradient's norm over all parameters; returns the norm before, on the device."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         bound = self.config.optim.clip_norm
-        return torch.nn.utils.clip_grad_norm_(parameters, math.inf if bound is None else bound).item()
+        return torch.nn.utils.clip_grad_norm_(parameters, math.inf if bound is None else bound)
 
-    def diverged(self, batch: TextBatch, what: str, terms: LossTerms) -> NoReturn:
-        """Saves the batch of the step in hand for inspection and raises."""
-        step = self.progress.step + 1
-        name = f"diverged-step-{step:06d}.safetensors"
-        tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    def diverged(self, line: Line, what: str) -> Diverged:
+        """Saves the batch of a step for inspection; the error that says so."""
+        name = f"diverged-step-{line.step:06d}.safetensors"
+        batch = self.batches.batch(line.step - 1)
+        tensors = {name: value.contiguous() for name, value in vars(batch).items() if isinstance(value, Tensor)}
 
         def save() -> None:
             with atomic_write(self.folder.path / name) as aside:
-                save_file({key: value.contiguous().cpu() for key, value in tensors.items()}, str(aside))
+                save_file(tensors, str(aside))
 
         run_on_rank0(save)
-        bad = ", ".join(f"{term} = {value.item()}" for term, value in terms.terms.items() if not value.isfinite())
+        terms = {key.removeprefix("term/"): value for key, value in line.metrics.items() if key.startswith("term/")}
+        bad = ", ".join(f"{term} = {value}" for term, value in terms.items() if not math.isfinite(value))
         where = f"{self.folder.name}/{name}"
-        raise Diverged(step, f"{what} at step {step} ({bad or 'every term is finite'}); batch: {where}")
+        message = f"{what} at step {line.step} ({bad or 'every term is finite'}); batch: {where}"
+        return Diverged(line.step, message)
 
     def evaluate_if_due(self) -> float | None:
         """The score of `evaluation.metric` where this step is due, the same on every worker."""
@@ -244,6 +265,19 @@ class Run:
                 provenance=self.folder.model_provenance(step),
                 device=self.device.type,
             )
+
+
+def reading_is_free(device: torch.device) -> bool:
+    """Whether the host has a number on the device as soon as it asks: on the CPU, where nothing runs ahead."""
+    return device.type == "cpu"
+
+
+def length_groups(setting: int | Literal["auto"], device: torch.device) -> int:
+    """`train.length_groups` on a device. A GPU is waiting for its next kernel more often than it is busy: there
+    one group is faster, although it computes for padding."""
+    if setting != "auto":
+        return setting
+    return 1 if device.type == "cuda" else 4
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

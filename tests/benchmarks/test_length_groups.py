@@ -51,7 +51,8 @@ def test_samples_a_second(real_data: Path, tmp_path: Path) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):  # interleaved, so that the machine's moods hit all
         for name, run in runs.items():
-            seconds[name].append(run.step()["seconds"])
+            run.step()
+            seconds[name].append(run.read()[0][0].metrics["seconds"])
     rates = {name: config.train.batch_size / statistics.median(values) for name, values in seconds.items()}
     for name, rate in rates.items():
         print(f"\n{name}: {rate:.1f} samples/s, {rate / rates['fixed length']:.2f}x", end="")

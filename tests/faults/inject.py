@@ -132,11 +132,11 @@ def _arm_step(fault: Fault) -> None:
     step = dalr.training.trainer.Run.step
     now = {"step": 0}
 
-    def counted(run: dalr.training.trainer.Run) -> dict[str, float]:
+    def counted(run: dalr.training.trainer.Run) -> None:
         now["step"] = run.progress.step + 1
         if fault.action == "poison" and now["step"] == fault.step and spared(fault):
             _poison(run.student)
-        return step(run)
+        step(run)
 
     def struck(*inputs: Any, **options: Any) -> Any:
         terms = compute(*inputs, **options)
@@ -167,9 +167,9 @@ def _arm_checkpoint(fault: Fault) -> None:
     compute = dalr.training.trainer.compute_gradients
     now = {"step": 0}
 
-    def counted(run: dalr.training.trainer.Run) -> dict[str, float]:
+    def counted(run: dalr.training.trainer.Run) -> None:
         now["step"] = run.progress.step + 1
-        return step(run)
+        step(run)
 
     def half(state: Any, file: Any) -> None:
         if fault.action != "poison" and now["step"] == fault.step:

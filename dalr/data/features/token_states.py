@@ -5,7 +5,7 @@ calls the same module: it holds no trainable parameter, stays in eval mode, and 
 of the student (nor of its checkpoints).
 
     states = features.token_states.to(device)
-    tokens, mask = states(batch, part=slice(start, stop))    # this worker's share of the batch
+    tokens, mask = states(batch, slice(start, stop), device)    # this worker's share of the batch
     # gather over workers: every share is padded to the same M, that of the global batch
 """
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dalr.data.batches import PairedBatch, TextBatch
+from dalr.data.batches import PairedBatch, TextBatch, rounded_up, shape_step, to_device
 from dalr.data.corpora.tokens import TokenisedCorpus
 from dalr.data.features.text import token_rows
 from dalr.data.store import StoredArray
@@ -43,20 +43,26 @@ class TokenStates(nn.Module):
         self.weights = tuple(weight / total for weight in weights)
         self.to_max = to_max
 
-    def forward(self, batch: TextBatch, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """The states and the mask of the batch's rows in `part`."""
+    def forward(
+        self, batch: TextBatch, part: slice = slice(None), device: torch.device | str = "cpu"
+    ) -> tuple[Tensor, Tensor]:
+        """The states and the mask of the batch's rows in `part`, on `device`, where the module is too.
+        `batch.rows` is on the CPU."""
+        device = torch.device(device)
         name = "captions" if isinstance(batch, PairedBatch) else "text"
         corpus = self.corpora[name]
         rows = batch.rows.numpy()
-        length = corpus.max_tokens if self.to_max else int(corpus.lengths(rows).max())
+        longest = int(corpus.lengths(rows).max())
+        length = corpus.max_tokens if self.to_max else rounded_up(longest, shape_step(device), corpus.max_tokens)
         if not len(rows[part]):  # a worker without a share of a small batch
-            return torch.zeros(0, length - 1, self.width), torch.zeros(0, length - 1, dtype=torch.bool)
+            shape = (0, length - 1)
+            return torch.zeros(*shape, self.width, device=device), torch.zeros(*shape, dtype=torch.bool, device=device)
         ids, mask = corpus.padded(rows[part], length)
-        tokens = self.states(name, rows[part], ids, mask)
-        return tokens, mask[:, 1:].bool().to(tokens.device)
+        tokens = self.states(name, rows[part], to_device(ids, device), to_device(mask, device))
+        return tokens.float(), to_device(mask[:, 1:].bool(), device)
 
     def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The mixed states [b, L - 1, T] of sentences that are L tokens long with padding."""
+        """The mixed states [b, L - 1, T] of sentences that are L tokens long with padding, on the device of the ids."""
         raise NotImplementedError
 
 
@@ -76,10 +82,8 @@ class OnlineTokenStates(TokenStates):
 
     def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """See `TokenStates`."""
-        device = next(self.parameters()).device
-        ids, mask = input_ids.to(device), attention_mask.to(device)
         mixed = [
-            weight * teacher.tokens(ids, mask)  # type: ignore[operator]
+            weight * teacher.tokens(input_ids, attention_mask)  # type: ignore[operator]
             for weight, teacher in zip(self.weights, self.teachers, strict=True)
         ]
         return torch.stack(mixed).sum(0)
@@ -104,4 +108,4 @@ class CachedTokenStates(TokenStates):
             weight * token_rows(array, self.corpora[name], rows, length)
             for weight, array in zip(self.weights, self.arrays[name], strict=True)
         ]
-        return torch.stack(mixed).sum(0)
+        return to_device(torch.stack(mixed).sum(0), input_ids.device)

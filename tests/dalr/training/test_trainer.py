@@ -11,7 +11,9 @@ from dalr.training.trainer import Run, peak_memory
 
 
 def test_on_the_cpu_a_step_has_no_gpu_memory(small: RunConfig, tmp_path: Path) -> None:
-    metrics = Run.start(small, RunFolder(tmp_path), torch.device("cpu")).step()
+    run = Run.start(small, RunFolder(tmp_path), torch.device("cpu"))
+    run.step()
+    metrics = run.read()[0][0].metrics
     assert "gpu_memory_bytes" not in metrics
     assert {"loss", "grad_norm", "seconds", "samples_per_second", "learning_rate", "paired"} <= metrics.keys()
 

@@ -1,0 +1,149 @@
+"""A step as one of three workers on GPUs, without a GPU: on tensors that have a device and no data."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+
+import dalr.data.batches
+import dalr.data.features.token_states
+import dalr.model.student
+import dalr.training.grad_cache
+import dalr.training.trainer
+from dalr.data.batches import TextBatch
+from dalr.data.features.prepare import prepare_features
+from dalr.training.optim import make_optimizer
+from dalr.training.run_folder import RunFolder
+from dalr.training.trainer import Run
+from tests.dalr.training.objectives import OBJECTIVES, config_for
+
+GPU = torch.device("cuda", 0)
+
+
+class Collectives:
+    """Stands for NCCL among `world` workers: refuses tensors that are not on the GPU."""
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world, self.calls = rank, world, list[str]()
+
+    def all_reduce(self, tensor: Tensor, **options: Any) -> None:
+        self._check("all_reduce", tensor)
+
+    def all_gather(self, parts: list[Tensor], tensor: Tensor, **options: Any) -> None:
+        self._check("all_gather", tensor, *parts)
+        assert all(part.shape == tensor.shape for part in parts)
+
+    def _check(self, name: str, *tensors: Tensor) -> None:
+        assert all(tensor.device == GPU for tensor in tensors), f"{name} got a tensor of another device"
+        assert all(tensor.is_contiguous() for tensor in tensors)
+        self.calls.append(name)
+
+
+class Rows:
+    """The rows of a batch, which the host reads by numpy; inside a mode no tensor can be read."""
+
+    def __init__(self, rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+
+    def numpy(self) -> NDArray[np.int64]:
+        return self.rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def join(rank: int, monkeypatch: pytest.MonkeyPatch) -> Collectives:
+    """From now on this process is worker `rank` of three; a batch of two rows leaves the last one none."""
+    joined = Collectives(rank, 3)
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: joined.rank)
+    monkeypatch.setattr(dist, "get_world_size", lambda: joined.world)
+    for name in ("all_reduce", "all_gather"):
+        monkeypatch.setattr(dist, name, getattr(joined, name))
+    return joined
+
+
+@pytest.fixture
+def mode(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
+    """Tensors made inside have no data: whatever asks for a number, or for a shape that depends on one, raises."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)  # those of the batch, on the CPU as they are
+
+    def moved(tensor: Tensor, device: torch.device) -> Tensor:
+        return (tensor if isinstance(tensor, FakeTensor) else mode.from_tensor(tensor)).to(device)
+
+    for module in (dalr.data.batches, dalr.data.features.token_states, dalr.model.student, dalr.training.grad_cache):
+        monkeypatch.setattr(module, "to_device", moved)
+    # Without CUDA torch would start it to read the peak.
+    monkeypatch.setattr(dalr.training.trainer, "peak_memory", lambda device: {})
+    return mode
+
+
+def without_data(module: nn.Module, mode: FakeTensorMode) -> None:
+    """Puts the module on the GPU that is not there, in place."""
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None:
+                    fake = mode.from_tensor(tensor.detach())
+                    with mode:
+                        moved = fake.to(GPU)
+                        is_parameter = isinstance(tensor, nn.Parameter)
+                        tensors[name] = nn.Parameter(moved, tensor.requires_grad) if is_parameter else moved
+
+
+@pytest.mark.parametrize("rank", [0, 2], ids=["with rows", "without rows"])
+@pytest.mark.parametrize(
+    ("objective", "tokens"), [*((name, "online") for name in OBJECTIVES), ("dalr", "cached"), ("everything", "cached")]
+)
+@pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")
+def test_every_collective_gets_tensors_of_the_gpu(
+    objective: str,
+    tokens: str,
+    rank: int,
+    corpora: Path,
+    tiny_bert: Path,
+    tmp_path: Path,
+    mode: FakeTensorMode,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes = {"data__store": str(tmp_path / tokens), "train__batch_size": 2, "train__accumulate": 2}
+    config = config_for(objective, corpora, tiny_bert, **changes)
+    if tokens == "cached":
+        prepare_features(config, cache_tokens=True, quiet=True)
+    run = Run.start(config, RunFolder(tmp_path), torch.device("cpu"))
+    joined = join(rank, monkeypatch)
+    run.device, run.batches.shape_step = GPU, 8
+    batch = run.batches.batch
+
+    def real_batch(step: int) -> TextBatch:
+        with unset_fake_temporarily():
+            real = batch(step)
+            return replace(real, rows=Rows(real.rows.numpy()))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run.batches, "batch", real_batch)
+    for module in (run.student, run.objective, run.features.token_states):
+        if module is not None:
+            without_data(module, mode)
+    with mode:
+        run.optimizer = make_optimizer([run.student, run.objective], config.optim)
+        run.broken = torch.zeros((), dtype=torch.bool, device=GPU)
+        parameters = [p for part in (run.student, run.objective) for p in part.parameters() if p.requires_grad]
+
+        def backward(*tensors: Any, **options: Any) -> None:
+            for parameter in parameters:
+                parameter.grad = torch.zeros_like(parameter)
+
+        # Autograd's engine asks the driver for the device; its operations are counted on the CPU elsewhere.
+        monkeypatch.setattr(torch.Tensor, "backward", backward)
+        monkeypatch.setattr(torch.autograd, "backward", backward)
+        for _ in range(4):  # text and pairs in turn
+            run.step()
+    assert {"all_reduce", "all_gather"} <= set(joined.calls)
+    assert all(numbers.numbers.device == GPU for numbers in run.unread.steps)
