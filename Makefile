@@ -12,7 +12,7 @@ PARALLEL ?= -n logical
 # A venv is good for one pyproject.toml, one set of pins and one checkout.
 STAMP := $(shell (cat pyproject.toml $(PINS); pwd) | cksum | cut -d' ' -f1)
 
-.PHONY: help quickstart test test-fast test-slow benchmarks lint format clean
+.PHONY: help quickstart test test-fast test-slow benchmarks gpu-check lint format clean
 
 help:
 	@echo "make quickstart   set up, then the whole pipeline on embedded data, in ./quickstart"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-fast    without the tests that start Ray"
 	@echo "make test-slow    the tests that take minutes"
 	@echo "make benchmarks   the speed measurements, each side by side in one run"
+	@echo "make gpu-check    what only a GPU can show, 7 min 30 s at most; GPU_PYTHON is a python with torch for CUDA"
 	@echo "make lint         ruff and mypy"
 
 $(VENV)/.dalr-%-$(STAMP):
@@ -42,6 +43,11 @@ test-slow: $(VENV)/.dalr-dev-$(STAMP)
 
 benchmarks: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/python -m pytest -m benchmark -s --timeout 3600 $(PYTEST_ARGS)
+
+# A machine with a GPU often has its own torch and no index to install from: the source tree is enough.
+GPU_PYTHON ?= $(PYTHON)
+gpu-check:
+	PYTHONPATH=$(CURDIR) HF_HUB_OFFLINE=1 $(GPU_PYTHON) -m tests.gpu --out gpu-check $(GPU_CHECK_ARGS)
 
 lint: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/ruff check .

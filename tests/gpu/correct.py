@@ -1,0 +1,143 @@
+"""Whether CUDA computes what the CPU does, and the same twice."""
+
+import contextlib
+
+import torch
+from torch import Tensor
+
+from dalr.data.batches import TextBatch
+from dalr.training.checkpoint import load_checkpoint, save_checkpoint
+from dalr.training.grad_cache import compute_gradients, seed_step
+from dalr.training.trainer import Run
+from tests.gpu.report import Report
+from tests.gpu.world import DEVICE, World
+
+CPU = torch.device("cpu")
+
+
+def gradient(run: Run, batch: TextBatch, *, parts: int = 1, groups: int = 1) -> tuple[dict[str, float], Tensor]:
+    """The terms of a batch and the whole gradient, float64 on the CPU."""
+    for module in (run.student, run.objective):
+        module.train()
+        module.zero_grad(set_to_none=True)
+    half = run.config.train.precision == "bfloat16"
+    device = run.device.type
+    terms = compute_gradients(
+        run.student,
+        run.objective,
+        batch,
+        parts=parts,
+        groups=groups,
+        seed=lambda part: seed_step(1, 0, part),
+        autocast=lambda: torch.autocast(device, torch.bfloat16) if half else contextlib.nullcontext(),
+    )
+    parameters = [*run.student.parameters(), *run.objective.parameters()]
+    flat = torch.cat([p.grad.detach().double().flatten().cpu() for p in parameters if p.grad is not None])
+    return {name: float(value) for name, value in terms.terms.items()}, flat
+
+
+def off(one: Tensor, other: Tensor) -> float:
+    """The norm of the difference, relative to the norm of `other`."""
+    return float((one - other).norm() / other.norm())
+
+
+def terms(report: Report, world: World) -> None:
+    """Every term finite, and equal to the CPU's in float32; and the gradient, in parts and groups too."""
+    size = min(32, world.size.batch)
+    run = world.run("dalr", train__batch_size=size, model__dropout=0.0)
+    batch = run.prepared_batch(0)
+    here, flat = gradient(run, batch)
+    host = world.run("dalr", CPU, train__batch_size=size, model__dropout=0.0)
+    there, expected = gradient(host, host.prepared_batch(0))
+    worst = max(abs(here[name] - there[name]) / max(1e-6, abs(there[name])) for name in there)
+    report.expect(here.keys() == there.keys() and worst < 1e-4, f"terms against the CPU's: off by {worst:.1e} at most")
+    report.expect(off(flat, expected) < 1e-4, f"gradient against the CPU's: off by {off(flat, expected):.1e}")
+    report.note("terms", here=here, there=there, gradient=off(flat, expected))
+    for parts, groups in ((4, 1), (1, 4)):
+        _, other = gradient(run, batch, parts=parts, groups=groups)
+        text = f"accumulate={parts} length_groups={groups} against one pass: off by {off(other, flat):.1e}"
+        report.expect(off(other, flat) < 1e-5, text)
+    half = world.run("dalr", train__batch_size=size, model__dropout=0.0, train__precision="bfloat16")
+    _, other = gradient(half, half.prepared_batch(0))
+    cosine = float(other @ flat / other.norm() / flat.norm())
+    report.expect(
+        cosine > 0.999, f"bfloat16 against float32: gradient off by {off(other, flat):.1e}, cosine {cosine:.6f}"
+    )
+    report.note("bfloat16", gradient=off(other, flat), cosine=cosine)
+
+
+def replay(report: Report, world: World) -> None:
+    """GradCache's second pass drops what the first dropped."""
+    run = world.run("dalr", train__precision="bfloat16")
+    batch = run.prepared_batch(0)
+    run.student.train()
+
+    def encoded(groups: int) -> Tensor:
+        seed_step(1, 0, 0)
+        with run.autocast():
+            views = run.student(batch.input_ids, batch.attention_mask, groups=groups, lengths=batch.lengths)
+        return views.projected.detach()
+
+    for groups in (1, 4):
+        with torch.no_grad():
+            first = encoded(groups)
+        difference = float((first - encoded(groups)).abs().max())
+        report.expect(difference == 0, f"second pass, groups={groups}: difference {difference:.1e}")
+        report.note("replay", groups=groups, difference=difference)
+
+
+def weights(run: Run) -> Tensor:
+    return torch.cat([p.detach().flatten().cpu() for p in run.student.parameters()])
+
+
+def resume(report: Report, world: World) -> None:
+    """5 steps, a checkpoint, a fresh run, 5 more, against 10; and 10 twice."""
+    settings = {"train__precision": "bfloat16", "train__batch_size": max(8, world.size.batch // 2)}
+
+    def stepped(run: Run, steps: int) -> Run:
+        for _ in range(steps):
+            run.step()
+        return run
+
+    first = stepped(world.run("dalr", **settings), 5)
+    folder = world.folder / "resume"
+    save_checkpoint(folder, first.trainables, first.progress, first.identity)
+    whole = weights(stepped(first, 5))
+    del first
+    again = world.run("dalr", **settings)
+    again.progress = load_checkpoint(folder, 5, again.trainables, again.identity)
+    resumed = weights(stepped(again, 5))
+    del again
+    twice = weights(stepped(world.run("dalr", **settings), 10))
+    for what, other in (("5 + resume + 5", resumed), ("10 again", twice)):
+        difference = float((whole - other).abs().max())
+        report.expect(bool((whole == other).all()), f"{what} steps against 10: weights differ by {difference:.1e}")
+        report.note("resume", what=what, difference=difference)
+
+
+def evaluation(report: Report, world: World) -> None:
+    """SentEval's classifier and the encoder, against the CPU's."""
+    import numpy as np
+
+    from dalr.evaluation.classifier import L2_GRID, SETTINGS, Examples, fit_folds
+    from dalr.evaluation.encoder import SentenceEncoder
+    from dalr.evaluation.folds import Fold, stratified_folds
+
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 2000 if world.size.layers > 2 else 200)
+    centres = 0.12 * random.normal(size=(2, world.size.width))
+    features = (centres[labels] + random.normal(size=(len(labels), world.size.width))).astype(np.float32)
+    folds = [Fold(train, test) for train, test in stratified_folds(labels, 5)]
+    grid = np.tile(np.array(L2_GRID), (5, 1))
+    accuracies = [
+        fit_folds(Examples(features, labels, 2, device), folds, grid, SETTINGS["fast"]).accuracy
+        for device in ("cpu", DEVICE.type)
+    ]
+    worst = float(np.abs(accuracies[0] - accuracies[1]).max())
+    report.expect(worst <= 0.01, f"classifier against the CPU's: accuracy off by {worst:.4f} at most")
+    sentences = (world.folder / "sentences.txt").read_text(encoding="utf-8").splitlines()
+    few = sentences[:64]
+    vectors = [SentenceEncoder.load(world.model, "cls_before_pooler", device=d).encode(few) for d in (CPU, DEVICE)]
+    difference = float(np.abs(vectors[0] - vectors[1]).max())
+    report.expect(difference < 1e-3, f"vectors against the CPU's: off by {difference:.1e} at most")
+    report.note("evaluation", accuracy=worst, vectors=difference)
