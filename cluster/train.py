@@ -225,10 +225,14 @@ def _progress(storage: Storage, *, quiet: bool) -> Iterator[None]:
         task = display.add_task("starting workers", total=None, note="")
 
         def follow() -> None:
+            shown = 0.0
             while not ended.wait(storage.poll_seconds):
-                line = storage.last_line()
-                if line is not None:
-                    display.update(task, description="training", completed=line["step"], note=describe(line))
+                for line in storage.last_lines():
+                    if line["step"] > shown:
+                        display.update(task, description="training", completed=line["step"], note=describe(line))
+                        shown = line["step"]
+                        if "evaluation_seconds" in line:
+                            display.say(task)
 
         watcher = threading.Thread(target=follow, daemon=True)
         watcher.start()

@@ -1,6 +1,13 @@
-"""Progress bars on a terminal, silence elsewhere."""
+"""What a long command shows: progress bars on a terminal, lines in a log where there is none.
 
+Lines go through `logging`, under the logger `dalr`: a program that uses the package sees them when it asks
+for level INFO; the command line asks for it (`log_to_stderr`).
+"""
+
+import logging
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -10,6 +17,8 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -18,31 +27,105 @@ from rich.progress import (
 
 Item = TypeVar("Item")
 
+SECONDS_BETWEEN_LINES = 30.0
+"""The longest silence of a display that writes lines."""
 
-def bar(*, quiet: bool = False) -> Progress:
-    """A progress display on stderr, shown only where stderr is a terminal and `quiet` is false."""
-    return Progress(
+_log = logging.getLogger(__name__)
+
+
+def log_to_stderr(level: int) -> None:
+    """Writes what the package logs, from `level` on, to stderr: news with the time, warnings after the command's
+    name. A second call changes the level alone."""
+    logger = logging.getLogger("dalr")
+    logger.setLevel(level)
+    logger.propagate = False
+    if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
+        logger.addHandler(_Stderr())
+
+
+class _Stderr(logging.Handler):
+    """Writes to whatever sys.stderr is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line a record."""
+        if record.levelno >= logging.WARNING:
+            prefix = f"dalr: {record.levelname.lower()}: "
+        else:
+            prefix = time.strftime("%H:%M:%S ", time.localtime(record.created))
+        print(prefix + record.getMessage(), file=sys.stderr, flush=True)
+
+
+class Display(Progress):
+    """A progress display on stderr. Where that is no terminal, a line when the work begins, one for each `say`, one
+    at its end, and one whenever `SECONDS_BETWEEN_LINES` have passed without; where it is quiet, nothing."""
+
+    def __init__(self, *columns: ProgressColumn, quiet: bool) -> None:
+        terminal = sys.stderr.isatty()
+        super().__init__(*columns, console=Console(stderr=True), disable=quiet or not terminal)
+        self._lines = not quiet and not terminal
+        self._written = 0.0
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Begins to show."""
+        super().start()
+        if self._lines:
+            self._ended.clear()
+            self._write()
+            threading.Thread(target=self._repeat, daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends; the last line shows how far the work came."""
+        super().stop()
+        if self._lines and not self._ended.is_set():
+            self._ended.set()
+            self._write()
+
+    def say(self, task: TaskID) -> None:
+        """Something worth a line has happened to a task; a bar shows it already."""
+        if self._lines:
+            self._write(task)
+
+    def _repeat(self) -> None:
+        while not self._ended.wait(max(0.1, self._written + SECONDS_BETWEEN_LINES - time.monotonic())):
+            if time.monotonic() - self._written >= SECONDS_BETWEEN_LINES:
+                self._write()
+
+    def _write(self, only: TaskID | None = None) -> None:
+        self._written = time.monotonic()
+        for task in list(self.tasks):
+            if only is not None and task.id != only:
+                continue
+            if task.total is not None or task.completed:
+                count = f" {task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total is not None else "")
+            else:
+                count = ""
+            note = task.fields.get("note") or ""
+            _log.info("%s%s%s", task.description, count, f"  {note}" if note else "")
+
+
+def bar(*, quiet: bool = False) -> Display:
+    """A progress display that counts things; tasks have the field `note`."""
+    return Display(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
+        quiet=quiet,
     )
 
 
-def transfer_bar(*, quiet: bool = False) -> Progress:
+def transfer_bar(*, quiet: bool = False) -> Display:
     """A progress display that counts bytes, otherwise like `bar`."""
-    return Progress(
+    return Display(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
+        quiet=quiet,
     )
 
 

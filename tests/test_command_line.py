@@ -66,7 +66,7 @@ def test_help_says_that_a_report_can_follow(name: str, dalr: Dalr) -> None:
 def test_a_report_follows_a_sweep_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dalr: Dalr
 ) -> None:
-    def search(source: str, words: list[str], out: Path, *, quiet: bool) -> None:
+    def search(source: str, words: list[str], out: Path, *, strict: bool, quiet: bool) -> None:
         make.sweep(out, count=12)
 
     # The search itself has its own tests; what counts here is what follows.
@@ -87,7 +87,7 @@ def test_no_report_follows_a_question_or_a_failure(tmp_path: Path, monkeypatch: 
     said = dalr("sweep", "status", tmp_path, "--report")
     assert (said.code, said.err) == (2, "dalr: --report needs the folder to report on: --out DIR\n")
 
-    def fails(source: str, words: list[str], out: Path, *, quiet: bool) -> None:
+    def fails(source: str, words: list[str], out: Path, *, strict: bool, quiet: bool) -> None:
         raise typer.Exit(1)
 
     monkeypatch.setattr("dalr.sweeps.commands.sweep.search", fails)
@@ -162,7 +162,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         (["sweep", "dalr_cor", "--out", "/nfs/a"], "no such sweep"),
         (["sweep", "dalr_core", "budget.trails=3", "--out", "/nfs/a"], "budget.trails"),
         (["sweep", "dalr_core"], "where to?"),
-        (["evaluate", "x", "--out", "/nfs/a.json"], "Missing option"),
+        (["evaluate", "x", "--data", "/nfs/data"], "Missing option"),
     ],
 )
 def test_a_job_is_checked_before_it_is_sent(words: list[str], message: str, dalr: Dalr) -> None:

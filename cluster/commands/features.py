@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dalr.cluster.commands.options import Address, Gpus
+from dalr.cluster.commands.options import Address, Gpus, Strict
 
 if TYPE_CHECKING:
     from dalr.config.schema import RunConfig
@@ -25,6 +25,7 @@ def features(
     ] = None,
     gpus: Gpus = None,
     address: Address = None,
+    strict: Strict = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
     """Compute a recipe's teacher features into the store. What is there is not computed again.
@@ -38,7 +39,7 @@ def features(
 
     if workers is None and (gpus is not None or address is not None):
         raise InputError("--gpus and --address are for workers on Ray; say how many with --workers N")
-    config = config_of(recipe, overrides or [])
+    config = config_of(recipe, overrides or [], strict=strict)
     if workers is None:
         compute_features(config, tokens=tokens, quiet=quiet)
         return
@@ -54,17 +55,20 @@ def features(
         compute_features(config, tokens=tokens, run=ray_runner(asked), quiet=quiet)
 
 
-def config_of(recipe: str, overrides: Sequence[str]) -> "RunConfig":
+def config_of(recipe: str, overrides: Sequence[str], *, strict: bool = False) -> "RunConfig":
     """The config of a recipe and `KEY=VALUE` overrides, its inputs checked.
 
     Raises:
-        InputError: an unknown recipe or key, a value out of range, a file that is missing.
+        InputError: an unknown recipe or key, a value out of range, a file that is missing; with `strict`, data or
+            settings that no active term reads.
     """
     from dalr.config.loading import load_config
     from dalr.config.overrides import parse_overrides
     from dalr.training.inputs import check_inputs
+    from dalr.training.without_effect import report_unread
 
-    config = load_config(recipe, parse_overrides(overrides)).config
+    config, written = load_config(recipe, parse_overrides(overrides))
+    report_unread([config], written, strict=strict)
     check_inputs(config)
     return config
 

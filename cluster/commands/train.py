@@ -1,14 +1,14 @@
 """The command `dalr train`."""
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dalr.cluster.commands.options import Address, Gpus
+from dalr.cluster.commands.options import Address, Gpus, Strict
 
 if TYPE_CHECKING:
     from dalr.cluster.storage.storage import Storage
@@ -41,6 +41,7 @@ def train(
         bool, typer.Option("--no-preflight", help="Start without asking whether the cluster has room.")
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
+    strict: Strict = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
     """Train one run on Ray Train (or in this process with --local). The same command resumes it.
@@ -49,17 +50,20 @@ def train(
     """
     from dalr.config.loading import load_config
     from dalr.config.overrides import parse_overrides
+    from dalr.training.inputs import check_inputs
+    from dalr.training.without_effect import report_unread
+
+    config, written = load_config(recipe, parse_overrides(overrides or []))
+    report_unread([config], written, strict=strict)
+    check_inputs(config)
+    if tell_finished(config, out, quiet=quiet):
+        return
+
+    # torch comes with these: what is wrong so far is refused without waiting for it.
+    from dalr.cluster.storage.storage import storage_at
     from dalr.tracking import parse_names
 
     trackers = parse_names(report_to)
-    config = load_config(recipe, parse_overrides(overrides or [])).config
-
-    from dalr.cluster.storage.storage import (
-        storage_at,  # torch comes with these: a wrong word is refused without waiting for it
-    )
-    from dalr.training.inputs import check_inputs
-
-    check_inputs(config)
     storage = storage_at(out)
     storage.check(config)
     with resumable():
@@ -78,6 +82,34 @@ def train(
     tell(outcome, config, storage.display_name, quiet=quiet)
 
 
+def tell_finished(config: "RunConfig", out: str, *, quiet: bool) -> bool:
+    """Whether `out` is a folder that holds this run, finished; says so."""
+    from pathlib import Path
+
+    from dalr.files import uri_of
+    from dalr.identity import identity_of
+    from dalr.training.run_folder import RunFolder
+
+    folder = RunFolder(Path(out).absolute())
+    if uri_of(out) or not folder.provenance.is_file():
+        return False
+    noted = folder.finished(config)
+    if noted is None:
+        return False
+    folder.check(identity_of(config))
+    if not quiet:
+        typer.echo(f"finished: {summary_line(noted, config, str(folder.path))}")
+    return True
+
+
+def summary_line(outcome: Mapping[str, Any], config: "RunConfig", name: str) -> str:
+    """A finished run in a line: its `steps`, `best_score` and `best_step`, and where its model is."""
+    best = ""
+    if outcome["best_score"] is not None:
+        best = f"; best {config.evaluation.metric} {outcome['best_score']:.2f} at step {outcome['best_step']}"
+    return f"{outcome['steps']} steps{best}; model in {name}/model"
+
+
 def tell(outcome: "Outcome", config: "RunConfig", name: str, *, quiet: bool) -> None:
     """A run's last words; exit code 1 where it is not finished."""
     if not outcome.finished:
@@ -85,10 +117,7 @@ def tell(outcome: "Outcome", config: "RunConfig", name: str, *, quiet: bool) -> 
         raise typer.Exit(1)
     if quiet:
         return
-    best = ""
-    if outcome.best_score is not None:
-        best = f"; best {config.evaluation.metric} {outcome.best_score:.2f} at step {outcome.best_step}"
-    typer.echo(f"{outcome.steps} steps{best}; model in {name}/model")
+    typer.echo(summary_line(asdict(outcome), config, name))
 
 
 def train_here(

@@ -56,8 +56,8 @@ class Storage(Protocol):
     def attempts(self) -> int:
         """How many attempts at the run have begun to train."""
 
-    def last_line(self) -> dict[str, float] | None:
-        """The last line of metrics.jsonl that is stored."""
+    def last_lines(self) -> list[dict[str, float]]:
+        """The last lines of metrics.jsonl that are stored, as many as lie in its last 64 KiB."""
 
     def ray_options(self) -> dict[str, Any]:
         """Where Ray Train keeps its notes, as its own options."""
@@ -116,13 +116,13 @@ class SharedFolder:
     def attempts(self) -> int:
         return len(self.folder.notes().get("attempts", []))
 
-    def last_line(self) -> dict[str, float] | None:
+    def last_lines(self) -> list[dict[str, float]]:
         path = self.folder.metrics
         if not path.is_file():
-            return None
+            return []
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL), os.SEEK_SET)
-            return _last_line(file.read())
+            return _whole_lines(file.read())
 
     def ray_options(self) -> dict[str, Any]:
         return {"storage_path": str(self.folder.path / _SCRATCH)}
@@ -180,12 +180,12 @@ class RemoteRun:
         notes = self._remote.read("provenance.json")
         return len(json.loads(notes).get("attempts", [])) if notes else 0
 
-    def last_line(self) -> dict[str, float] | None:
+    def last_lines(self) -> list[dict[str, float]]:
         try:
             end = self._remote.read("metrics.jsonl", last=_TAIL)
         except Failed:
-            return None  # whoever trains says so
-        return _last_line(end) if end is not None else None
+            return []  # whoever trains says so
+        return _whole_lines(end) if end is not None else []
 
     def ray_options(self) -> dict[str, Any]:
         path = f"{self._remote.path}/{_SCRATCH}"
@@ -214,10 +214,9 @@ def _json_object(data: bytes | None) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-_TAIL = 4096
+_TAIL = 2**16
 
 
-def _last_line(end: bytes) -> dict[str, float] | None:
-    """The last whole line of the end of a metrics.jsonl."""
-    lines = parse_log(end).lines
-    return lines[-1] if lines else None
+def _whole_lines(end: bytes) -> list[dict[str, float]]:
+    """The whole lines of the end of a metrics.jsonl."""
+    return list(parse_log(end).lines)

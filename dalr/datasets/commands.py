@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="senteval, wiki1m, flickr30k, coco.")],
-    out: Annotated[Path, typer.Option(help="The data folder (a recipe's `data.root`).")] = Path("data"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The data folder, a recipe's `data.root`. Default: DALR_DATA, else ~/.cache/dalr, where recipes look.",
+        ),
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option(help="Address of a folder with the same files, instead of the Hugging Face Hub.")
     ] = None,
@@ -30,6 +36,7 @@ def fetch(
     """
     from dalr.datasets import fetch as fetching
 
+    out = out or default_folder()
     chosen = fetching.checked_names(names)
     missing = False
     for name in chosen:
@@ -45,6 +52,13 @@ def fetch(
         if not quiet:
             print(done)
     return 2 if missing else 0
+
+
+def default_folder() -> Path:
+    """Where data is put unless --out says otherwise: the folder in which recipes look."""
+    from dalr.config.schema import default_root
+
+    return default_root()
 
 
 def check(

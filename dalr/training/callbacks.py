@@ -82,11 +82,14 @@ class ProgressCallback(Callback):
         self._task = self._display.add_task("training", total=None, note="")
 
     def on_start(self, step: int, total: int) -> None:
-        self._display.start()
         self._display.update(self._task, completed=step, total=total)
+        self._display.start()
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
         self._display.update(self._task, completed=step, note=describe(metrics))
+
+    def on_evaluation(self, step: int, score: float, metrics: Mapping[str, float]) -> None:
+        self._display.say(self._task)
 
     def on_end(self, outcome: Outcome) -> None:
         self._display.stop()

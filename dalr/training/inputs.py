@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from dalr.config.recipes import FETCHED
 from dalr.config.schema import EvaluationConfig, RunConfig
+from dalr.data.features.needs import needs_of
 from dalr.datasets.embedded import make_embedded_data
 from dalr.errors import InputError
 from dalr.evaluation.plan import own_tasks, plan
@@ -15,10 +17,11 @@ EMBEDDED = "embedded"
 
 def check_inputs(config: RunConfig) -> None:
     """Looks for every file, folder and local model that a config with absolute paths names. Where it
-    names the embedded data under `data.root`, that is made first, once.
+    names the embedded data under `data.root`, that is made first, once. Imports no torch.
 
     Raises:
-        InputError: one is missing or empty; the message names its key.
+        InputError: one is missing or empty; the message names its key, the places that were looked in, and the
+            command that fetches it.
     """
     data = config.data
     if data.root is not None and str(Path(data.root) / EMBEDDED) in str(data.captions):
@@ -30,9 +33,18 @@ def check_inputs(config: RunConfig) -> None:
         "data.image_ids": data.image_ids,
         "data.caption_features": data.caption_features,
     }
+    root = Path(data.root) if data.root is not None else None
     for key, value in files.items():
         if value is not None and not Path(value).is_dir():
+            if not Path(value).exists():
+                raise InputError(f"{key}: no such file: {value}{_elsewhere(Path(value), root)}")
             existing_file(value, key)
+    folders = {"evaluation.data": config.evaluation.data}
+    if needs_of(config.objective).images and data.image_features is None and config.teachers.image is not None:
+        folders["data.images"] = data.images
+    for key, value in folders.items():
+        if value is not None and not Path(value).is_dir():
+            raise InputError(f"{key}: no such folder: {value}{_elsewhere(Path(value), root)}")
     check_evaluation(config.evaluation)
     models = {f"teachers.text.{i}.model": teacher.model for i, teacher in enumerate(config.teachers.text)}
     for key, name in {"model.student": config.model.student, **models}.items():
@@ -58,3 +70,21 @@ def check_evaluation(evaluation: EvaluationConfig) -> None:
     except InputError as error:
         named = f"; your own: {', '.join(task.name for task in own)}" if own else ""
         raise InputError(f"evaluation.tasks: {error}{named}") from error
+
+
+def _elsewhere(path: Path, root: Path | None) -> str:
+    """Where else a missing path might lie: under the data root instead of the working directory, or the other way
+    round; and how to fetch it, where `dalr data fetch` can."""
+    here = Path.cwd()
+    if root is not None and path.is_relative_to(root):
+        relative = path.relative_to(root)
+        other, why = here / relative, f"relative paths lie under data.root, {root}"
+    elif root is not None and path.is_relative_to(here):
+        relative = path.relative_to(here)
+        other, why = root / relative, "data.root is not set, so the path is taken from the working directory"
+    else:
+        return ""
+    found = f"{other} is there: give its full path" if other.exists() else f"nor is there {other}"
+    name = FETCHED.get(relative.parts[0]) if relative.parts and root is not None and path.is_relative_to(root) else None
+    fetch = f"; to get it: dalr data fetch {name} --out {root}" if name else ""
+    return f" ({why}); {found}{fetch}" if other != path else fetch

@@ -67,6 +67,8 @@ def train(
             outcome = _loop(run, callbacks)
             if outcome.finished and rank() == 0:  # the others leave: nobody waits for the final evaluation
                 run.finish()
+                best = {"best_step": outcome.best_step, "best_score": outcome.best_score}
+                folder.note_end({"steps": outcome.steps, **best})
         except BaseException as error:
             for callback in callbacks:
                 callback.on_failure(error)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dalr.config.loading import load_recipe
 from dalr.config.overrides import to_yaml, with_absolute_paths, with_overrides
 from dalr.config.schema import RunConfig
@@ -25,7 +23,7 @@ from dalr.identity import SCHEMA, Identity, flat_values
 from dalr.metrics_log import read_log
 from dalr.provenance import code_version, machine, package_versions
 from dalr.results import Provenance
-from dalr.training.checkpoint import quarantine, steps_saved
+from dalr.yaml_text import parse_yaml, read_yaml
 
 LOCK_SECONDS = 120.0
 """How long an attempt waits for another one to leave the folder. A lost machine's lock on NFS is freed
@@ -69,6 +67,8 @@ class RunFolder:
 
     def last_step(self) -> int:
         """The step of the newest checkpoint; 0 where there is none."""
+        from dalr.training.checkpoint import steps_saved  # torch comes with it
+
         return max(steps_saved(self.checkpoints), default=0)
 
     def locked(self) -> AbstractContextManager[None]:
@@ -88,6 +88,8 @@ class RunFolder:
 
     def open(self, identity: Identity, recipe: str | None) -> None:
         """Creates the folder, or reopens it for one more attempt, and notes the attempt's start."""
+        from dalr.training.checkpoint import quarantine  # torch comes with it
+
         self.check(identity)
         config = identity.config
         writable_folder(self.path, "--out")
@@ -128,6 +130,19 @@ class RunFolder:
             step=step,
         )
 
+    def note_end(self, outcome: Mapping[str, Any]) -> None:
+        """Notes that the run is finished, its model exported and scored: `steps`, `best_step` and `best_score`."""
+        write_json(self.provenance, {**self.notes(), "finished": dict(outcome)})
+
+    def finished(self, config: RunConfig) -> dict[str, Any] | None:
+        """What `note_end` noted; None where the run is not finished, or its model or the scores that `config` asks
+        for are not there. Reads no data: `check` tells whether it is this run."""
+        noted = self.notes().get("finished")
+        scored = not config.evaluation.tasks or (self.results / "test.json").is_file()
+        saved = _saved_tasks(self.path / "config.yaml")
+        complete = scored and saved == list(config.evaluation.tasks) and (self.model / "config.json").is_file()
+        return noted if complete else None
+
     def note_step(self, step: int) -> None:
         """Notes that the current attempt has come to `step`."""
         notes = self.notes()
@@ -141,13 +156,16 @@ def _former_fingerprints(notes: Mapping[str, Any], identity: Identity) -> list[s
     return list(dict.fromkeys(digits for digits in former if digits not in (None, identity.fingerprint)))
 
 
+def _saved_tasks(path: Path) -> list[str] | None:
+    """The tasks that the run in a folder was scored on at its end."""
+    values = read_yaml(path) if path.is_file() else None
+    return values.get("evaluation", {}).get("tasks") if isinstance(values, dict) else None
+
+
 def refuse_another(written: str, notes: Mapping[str, Any], place: str, identity: Identity) -> None:
     """Refuses a `place` whose config.yaml, as it was `written`, and provenance, `notes`, are another run's,
     naming the keys that differ."""
-    try:
-        saved = yaml.safe_load(written)
-    except yaml.YAMLError as error:
-        raise InputError(f"{place}/config.yaml: not valid YAML; it should be the config that a run wrote") from error
+    saved = parse_yaml(written, f"{place}/config.yaml")
     if differences := identity.differences(saved, notes):
         raise InputError(f"{place}: this folder holds another run; {', '.join(differences)}; choose another --out")
 

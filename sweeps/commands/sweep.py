@@ -27,6 +27,9 @@ def sweep(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The sweep's folder; the same command continues it.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="status: refresh until interrupted.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse data and settings that no trial reads, rather than warn.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
     """Search hyperparameters with Ray Tune and Optuna; the same command continues a sweep.
@@ -43,7 +46,7 @@ def sweep(
     if spec in QUESTIONS:
         _answer(spec, arguments or [], watch=watch, quiet=quiet)
         return
-    search(spec, arguments or [], search_folder(out, watch=watch), quiet=quiet)
+    search(spec, arguments or [], search_folder(out, watch=watch), strict=strict, quiet=quiet)
 
 
 def search_folder(out: Path | None, *, watch: bool) -> Path:
@@ -102,15 +105,24 @@ def _number(word: str) -> int:
     return int(word)
 
 
-def search(source: str, overrides: Sequence[str], out: Path, *, quiet: bool) -> None:
+def search(source: str, overrides: Sequence[str], out: Path, *, strict: bool = False, quiet: bool) -> None:
     """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
-    from dalr.sweeps.commands.display import best_lines, counts_line, live, plan_line
-    from dalr.sweeps.execution.runner import run_sweep
     from dalr.sweeps.spec.loading import base_configs, load_spec
+    from dalr.sweeps.spec.without_effect import report_unread_in_spec
+    from dalr.training.inputs import check_inputs
 
     spec = load_spec(source, list(overrides))
+    report_unread_in_spec(spec, strict=strict)
+    bases = base_configs(spec)
+    for base in bases.values():
+        check_inputs(base)
+
+    # torch, Ray and Optuna come with these: what is wrong so far is refused without waiting for them.
+    from dalr.sweeps.commands.display import best_lines, counts_line, live, plan_line
+    from dalr.sweeps.execution.runner import run_sweep
+
     if not quiet:
-        for recipe, base in base_configs(spec).items():
+        for recipe, base in bases.items():
             typer.echo(f"{recipe}: {plan_line(spec, base.train.steps)}")
     outcome = run_sweep(spec, out, quiet=quiet, display=partial(live, quiet=quiet))
     if not quiet:

@@ -371,14 +371,14 @@ def check_points(spec: SweepSpec, base: RunConfig) -> None:
     problems: list[str] = []
     for _ in range(SAMPLES):
         try:
-            with_overrides(base, spec.settings(draw(spec.searched, _RandomTrial(rng))))
+            with_overrides(base, spec.settings(draw(spec.searched, RandomTrial(rng))))
             return
         except InputError as error:
             problems.append(str(error))
     raise InputError(f"space: no point of it makes a valid config: {problems[0]}")
 
 
-class _RandomTrial:
+class RandomTrial:
     """Draws uniformly; enough to see whether a space makes sense."""
 
     def __init__(self, rng: Any) -> None:

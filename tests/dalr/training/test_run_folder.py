@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dalr.config.overrides import with_overrides
+from dalr.config.overrides import to_yaml, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import sha256_of
@@ -63,3 +63,20 @@ def test_the_provenance_says_how_a_run_differs_from_its_recipe_and_what_it_reads
     with pytest.raises(InputError, match=r"data\.captions: .*captions\.csv holds something else than it did"):
         folder.open(identity_of(config), "dalr")
     assert folder.notes() == notes
+
+
+def test_a_finished_run_is_known_without_reading_its_data(tmp_path: Path) -> None:
+    config = with_overrides(RunConfig(), {"evaluation.tasks": ["STS12"]})
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    assert folder.finished(config) is None
+    (folder.path / "config.yaml").write_text(to_yaml(config))
+    folder.note_end({"steps": 3, "best_step": 2, "best_score": 71.5})
+    assert folder.finished(config) is None  # no model yet
+    folder.model.mkdir()
+    (folder.model / "config.json").write_text("{}")
+    assert folder.finished(config) is None  # not scored yet
+    folder.results.mkdir()
+    (folder.results / "test.json").write_text("{}")
+    assert folder.finished(config) == {"steps": 3, "best_step": 2, "best_score": 71.5}
+    assert folder.finished(with_overrides(config, {"evaluation.tasks": ["sts"]})) is None  # other scores are asked for

@@ -10,6 +10,7 @@ from dalr.sweeps.commands.display import plan_line
 from dalr.sweeps.search.spec_file import code_versions, save_spec, saved_spec
 from dalr.sweeps.spec.loading import allowed, bundled_specs, load_spec, parse_spec
 from dalr.sweeps.spec.space import Dimension, at_edge, draw, grid, one_at_a_time
+from dalr.sweeps.spec.without_effect import report_unread_in_spec
 from tests.sweeps.make import spec
 
 
@@ -282,3 +283,18 @@ def test_relative_paths_in_a_spec_lie_under_its_data_root(tmp_path: Path, monkey
     (tmp_path / "base.yaml").write_text("recipe: quickstart\ndata: {root: theirs}\n")
     based = spec(recipe=["base.yaml"], overrides={"data.text": "mine.txt"})
     assert based.overrides["data.text"] == str(tmp_path / "theirs/mine.txt")
+
+
+def test_what_no_trial_reads_is_named() -> None:
+    searched = {"objective.threshold": {"uniform": [0, 1]}, "optim.learning_rate": {"log": [1e-5, 1e-3]}}
+    with pytest.raises(InputError, match=r"objective\.threshold has no effect"):
+        report_unread_in_spec(spec(recipe="simcse", overrides={"train.steps": 3}, space=searched), strict=True)
+    report_unread_in_spec(spec(recipe=["simcse", "mcse"], overrides={"train.steps": 3}, space=searched), strict=True)
+    # A term that some points switch on is read there.
+    some = {"objective.weights.rank": {"choice": [0.0, 1.0]}, "objective.rank_loss": {"choice": ["listmle", "listnet"]}}
+    report_unread_in_spec(spec(space=some), strict=True)
+
+
+@pytest.mark.parametrize("name", bundled_specs())
+def test_all_that_a_bundled_spec_says_is_read(name: str) -> None:
+    report_unread_in_spec(load_spec(name), strict=True)
