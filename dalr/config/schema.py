@@ -87,7 +87,7 @@ class DataConfig(Part):
     text: DataPath | None = Field(default=None, description="a file of sentences, one a line")
     captions: DataPath | None = Field(
         default=None,
-        description="a CSV image,caption, a Karpathy or COCO JSON, or a text file with one caption a line (image i is "
+        description="a CSV image,caption, a Karpathy, COCO or KDMCSE JSON, or a text file with one caption a line (image i is "
         "line i)",
     )
     images: DataPath | None = Field(default=None, description="the folder of pictures")
