@@ -87,8 +87,8 @@ class DataConfig(Part):
     text: DataPath | None = Field(default=None, description="a file of sentences, one a line")
     captions: DataPath | None = Field(
         default=None,
-        description="a CSV image,caption, a Karpathy, COCO or KDMCSE JSON, or a text file with one caption a line (image "
-        "i is line i)",
+        description="a CSV image,caption, a Karpathy, COCO or KDMCSE JSON, or a text file with one caption a line "
+        "(image i is line i)",
     )
     images: DataPath | None = Field(default=None, description="the folder of pictures")
     image_features: DataPath | None = Field(
