@@ -325,7 +325,7 @@ class TrainConfig(Part):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="the encoder's arithmetic; bfloat16 is autocast, the objective stays float32"
     )
-    compile: bool = Field(default=False, description="compile the encoder with torch.compile")
+    compile: bool = Field(default=False, description="compile the encoder with torch.compile; not with accumulate > 1")
     accumulate: int = Field(
         default=1, ge=1, description="parts that a batch is encoded in, one after another, with all of its negatives"
     )
@@ -352,6 +352,16 @@ class TrainConfig(Part):
             raise ValueError("exactly one of train.steps and train.epochs must be set")
         if self.accumulate > self.batch_size:
             raise ValueError(f"train.accumulate ({self.accumulate}) exceeds train.batch_size ({self.batch_size})")
+        return self
+
+    @model_validator(mode="after")
+    def _two_passes_drop_alike(self) -> Self:
+        if self.compile and self.accumulate > 1:
+            raise ValueError(
+                "train.compile with train.accumulate > 1: a compiled encoder may drop other units with gradient than "
+                "without, and the gradient would be of another loss; set train.compile to false, or "
+                "train.activation_checkpointing in place of train.accumulate"
+            )
         return self
 
 

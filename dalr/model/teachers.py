@@ -26,6 +26,13 @@ class TextTeacherEncoder(nn.Module):
         """Ignores the mode: a teacher has no dropout."""
         return super().train(False)
 
+    def narrow(self) -> None:
+        """Keeps the weights of linear layers in bfloat16 from now on. Inside autocast the states are the same to the
+        bit: it would round the same weights at every pass."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                module.to(torch.bfloat16)
+
     @property
     def width(self) -> int:
         """The width T of its states and sentence vectors."""

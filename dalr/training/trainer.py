@@ -80,6 +80,8 @@ class Run:
         for module in (student, objective, features.token_states):
             if module is not None:
                 module.to(device)
+        if config.train.precision == "bfloat16" and features.token_states is not None:
+            features.token_states.narrow()
         if config.train.activation_checkpointing:
             student.checkpoint_activations()
         if config.train.compile:

@@ -61,6 +61,9 @@ class TokenStates(nn.Module):
         tokens = self.states(name, rows[part], to_device(ids, device), to_device(mask, device))
         return tokens.float(), to_device(mask[:, 1:].bool(), device)
 
+    def narrow(self) -> None:
+        """Prepares for being called inside autocast to bfloat16 alone."""
+
     def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The mixed states [b, L - 1, T] of sentences that are L tokens long with padding, on the device of the ids."""
         raise NotImplementedError
@@ -79,6 +82,11 @@ class OnlineTokenStates(TokenStates):
     ) -> None:
         super().__init__(corpora, weights, teachers[0].width, to_max=to_max)
         self.teachers = nn.ModuleList(teachers)
+
+    def narrow(self) -> None:
+        """See `TextTeacherEncoder.narrow`."""
+        for teacher in self.teachers:
+            teacher.narrow()  # type: ignore[operator]
 
     def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """See `TokenStates`."""
