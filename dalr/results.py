@@ -29,6 +29,9 @@ GROUPS: dict[str, tuple[str, ...]] = {"sts": STS, "transfer": TRANSFER, "all": S
 MTEB = "MTEB."
 """The names of MTEB's tasks begin so in a result: its STSBenchmark is other text than SentEval's."""
 
+RETRIEVAL = "Retrieval"
+"""The task of image-text retrieval."""
+
 Protocol = Literal["test", "fast", "dev"]
 
 

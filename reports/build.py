@@ -24,6 +24,7 @@ from dalr.reports.tables.finals import Finals, finals
 from dalr.reports.tables.labels import omitted_defaults
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard
 from dalr.reports.tables.naming import listed
+from dalr.reports.tables.retrieval import retrieval_table
 from dalr.reports.tables.scores import AGGREGATIONS, TITLES, Aggregation, Table, average_of, task_table
 
 
@@ -69,6 +70,8 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         if table.measured
     ]
     tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value, sts)
+    retrieval = retrieval_table(loaded, named)
+    tables += [retrieval] if retrieval else []
     comparison = equal_budget(sweeps)
     tables += [comparison] if comparison else []
     for sweep in sweeps:

@@ -29,9 +29,8 @@ from dalr.evaluation.run import merge
 from dalr.losses.heads import GroundingHead
 from dalr.model.student import HEADS
 from dalr.reading import reading
-from dalr.results import Provenance, Recall, Result, Retrieval, TaskRecord, TaskScore
+from dalr.results import RETRIEVAL, Provenance, Recall, Result, Retrieval, TaskRecord, TaskScore
 
-TASK = "Retrieval"
 CAPTIONS_EACH = 5
 """Captions of an image that count, the first ones; some of COCO's have more."""
 
@@ -224,7 +223,7 @@ def evaluate_retrieval(
     recalls = [getattr(way, key) for way in (scores.image_to_text, scores.text_to_image) for key in ("r1", "r5", "r10")]
     files = [Path(path) for path in (config.data.captions, config.data.image_features, config.data.image_ids) if path]
     record = TaskRecord(
-        task=TASK,
+        task=RETRIEVAL,
         protocol="test",
         fingerprint=encoder.fingerprint(),
         score=TaskScore(

@@ -10,7 +10,7 @@ import polars as pl
 
 from dalr.reports.load.frame import Loaded
 from dalr.reports.load.published import PublishedRow, published
-from dalr.results import GROUPS, MTEB
+from dalr.results import GROUPS, MTEB, RETRIEVAL
 
 AVERAGE = "Avg"
 SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R", "SST2": "SST"}
@@ -171,7 +171,7 @@ def task_table(
 def _tasks_of(group: str, loaded: Loaded) -> tuple[str, ...]:
     if group in GROUPS:
         return GROUPS[group]
-    others = {task for source in loaded.sources.values() for task in source.result.tasks} - {*GROUPS["all"]}
+    others = {task for source in loaded.sources.values() for task in source.result.tasks} - {*GROUPS["all"], RETRIEVAL}
     return tuple(sorted(task for task in others if task.startswith(MTEB) == (group == OF_MTEB)))
 
 
