@@ -161,7 +161,9 @@ def waits(report: Report, world: World) -> None:
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         places = collections.Counter(
-            f"{'/'.join(Path(w.filename).parts[-3:])}:{w.lineno}" for w in told if "synchroniz" in str(w.message)
+            f"{'/'.join(Path(w.filename).parts[-3:])}:{w.lineno}"
+            for w in told
+            if "called a synchronizing" in str(w.message)
         )
         most = 0 if what == "20 steps" else 1
         report.expect(places.total() <= most, f"{what} make {places.total()} synchronising calls (at most {most})")
