@@ -98,12 +98,25 @@ def model_errors(name: str, path: str) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        if Path(path).is_dir():
-            reason = next(filter(None, map(_damage, sorted(Path(path).iterdir()))), None) or _one_line(error)
+        folder = Path(path) if Path(path).is_dir() else _snapshot(path)
+        if folder is not None:
+            reason = next(filter(None, map(_damage, sorted(folder.iterdir()))), None) or _one_line(error)
             raise InputError(f"model {name}: cannot be loaded: {reason}") from error
         raise InputError(
             f"model {name}: no such folder here, and the hub does not give it ({_one_line(error)}){near(name)}"
         ) from error
+
+
+def _snapshot(name: str) -> Path | None:
+    """The folder of a hub model in the local cache; None where it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None  # no name that the hub could have
+    return Path(config).parent if isinstance(config, str) else None
 
 
 def _one_line(error: Exception) -> str:

@@ -13,10 +13,12 @@ from dalr.__main__ import main
 from dalr.cluster.evaluate import Evaluation, Step, WorkQueue, evaluate_on_ray, needs_of, score
 from dalr.cluster.train import Workers
 from dalr.errors import InputError
+from dalr.evaluation.custom import read_tasks
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.run import plan, shares
 from dalr.results import details_file, read_details
 from tests.cluster.test_pool import FakeProcesses
+from tests.dalr.evaluation.test_custom import write_own_tasks
 
 TASKS = "sts,CR,TREC"
 NAMES = ["STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness", "CR", "TREC"]
@@ -116,6 +118,17 @@ def test_steps_in_any_order_and_repeated_ones_give_the_result_of_one_process(
     done = len(steps)
     evaluate_on_ray([asked], workers=Workers(3), processes=processes)
     assert len(processes.calls) == done
+
+
+def test_own_tasks_need_no_data_of_the_benchmark(tiny_bert: Path, tmp_path: Path) -> None:
+    own = read_tasks(write_own_tasks(tmp_path))
+    out, alone = tmp_path / "r.json", tmp_path / "alone.json"
+    asked = Evaluation.prepare(str(tiny_bert), None, [], "fast", out=out, pooler="avg", custom=own)
+    (result,) = evaluate_on_ray([asked], workers=Workers(2), processes=FakeProcesses())
+    assert list(result.tasks) == ["Reviews", "Pairs", "Labels"]
+    words = ["--custom", tmp_path / "tasks.yaml", "--protocol", "fast", "--pooler", "avg", "--out", alone, "--quiet"]
+    assert dalr("evaluate", tiny_bert, *words) == 0
+    assert without_time(out) == without_time(alone)
 
 
 def test_an_interruption_loses_the_tasks_in_hand(alone: Path, tiny_bert: Path, data: Path, tmp_path: Path) -> None:

@@ -172,3 +172,26 @@ def test_a_wrong_name_lists_the_near_ones_at_hand(tmp_path: Path, monkeypatch: p
     for wrong, right in cases.items():
         assert f"at hand: {right}" in refusal(Path(wrong)), wrong
     assert near("xyzzy") == ""
+
+
+def test_a_model_of_the_hubs_cache_is_held_to_the_same(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every tensor from the file, prefixes taken off, and a damaged file named, for a hub name as for a folder."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--me--encoder" / "snapshots" / "0123abc"
+    shutil.copytree(tiny_bert, snapshot)
+    (tmp_path / "models--me--encoder" / "refs").mkdir()
+    (tmp_path / "models--me--encoder" / "refs" / "main").write_text("0123abc")
+    tensors = load_file(snapshot / "model.safetensors")
+    for prefix in ("module.", "encoder_q."):
+        renamed = {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+        save_file(renamed, snapshot / "model.safetensors", metadata={"format": "pt"})
+        if prefix == "module.":
+            read = load_encoder("me/encoder")[0].state_dict()
+            assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+        else:
+            assert "model me/encoder: its weights lack 37" in refusal(Path("me/encoder"))
+    (snapshot / "model.safetensors").write_bytes(POINTER)
+    assert f"{snapshot / 'model.safetensors'}: a Git LFS pointer" in refusal(Path("me/encoder"))
+    assert "no such folder here, and the hub does not give it" in refusal(Path("me/another"))
