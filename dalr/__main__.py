@@ -8,6 +8,8 @@ import contextlib
 import functools
 import importlib
 import inspect
+import itertools
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -52,7 +54,17 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry("dalr.reports.commands:report", "Make tables and figures of runs, sweeps and results."),
     "publish": Entry("dalr.reports.commands:publish", "Show what a push of a model to the Hub would send."),
     "submit": Entry("dalr.cluster.commands.submit:submit", "Send any of these commands to a cluster as a Ray job."),
+    "recipes": Entry("dalr.config.commands:recipes", "List the recipes, or show one as a config file with comments."),
+    "config": Entry("dalr.config.commands:config", "Explain the config's keys: meaning, type, range, default."),
+    "tasks": Entry("dalr.evaluation.listing:tasks", "List the evaluation tasks."),
+    "doctor": Entry("dalr.cluster.commands.doctor:doctor", "Show what this machine has, lacks, and would use."),
 }
+
+CONTINUED = ("quickstart", "features", "train", "evaluate", "sweep")
+"""The commands that go on where they were cut off when they are given again."""
+
+CONFIGURED = ("features", "train", "sweep")
+"""The commands that take KEY=VALUE."""
 
 REPORTED = ("train", "sweep")
 """The commands whose folder --report turns into a report when they have ended."""
@@ -65,18 +77,25 @@ DATA_COMMANDS: dict[str, Entry] = {
 
 def build(words: Sequence[str]) -> typer.Typer:
     """The application with the command that `words` names loaded and the others in outline."""
-    app = _group("Train, search and report DALR sentence embeddings on a Ray cluster.", COMMANDS, words[:1])
-    data = _group("Fetch and check data.", DATA_COMMANDS, words[1:2] if words[:1] == ["data"] else ())
+    text = "Train, search and report DALR sentence embeddings on a Ray cluster."
+    app = _group(text, "dalr quickstart --out quickstart", COMMANDS, words[:1])
+    chosen = words[1:2] if words[:1] == ["data"] else ()
+    data = _group("Fetch and check data.", "dalr data fetch senteval wiki1m --out data", DATA_COMMANDS, chosen)
     app.add_typer(data, name="data")
     return app
 
 
-def _group(text: str, entries: dict[str, Entry], chosen: Sequence[str]) -> typer.Typer:
-    app = typer.Typer(help=text, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+def _group(text: str, example: str, entries: dict[str, Entry], chosen: Sequence[str]) -> typer.Typer:
+    app = typer.Typer(help=text, add_completion=False, pretty_exceptions_enable=False)
 
-    @app.callback(epilog="Example: dalr quickstart --out quickstart")
-    def group() -> None:
-        """A group, also where it has one command."""
+    @app.callback(epilog=f"Example: {example}")
+    def group(
+        version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+        verbose: Annotated[
+            bool, typer.Option("--verbose", help="Write details to stderr, too; may follow the command.")
+        ] = False,
+    ) -> None:
+        """Both are seen to by `main`."""
 
     for name, entry in entries.items():
         function = _load(entry.target) if name in chosen else _outline
@@ -168,20 +187,51 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     words = sys.argv[1:]
+    if words == ["--version"]:
+        print(f"dalr {_load('dalr.provenance:code_version')()}")
+        sys.exit(0)
+    words, verbose = _without_verbose(words)
+    if words in ([], ["data"]):
+        words.append("--help")
+    if words[0] in COMMANDS or words[0] == "data":
+        level = logging.DEBUG if verbose else logging.ERROR if "--quiet" in _own(words) else logging.INFO
+        _load("dalr.logs:log_to_stderr")(level)
     try:
         code = build(words)(words, prog_name="dalr", standalone_mode=False)
     except InputError as error:
         sys.exit(_complain(str(error), 2))
     except typer.TyperException as error:
-        sys.exit(_complain(f"{error.format_message()} (dalr {' '.join(words[:1])} --help shows what is allowed)", 2))
+        sys.exit(_complain(_usage(error, words), 2))
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(_complain("interrupted", 130))
+        sys.exit(_complain("interrupted" + "; the same command continues" * (words[0] in CONTINUED), 130))
     except Failed as error:
         sys.exit(_complain(str(error), 1))
     except OSError as error:
         # A full disk or a vanished mount: the system's own words name the file.
         sys.exit(_complain(str(error), 1))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _own(words: Sequence[str]) -> Sequence[str]:
+    """The words of this command line, without those of a command that `submit` sends."""
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _without_verbose(words: list[str]) -> tuple[list[str], bool]:
+    own = _own(words)
+    kept = [word for word in own if word != "--verbose"]
+    return kept + words[len(own) :], len(kept) < len(own)
+
+
+def _usage(error: typer.TyperException, words: Sequence[str]) -> str:
+    """What is wrong with a command line; of an option that is a config key, how the key is written."""
+    name = getattr(error, "option_name", None)
+    key = _load("dalr.config.keys:key_of_option")(name) if name and words[0] in CONFIGURED else None
+    if key:
+        values = [word for given, word in itertools.pairwise(words) if given == name and not word.startswith("-")]
+        value = values[0] if values else "VALUE"
+        return f"no option {name}: a config value is written as key=value, {key}={value}"
+    return f"{error.format_message()} (dalr {' '.join(words[:1])} --help shows what is allowed)"
 
 
 def _complain(message: str, code: int) -> int:

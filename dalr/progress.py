@@ -1,7 +1,7 @@
 """What a long command shows: progress bars on a terminal, lines in a log where there is none.
 
 Lines go through `logging`, under the logger `dalr`: a program that uses the package sees them when it asks
-for level INFO; the command line asks for it (`log_to_stderr`).
+for level INFO; the command line asks for it (`dalr.logs`).
 """
 
 import logging
@@ -33,36 +33,16 @@ SECONDS_BETWEEN_LINES = 30.0
 _log = logging.getLogger(__name__)
 
 
-def log_to_stderr(level: int) -> None:
-    """Writes what the package logs, from `level` on, to stderr: news with the time, warnings after the command's
-    name. A second call changes the level alone."""
-    logger = logging.getLogger("dalr")
-    logger.setLevel(level)
-    logger.propagate = False
-    if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
-        logger.addHandler(_Stderr())
-
-
-class _Stderr(logging.Handler):
-    """Writes to whatever sys.stderr is at that moment."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line a record."""
-        if record.levelno >= logging.WARNING:
-            prefix = f"dalr: {record.levelname.lower()}: "
-        else:
-            prefix = time.strftime("%H:%M:%S ", time.localtime(record.created))
-        print(prefix + record.getMessage(), file=sys.stderr, flush=True)
-
-
 class Display(Progress):
     """A progress display on stderr. Where that is no terminal, a line when the work begins, one for each `say`, one
-    at its end, and one whenever `SECONDS_BETWEEN_LINES` have passed without; where it is quiet, nothing."""
+    at its end, and one whenever `SECONDS_BETWEEN_LINES` have passed without; of `brief` work the last alone; where it
+    is quiet, nothing."""
 
-    def __init__(self, *columns: ProgressColumn, quiet: bool) -> None:
+    def __init__(self, *columns: ProgressColumn, quiet: bool, brief: bool = False) -> None:
         terminal = sys.stderr.isatty()
         super().__init__(*columns, console=Console(stderr=True), disable=quiet or not terminal)
         self._lines = not quiet and not terminal
+        self._brief = brief
         self._written = 0.0
         self._ended = threading.Event()
 
@@ -71,7 +51,9 @@ class Display(Progress):
         super().start()
         if self._lines:
             self._ended.clear()
-            self._write()
+            self._written = time.monotonic()
+            if not self._brief:
+                self._write()
             threading.Thread(target=self._repeat, daemon=True).start()
 
     def stop(self) -> None:
@@ -79,7 +61,8 @@ class Display(Progress):
         super().stop()
         if self._lines and not self._ended.is_set():
             self._ended.set()
-            self._write()
+            if not self._brief:
+                self._write()
 
     def say(self, task: TaskID) -> None:
         """Something worth a line has happened to a task; a bar shows it already."""
@@ -104,8 +87,8 @@ class Display(Progress):
             _log.info("%s%s%s", task.description, count, f"  {note}" if note else "")
 
 
-def bar(*, quiet: bool = False) -> Display:
-    """A progress display that counts things; tasks have the field `note`."""
+def bar(*, quiet: bool = False, brief: bool = False) -> Display:
+    """A progress display that counts things; tasks have the field `note`. `brief`: see `Display`."""
     return Display(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -114,6 +97,7 @@ def bar(*, quiet: bool = False) -> Display:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         quiet=quiet,
+        brief=brief,
     )
 
 
@@ -133,7 +117,7 @@ def track(items: Iterable[Item], description: str, *, total: int | None = None, 
     """Yields the items, counting them on a progress bar of `total` (default: their length)."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
-    with bar(quiet=quiet) as display:
+    with bar(quiet=quiet, brief=True) as display:
         task = display.add_task(description, total=total, note="")
         for item in items:
             yield item

@@ -60,7 +60,7 @@ FLOORS = {
         datasets.embedded
         data.manifest
         config
-        distributed progress provenance checksums
+        distributed progress provenance logs checksums
         metrics_log
         yaml_text reading
         files

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import typer
 
-from dalr.__main__ import COMMANDS, DATA_COMMANDS, REPORTED, main
+from dalr.__main__ import COMMANDS, CONTINUED, DATA_COMMANDS, REPORTED, main
 from tests.reports import make
 
 
@@ -197,3 +197,65 @@ def test_a_job_is_checked_in_the_folder_that_it_takes_along(dalr: Dalr, tmp_path
     assert said.code == 2
     assert "mine.yaml" in said.err
     assert "stpes" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("train dalr --seed 5 --out x", "train.seed=5"),
+        ("train dalr --train.steps 5 --out x", "train.steps=5"),
+        ("train dalr --epochs 1 --out x", "train.epochs=1"),
+        ("features dalr --lr=3", "optim.learning_rate=VALUE"),
+        ("sweep dalr_core --batch-size 3 --out x", "train.batch_size=3"),
+    ],
+)
+def test_an_option_that_is_a_config_key_says_how_to_write_it(words: str, expected: str, dalr: Dalr) -> None:
+    said = dalr(*words.split())
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert expected in said.err
+
+
+def test_alone_it_shows_help_and_with_version_its_version(dalr: Dalr) -> None:
+    for words in ([], ["data"]):
+        said = dalr(*words)
+        assert (said.code, said.err) == (0, "")
+        assert "Usage: dalr" in said.out
+    assert "dalr data fetch" in dalr("data", "--help").out
+    assert dalr("--version").out.startswith("dalr 0.")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train simcse data.root=/nowhere --out run",
+        "train simsce --out run",
+        "train simcse train.steps=0 --out run",
+        "features simcse data.root=/nowhere",
+        "sweep dalr_core data.root=/nowhere --out run",
+        "sweep nowhere.yaml --out run",
+        "evaluate /nowhere --data senteval --out r.json",
+        "evaluate bert-base-uncased --data /nowhere --out r.json",
+        "recipes", "config lr", "tasks", "data check /nowhere",
+    ],
+)  # fmt: skip
+def test_what_needs_no_model_is_answered_without_the_libraries_of_models(words: str, tmp_path: Path) -> None:
+    """These take seconds to import: a wrong word, a missing file or a question must not wait for them."""
+    script = (
+        "import sys; from dalr.__main__ import main\n"
+        f"sys.argv = ['dalr', *{words.split()!r}]\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'torch', 'transformers', 'ray', 'optuna', 'open_clip'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("name", CONTINUED)
+def test_an_interrupt_says_that_the_same_command_continues(
+    name: str, dalr: Dalr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dalr.__main__.build", lambda words: lambda *_, **__: interrupted())
+    assert dalr(name) == Said(130, "", "dalr: interrupted; the same command continues\n")

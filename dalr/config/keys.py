@@ -177,6 +177,17 @@ def describe(key: str) -> str:
     return "expected " + describe_type(field.annotation, field.metadata)
 
 
+def default_of(key: str) -> str:
+    """A key's default as a user writes it; `none` where a value must be given."""
+    field = field_at(key)
+    if field is None or field.is_required():
+        return "none"
+    if part_of(field) is not None and isinstance(field.default, BaseModel):
+        return "its keys' own"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return value if isinstance(value, str) else as_written(value)
+
+
 _KINDS = {float: "a number", int: "an integer", str: "text", bool: "true or false", type(None): "null"}
 _BOUNDS = (
     (annotated_types.Gt, "gt", ">"),
@@ -223,6 +234,12 @@ def meant(name: str) -> str | None:
     last = name.lstrip("-").split(".")[-1].replace("-", "_")
     same = [key for key in known_keys() if key.split(".")[-1] == last]
     return same[0] if same else OTHER_NAMES.get(last.lower())
+
+
+def key_of_option(option: str) -> str | None:
+    """The key that a command-line option such as --seed, --lr or --train.steps means; None where it means none."""
+    name = option.lstrip("-").partition("=")[0].replace("-", "_")
+    return name if field_at(name) is not None else meant(name)
 
 
 def unknown_key(key: str, known: Iterable[str] | None = None) -> str:

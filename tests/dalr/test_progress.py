@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from dalr import progress
-from dalr.progress import bar, log_to_stderr
+from dalr.logs import log_to_stderr
+from dalr.progress import bar, track
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,11 @@ def test_a_line_whenever_the_silence_was_long(
 def test_quiet_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with bar(quiet=True) as display:
         display.say(display.add_task("training", total=3, note=""))
+    assert lines(capsys) == []
+
+
+def test_brief_work_writes_nothing_before_it_was_long(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(track([1, 2], "reading")) == [1, 2]
     assert lines(capsys) == []
 
 
