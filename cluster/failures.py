@@ -1,7 +1,9 @@
-"""What Ray Train says when it gives a run up, in one line."""
+"""Why a run is given up, in one line: said by Ray Train, or by a worker for whom trying again is no use."""
 
+import socket
 from collections.abc import Mapping
 
+import ray
 import ray.train
 
 GO_ON = "the same command continues from the newest checkpoint"
@@ -34,3 +36,41 @@ def one_line(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0]).rstrip(".")
+
+
+class _Note:
+    """Outlives the workers of a run: Ray Train starts them all again when one raises."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+
+    def write(self, reason: str) -> None:
+        self._reason = reason
+
+    def read(self) -> str | None:
+        return self._reason
+
+
+def open_note(name: str) -> object:
+    """A place where a worker may leave the reason to give the run up (`give_up`), for the workers that are started
+    in its place (`given_up`). It lasts as long as its handle."""
+    return ray.remote(_Note).options(name=name, num_cpus=0).remote()
+
+
+def give_up(name: str, reason: str) -> None:
+    """Leaves the reason; the caller then raises, which ends the other workers too."""
+    ray.get(ray.get_actor(name).write.remote(reason))
+
+
+def given_up(name: str) -> str | None:
+    """The reason that a worker left."""
+    reason: str | None = ray.get(ray.get_actor(name).read.remote())  # type: ignore[assignment]
+    return reason
+
+
+def out_of_memory(error: BaseException, rank: int) -> str:
+    """What to do about a worker whose memory did not suffice: the next attempt would end in the same way."""
+    return (
+        f"out of memory: worker {rank} on {socket.gethostname()}: {one_line(error)}; raise train.accumulate, set "
+        "train.activation_checkpointing, lower train.batch_size, or use larger GPUs or more workers"
+    )

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -13,9 +14,10 @@ from typing import Any
 import ray
 import ray.train
 import ray.train.torch
+import torch
 
 from dalr.cluster.devices import claim_device
-from dalr.cluster.failures import lost
+from dalr.cluster.failures import give_up, given_up, lost, open_note, out_of_memory
 from dalr.cluster.signals import NODE_LEAVES, SaveBeforeNodeLeaves, StopWhenAsked, sigterm_asks
 from dalr.cluster.storage.filesystems import StorageFailed
 from dalr.cluster.storage.storage import Storage, storage_at
@@ -91,7 +93,9 @@ def train_on_ray(
 def _attempt(task: dict[str, Any], storage: Storage, *, workers: Workers, quiet: bool) -> Outcome:
     """One run of Ray Train, which replaces workers that are lost."""
     before = storage.attempts()
-    trainer = _trainer(task, storage, before, workers=workers, quiet=quiet)
+    name = f"note {uuid.uuid4().hex}"
+    note = open_note(name)
+    trainer = _trainer({**task, "note": name}, storage, before, workers=workers, quiet=quiet)
     try:
         with (
             _progress(storage, quiet=quiet),
@@ -102,6 +106,7 @@ def _attempt(task: dict[str, Any], storage: Storage, *, workers: Workers, quiet:
         words = lost(error, workers.count, workers.resources, starts=STARTS, max_failures=workers.max_failures)
         raise Failed(words) from error
     finally:
+        del note
         storage.remove_ray_notes()
 
 
@@ -170,12 +175,16 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     os.environ.update(task["environment"])
     # Ray Train notes each report as an INFO of the root logger, whatever its own level is.
     logging.getLogger().setLevel(logging.WARNING)
+    if (reason := given_up(task["note"])) is not None:
+        return {"error": "failed", "message": reason}
+    rank = ray.train.get_context().get_world_rank()
     try:
-        device = claim_device(task["gpus"], ray.train.torch.get_device)
+        # What one worker lacks ends the run on all: none may be left waiting for another.
+        device = run_on_all_ranks(lambda: claim_device(task["gpus"], ray.train.torch.get_device))
         _fetch(storage, config)
         callbacks: list[Callback] = [_RayCallback(), SaveBeforeNodeLeaves()]
-        if ray.train.get_context().get_world_rank() == 0:
-            trackers = make_trackers(task["report_to"], folder, config)
+        trackers = run_on_all_ranks(lambda: make_trackers(task["report_to"], folder, config) if rank == 0 else [])
+        if rank == 0:
             callbacks += [StopWhenAsked(storage.display_name), *trackers, *storage.callbacks(config)]
         outcome = train(
             config,
@@ -187,13 +196,16 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
             called=folder.called,
         )
         if outcome.finished and _first_on_node():
-            storage.cleanup_local(writer=ray.train.get_context().get_world_rank() == 0)
+            storage.cleanup_local(writer=rank == 0)
     except InputError as error:
         return {"error": "input", "message": str(error)}
     except Diverged as error:
         return {"error": "diverged", "message": str(error), "step": error.step}
     except Failed as error:
         return {"error": "failed", "message": str(error)}
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        give_up(task["note"], out_of_memory(error, rank))
+        raise  # the others wait for this worker: Ray ends them, and the next ones read the note
     return asdict(outcome)
 
 

@@ -18,8 +18,8 @@ from dalr.errors import Failed, InputError
 
 Value = TypeVar("Value")
 
-CONTROL_TIMEOUT = timedelta(days=30)
-"""A worker that dies breaks its connections, and the others notice; so that this need never end a wait."""
+CONTROL_TIMEOUT = timedelta(days=1)
+"""A worker that dies breaks its connections, which the others notice at once: this ends a wait for one that hangs."""
 _control: tuple[Any, Any] | None = None
 """The default group, and the control group that was made beside it."""
 

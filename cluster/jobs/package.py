@@ -2,6 +2,10 @@
 
 The package is a zip whose bytes depend on nothing but paths, contents and executable bits, so that the
 same folder always makes the same package.
+
+Ray could package the folder itself (`working_dir` with `excludes`), but it would read the files again after
+they were judged, so that what was sent need not be what was searched for credentials and named by its
+content; and it follows links out of the folder. The zip is handed to Ray's `working_dir`, which uploads it.
 """
 
 import hashlib

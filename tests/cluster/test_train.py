@@ -7,13 +7,17 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
+from dalr.distributed import barrier, rank
 from dalr.errors import InputError
 from dalr.training.loop import train
 from tests.small_run import small_config, write_corpora
@@ -116,9 +120,38 @@ def test_bad_input_met_by_a_worker_arrives_as_one_line(ray_cluster: None, small:
     from dalr.cluster.train import Workers, train_on_ray
 
     captions = tmp_path / "captions.csv"
-    captions.write_text("image,caption\nnowhere.jpg,a man plays\n")
+    captions.write_text("image,caption\n" + "".join(f"nowhere-{number}.jpg,a man plays\n" for number in range(9)))
     broken = with_overrides(small, {"data.captions": str(captions)})
-    with pytest.raises(InputError, match=r"nowhere\.jpg") as caught:
+    with pytest.raises(InputError, match=r"nowhere-\d\.jpg") as caught:
         train_on_ray(broken, tmp_path / "run", workers=Workers(1), quiet=True)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_lack_of_memory_is_not_tried_again(
+    ray_cluster: None, small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second start of the workers reads why the first one ended."""
+    import dalr.cluster.train
+    from dalr.cluster.train import Workers, train_on_ray
+    from dalr.errors import Failed
+
+    (tmp_path / "started").mkdir()
+    monkeypatch.setattr(dalr.cluster.train, "_work", _work_without_room)
+    with pytest.raises(Failed, match=r"^out of memory: worker 1 on .*: no room; raise train\.accumulate"):
+        train_on_ray(small, tmp_path / "run", workers=Workers(2), quiet=True)
+    assert len(list((tmp_path / "started").iterdir())) == 2, "each worker came to train once"
+
+
+def _work_without_room(task: dict[str, Any]) -> dict[str, Any]:
+    """What a worker does, where memory does not suffice for worker 1 while worker 0 waits for it."""
+    from dalr.cluster.train import _work
+
+    def train_without_room(config: RunConfig, out: Path, **options: Any) -> None:
+        (out.parent / "started" / str(os.getpid())).touch()
+        if rank() == 1:
+            raise torch.OutOfMemoryError("no room")
+        barrier()
+
+    with mock.patch("dalr.training.loop.train", train_without_room):
+        return _work(task)
