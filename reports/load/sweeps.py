@@ -1,7 +1,7 @@
 """A sweep as its folder tells it: its spec, and one frame of its trials."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +114,15 @@ def trials(sweep: Sweep) -> pl.DataFrame:
         .drop("rank")
         .sort("recipe", "trial")
     )
+
+
+def best_points(sweep: Sweep) -> pl.DataFrame:
+    """The complete points, best first, in the columns of `trials`: as the sweep has ranked them, without those
+    that break a constraint, identical points as one under the number of the first. Complete trials by their
+    value where an earlier version of the sweep has not."""
+    runs = sweep.runs
+    if "place" in runs.columns and runs["place"].count():
+        first = pl.col("trial").min().over("place")
+        runs = runs.filter(pl.col("place").is_not_null()).with_columns(first)
+    complete = trials(replace(sweep, runs=runs)).filter(pl.col("state") == "complete", pl.col("value").is_not_null())
+    return complete.sort("value", "trial", descending=[sweep.highest, False])

@@ -8,7 +8,7 @@ import polars as pl
 from dalr.reports.load.names import counted, without_paths
 from dalr.reports.load.parquet import read_parquet
 from dalr.reports.load.slug import slug
-from dalr.reports.load.sweeps import Sweep, trials
+from dalr.reports.load.sweeps import Sweep, best_points
 from dalr.reports.significance import marked, note
 from dalr.reports.tables.scores import SHORT, Block, Cell, Row, Table, summary
 from dalr.statistics.comparison import Comparison
@@ -122,10 +122,9 @@ def _winner(sweep: Sweep, done: pl.DataFrame, recipe: str) -> int | None:
     recipe's trials that has final runs."""
     if "winner" in done.columns:
         return next(iter(done.filter(pl.col("winner"))["candidate"]), None)
-    found = trials(sweep).filter(pl.col("state") == "complete", pl.col("trial").is_in(_known(done)))
+    found = best_points(sweep).filter(pl.col("trial").is_in(_known(done)))
     found = found.filter(pl.col("recipe") == recipe) if recipe else found
-    best = found.sort("value", "trial", descending=[sweep.highest, False], nulls_last=True)
-    return next(iter(best["trial"]), None)
+    return next(iter(found["trial"]), None)
 
 
 def _known(done: pl.DataFrame) -> list[int]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from dalr.reports.load.names import counted
 from dalr.reports.load.slug import slug
-from dalr.reports.load.sweeps import Sweep, trials
+from dalr.reports.load.sweeps import Sweep, best_points, trials
 from dalr.reports.tables.budgets import apart
 from dalr.reports.tables.scores import Block, Cell, Row, Table, with_places
 from dalr.statistics.best_of_n import expected_best
@@ -17,8 +17,7 @@ TOP = 20
 
 def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
     """The best `top` trials of a sweep: value ± deviation over seeds, cost, and the point."""
-    ranked = done.filter(pl.col("value").is_not_null(), pl.col("state") == "complete")
-    ranked = ranked.sort("value", descending=sweep.highest).head(top)
+    ranked = best_points(sweep).head(top)
     columns = {
         "value": sweep.metrics[0],
         **{metric: metric for metric in sweep.further_metrics},
@@ -117,15 +116,14 @@ def _by_recipe(sweep: Sweep) -> list[tuple[str, pl.DataFrame]]:
 
 def _budget_row(sweep: Sweep, recipe: str, done: pl.DataFrame, common: int, *, several: bool) -> Row:
     values = done["value"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-    complete = done.filter(pl.col("state") == "complete", pl.col("value").is_not_null())["value"]
-    best = (complete.max() if sweep.highest else complete.min()) if complete.len() else None
+    best = next(iter(best_points(sweep).filter(pl.col("recipe") == recipe)["value"]), None)
     best_of = expected_best(values, highest=sweep.highest, trials=[common])
     sources = (f"{sweep.place}/trials.parquet",)
     cells = {
         "trials": _number(done.height),
         "steps": _number(float(done["steps"].sum())),
         "seconds": _number(float(done["seconds"].sum())),
-        "best": Cell(value=None if best is None else float(best), count=1, sources=sources),  # type: ignore[arg-type]
+        "best": Cell(value=None if best is None else float(best), count=1, sources=sources),
         "expected": Cell(
             value=float(best_of.mean[0]) if len(best_of.mean) else None,
             deviation=float(best_of.deviation[0]) if len(best_of.mean) else None,

@@ -18,7 +18,7 @@ from dalr.sweeps.search.finals import BASE
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.search.spec_file import code_versions
-from dalr.sweeps.search.study import run_config
+from dalr.sweeps.search.study import best_points, run_config
 from dalr.sweeps.spec.loading import allowed
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import at_edge
@@ -33,6 +33,7 @@ COLUMNS = {
     "seconds": pl.Float64,
     "config_fingerprint": pl.String,
     "recipe": pl.String,
+    "place": pl.Int64,
 }
 
 FINALS = {
@@ -204,8 +205,16 @@ def _answers(comparison: Comparison) -> dict[str, Any]:
 
 def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> None:
     """One row for each ended trial and seed; a trial that was never run (an invalid or a known point) has
-    one row without a seed."""
-    rows = [row for trial in trials if trial.state != "running" for row in trial_rows(trial, spec)]
+    one row without a seed. `place` is that of its point among the complete ones that break no constraint, 1 the
+    best; identical points share one. Null for all others."""
+    ranked = best_points(trials, maximize=spec.directions[0] == "maximize")
+    places = {point.point_id: place for place, point in enumerate(ranked, 1)}
+    rows = [
+        {**row, "place": places.get(trial.point_id) if trial.state == "complete" and not trial.violation else None}
+        for trial in trials
+        if trial.state != "running"
+        for row in trial_rows(trial, spec)
+    ]
     schema: dict[str, Any] = {**COLUMNS, **dict.fromkeys(spec.metric[1:], pl.Float64)}
     schema |= {path: _column_type(spec, path) for path in spec.searched}
     _write(pl.DataFrame(rows, schema=schema), path)

@@ -16,6 +16,7 @@ from dalr.statistics.comparison import p_text
 from dalr.sweeps.analysis.outcome import outcome_of, write_finals, write_trials
 from dalr.sweeps.commands.display import best_lines
 from dalr.sweeps.search.finals import BASE
+from dalr.sweeps.search.records import RunRecord, TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.search.spec_file import save_spec
 from tests import ROOT
@@ -109,3 +110,28 @@ def test_final_runs_without_comparisons_are_tested_by_the_same_rule(tmp_path: Pa
     write(build([tmp_path / "s"], Options(with_figures=False)), tmp_path / "report")
     said = said_of_the_winner(shown, tmp_path / "report")
     assert said == {place: {numbers_of(frame.filter(pl.col("winner")).to_dicts()[0])} for place in said}
+
+
+def ranked(number: int, value: float, *, point: str, violation: float = 0.0) -> TrialRecord:
+    path = {"optim.learning_rate": 1e-3, "objective.intra_modal": 0.2}
+    run = RunRecord(number, f"f{number}", "complete", None, value, (value,), 9, 10.0)
+    return TrialRecord(number, "quickstart", path, point, "complete", (run,), violation=violation)
+
+
+def test_the_page_names_the_trial_that_the_sweep_calls_best(tmp_path: Path) -> None:
+    """Not the one with the highest value that breaks a constraint; and two seeds of one point are one point."""
+    trials = (
+        ranked(0, 79.0, point="outside", violation=2.0),
+        ranked(1, 76.0, point="twice"),
+        ranked(2, 75.5, point="once"),
+        ranked(3, 74.0, point="twice"),
+    )
+    shown = SweepState(tmp_path, spec(), trials, (), 1.0, 0.0)
+    save_spec(shown.spec, tmp_path)
+    write_trials(trials, shown.spec, tmp_path / "trials.parquet")
+    report = build([tmp_path], Options(with_figures=False))
+    (board,) = report.tables
+    rows = [(row.label, row.cells["value"].text, row.cells["value"].count) for row in board.measured]
+    assert rows == [("trial 2", "75.50", 1), ("trial 1", "75.00", 2)]
+    assert best_lines(outcome_of(shown))[0].startswith("best: trial 2 of quickstart")
+    assert report.answers[0].headline.startswith("trial 2 is best in the search: 75.50")
