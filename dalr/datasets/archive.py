@@ -13,7 +13,9 @@ def extract_tar(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_
     """Unpacks `archive` (plain or compressed) into `folder`, which is created.
 
     Every member is looked at before the first one is written. Only plain files and folders inside
-    `folder` are accepted; macOS's `._` files are left out.
+    `folder` are accepted; macOS's `._` files are left out. tarfile's data filter, which does the unpacking,
+    would find a bad member only after it wrote those before it; it takes links and names of other systems
+    (`C:\\evil.txt`), and knows no limit of size.
 
     Raises:
         FetchError: not a tar archive, or one with a path that leaves the folder, a link, a device, or
