@@ -15,6 +15,7 @@ from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.st_folder import SentenceModules, read_head
 from dalr.evaluation.vectors import check_finite
+from dalr.model.attention import attention_mask_for
 from dalr.model.folder import model_path
 from dalr.model.loading import load_encoder, position_limit
 from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
@@ -189,8 +190,7 @@ class SentenceEncoder:
     def vectors(self, batch: TokenBatch) -> Tensor:
         """The vectors [n, D] of one batch, on its device, in the mode that the modules are in."""
         every_layer = self._pooler in NEEDS_ALL_LAYERS if isinstance(self._pooler, str) else False
-        # Given a mask, transformers reads it back from the device to see whether anything is padded.
-        mask = batch.mask if batch.padded else None
+        mask = attention_mask_for(self.model, batch.mask, padded=batch.padded)
         outputs = self.model(input_ids=batch.input_ids, attention_mask=mask, output_hidden_states=every_layer)
         if isinstance(self._pooler, SentenceModules):
             vectors = self._pooler(outputs.last_hidden_state, batch.mask)

@@ -38,5 +38,6 @@ def takes_additive_mask(encoder: PreTrainedModel) -> bool:
     return (
         "create_bidirectional_mask" in names
         and not sliding
+        and not hasattr(encoder.config, "attention_window")  # Longformer reads its mask itself
         and encoder.config._attn_implementation in ("sdpa", "eager")
     )
