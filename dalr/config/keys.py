@@ -147,9 +147,10 @@ PATH_KEYS = tuple(key for key in known_keys() if _is_path(key))
 
 
 def takes_text(key: str) -> bool:
-    """Whether a key's value is free text: a name or a path."""
+    """Whether a key's value is free text, a name or a path; a list of such is none."""
     field = field_at(key)
-    return field is not None and any(kind is str or get_args(kind)[:1] == (str,) for kind in _types(field.annotation))
+    types = _types(field.annotation) if field is not None else ()
+    return any(kind is str or (hasattr(kind, "__metadata__") and get_args(kind)[0] is str) for kind in types)
 
 
 def as_field_value(key: str, value: Any) -> Any:

@@ -212,3 +212,11 @@ def test_every_recipe_says_what_it_is(name: str) -> None:
     assert RECIPES[name].summary
     assert RECIPES[name].source
     assert RECIPES[name]() == load_recipe(name)
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in known_keys() if describe(key).startswith("expected a list [...] of text")]
+)
+def test_a_list_of_names_is_a_list(key: str) -> None:
+    assert used(f"{key}=[]") == []
+    assert used(f"{key}=[STS12, MR]") == ["STS12", "MR"]
