@@ -10,6 +10,7 @@ from typing import Any
 
 from dalr import yaml_text
 from dalr.errors import InputError
+from dalr.reading import parse_json
 
 # No settings of a run, for they do not decide its outcome: where data and features lie, what is scored
 # after it ended, which checkpoints it keeps. The seed is what a row of a table takes the mean over.
@@ -108,12 +109,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object, or an InputError that names the file."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        values = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a JSON object")
     return values
+
+
+def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    """The values without empty parts, which say what missing ones say."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def expect(path: Path, values: Mapping[str, Any], kind: type, *keys: str) -> None:
+    """Refuses a file's values where one of `keys` is there and is of another kind.
+
+    Raises:
+        InputError: names the file and the key.
+    """
+    for key in keys:
+        if values.get(key) is not None and not isinstance(values[key], kind):
+            what = "keys and values" if kind is dict else "a list"
+            raise InputError(f"{path}: {key}: expected {what}, not {values[key]!r:.40}")
 
 
 def read_run(folder: Path) -> Run:
@@ -122,9 +140,16 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: either file cannot be read.
     """
-    config = read_yaml(folder / "config.yaml")
     path = folder / "provenance.json"
-    provenance = read_json(path) if path.exists() else {}
+    config = _without_nulls(read_yaml(folder / "config.yaml"))
+    provenance = _without_nulls(read_json(path)) if path.exists() else {}
+    expect(folder / "config.yaml", config, dict, "model", "data", "evaluation", "objective", "optim", "train")
+    expect(folder / "config.yaml", config.get("objective") or {}, dict, "weights")
+    expect(path, provenance, dict, "data", "overrides", "packages")
+    expect(path, provenance, list, "attempts", "former_fingerprints")
+    for attempt in provenance.get("attempts") or ():
+        if not isinstance(attempt, dict):
+            raise InputError(f"{path}: attempts: expected a list of keys and values")
     settings = settings_of(config)
     return Run(
         folder=folder,

@@ -10,7 +10,7 @@ import polars as pl
 from dalr.errors import InputError
 from dalr.reports.load.names import without_paths
 from dalr.reports.load.parquet import read_parquet
-from dalr.reports.load.runs import read_yaml
+from dalr.reports.load.runs import expect, read_yaml
 
 REQUIRED = ("trial", "seed", "state", "value", "steps", "seconds")
 PARTS = ("model.", "data.", "evaluation.", "teachers.", "objective.", "optim.", "train.")
@@ -55,6 +55,7 @@ def read_sweep(folder: Path, name: str) -> Sweep:
         InputError: a file is missing, damaged, or lacks a column.
     """
     spec = read_yaml(folder / "sweep.yaml") if (folder / "sweep.yaml").exists() else {}
+    expect(folder / "sweep.yaml", spec, dict, "space")
     path = folder / "trials.parquet"
     if not path.is_file():
         raise InputError("the sweep has no trials.parquet: no trial has ended yet")
