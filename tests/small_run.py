@@ -59,6 +59,7 @@ def small_config(corpora: Path, tiny_bert: Path, **changes: Any) -> RunConfig:
         "train.steps": 8,
         "train.batch_size": 8,
         "train.eval_every": 3,
+        "train.checkpoint_every": 3,
     }
     overrides |= {key.replace("__", "."): value for key, value in changes.items()}
     return with_absolute_paths(with_overrides(load_recipe("dalr"), overrides))

@@ -22,7 +22,7 @@ from dalr.cluster.storage.remote_folder import RemoteFolder
 from dalr.errors import InputError
 from dalr.files import atomic_write, write_text
 from dalr.training.callbacks import Callback, Outcome, StopTraining
-from dalr.training.checkpoint import DamagedCheckpoint, check_usable, checkpoint_folder, steps_saved, superseded
+from dalr.training.checkpoint import DamagedCheckpoint, check_usable, checkpoint_folder, complete_names, superseded
 from dalr.training.run_folder import RunFolder
 
 WRITER = ".writer"
@@ -30,7 +30,7 @@ LAST_TRIES = 3
 """How often the last push is tried, each time with all retries of the file system's own."""
 LAST_PAUSE = 10.0
 """Seconds between two of them."""
-_STEP_FILE = re.compile(r"checkpoints/step-(\d+)/([^/]+)")
+_CHECKPOINT_FILE = re.compile(r"checkpoints/((step|best)-(\d+))/([^/]+)")
 _log = logging.getLogger(__name__)
 
 
@@ -64,8 +64,8 @@ class Mirror:
         exported again."""
         files = self.remote.files()
         kept = self._pull_newest_usable(files)
-        for step in set(steps_saved(self.folder.checkpoints)) - kept:
-            shutil.rmtree(checkpoint_folder(self.folder.checkpoints, step))
+        for name in set(complete_names(self.folder.checkpoints)) - kept:
+            shutil.rmtree(self.folder.checkpoints / name)
         shutil.rmtree(self.folder.model, ignore_errors=True)
         names = {name for name in files if _plain(name) and not name.startswith("model/")}
         for name in set(self._plain_files()) - names:
@@ -73,8 +73,8 @@ class Mirror:
         for name in sorted(names):
             self.remote.download(name, self.folder.path / name)
 
-    def _pull_newest_usable(self, files: dict[str, int]) -> set[int]:
-        """Fetches the newest checkpoint that can be used, and the best one that it names; returns their steps."""
+    def _pull_newest_usable(self, files: dict[str, int]) -> set[str]:
+        """Fetches the newest checkpoint that can be used, and the best one that it names; returns their names."""
         for step in reversed(complete_steps(files)):
             try:
                 return self._pull_usable(step, files)
@@ -82,33 +82,33 @@ class Mirror:
                 _log.warning("%s; %s: an earlier checkpoint takes its place", damage, self.remote.display_name)
         return set()
 
-    def _pull_usable(self, step: int, files: dict[str, int]) -> set[int]:
-        """Fetches a checkpoint and the best one that it names, and verifies them; returns their steps.
+    def _pull_usable(self, step: int, files: dict[str, int]) -> set[str]:
+        """Fetches a checkpoint and the best one that it names, and verifies them; returns their names.
 
         Raises:
             DamagedCheckpoint: the remote one cannot be used.
         """
-        steps = {step, self._best_named_by(step) or step}
-        for number in steps:
-            self._fetch(number, files)
+        names = {_name(step), _best_in(files, self._best_named_by(step)) or _name(step)}
+        for name in names:
+            self._fetch(name, files)
         try:
             check_usable(self.folder.checkpoints, step)
         except DamagedCheckpoint:  # perhaps a copy that lay here already
-            for number in steps:
-                self._fetch(number, files, anew=True)
+            for name in names:
+                self._fetch(name, files, anew=True)
             check_usable(self.folder.checkpoints, step)
-        return steps
+        return names
 
     def _best_named_by(self, step: int) -> int | None:
-        meta = self.remote.read(f"{_checkpoint(step)}/meta.json")
+        meta = self.remote.read(f"{_place(_name(step))}/meta.json")
         try:
             return json.loads(meta or b"")["best_step"]
         except (ValueError, KeyError, TypeError) as error:
-            raise DamagedCheckpoint(f"{_checkpoint(step)}: meta.json is not what was written") from error
+            raise DamagedCheckpoint(f"{_place(_name(step))}: meta.json is not what was written") from error
 
-    def _fetch(self, step: int, files: dict[str, int], *, anew: bool = False) -> None:
+    def _fetch(self, name: str, files: dict[str, int], *, anew: bool = False) -> None:
         """Downloads a checkpoint, unless the same one lies here and it is not asked for `anew`."""
-        prefix, path = f"{_checkpoint(step)}/", checkpoint_folder(self.folder.checkpoints, step)
+        prefix, path = f"{_place(name)}/", self.folder.checkpoints / name
         sizes = {name.removeprefix(prefix): size for name, size in files.items() if name.startswith(prefix)}
         if not anew and _same(path, sizes, self.remote.read(f"{prefix}meta.json")):
             return
@@ -120,8 +120,8 @@ class Mirror:
     def set_aside_after(self, step: int) -> None:
         """Renames remote checkpoints of later steps: this attempt could not use them and will write its own."""
         for name in self.remote.files():
-            match = _STEP_FILE.fullmatch(name)
-            if match and int(match.group(1)) > step:
+            match = _CHECKPOINT_FILE.fullmatch(name)
+            if match and int(match.group(3)) > step:
                 folder, _, file = name.rpartition("/")
                 self.remote.rename(name, f"{folder}.damaged/{file}")
 
@@ -140,9 +140,9 @@ class Mirror:
         local = self._plain_files()
         self._push_files([name for name in local if not name.startswith("model/")])
         files = self.remote.files()
-        for step in steps_saved(self.folder.checkpoints):
-            if f"{_checkpoint(step)}/meta.json" not in files:
-                self._push_checkpoint(step)
+        for name in complete_names(self.folder.checkpoints):  # `best-…` before the `step-…` that names it
+            if f"{_place(name)}/meta.json" not in files:
+                self._push_checkpoint(name)
         self._remove_superseded(keep)
         # The weights before the config, without which nothing takes the folder for a model.
         model = [name for name in local if name.startswith("model/")]
@@ -159,11 +159,10 @@ class Mirror:
             except FileNotFoundError:
                 continue  # a tracker's, which comes and goes beside the training
 
-    def _push_checkpoint(self, step: int) -> None:
-        path = checkpoint_folder(self.folder.checkpoints, step)
-        names = sorted((file.name for file in path.iterdir()), key=lambda name: name == "meta.json")
-        for name in names:
-            self.remote.upload(path / name, f"{_checkpoint(step)}/{name}")
+    def _push_checkpoint(self, name: str) -> None:
+        path = self.folder.checkpoints / name
+        for file in sorted((file.name for file in path.iterdir()), key=lambda file: file == "meta.json"):
+            self.remote.upload(path / file, f"{_place(name)}/{file}")
 
     def _remove_superseded(self, keep: int) -> None:
         """Leaves the best and the last `keep` checkpoints, and nothing of any that is not complete."""
@@ -172,12 +171,16 @@ class Mirror:
             return
         notes = (checkpoint_folder(self.folder.checkpoints, newest) / "meta.json").read_text(encoding="utf-8")
         files = self.remote.files()
-        complete = complete_steps(files)
-        doomed = set(superseded(complete, keep=keep, best_step=json.loads(notes)["best_step"]))
-        begun = {int(match.group(1)) for match in map(_STEP_FILE.fullmatch, files) if match}
-        for step in sorted(doomed | (begun - set(complete))):
-            self.remote.remove(f"{_checkpoint(step)}/meta.json")
-            self.remote.remove_folder(_checkpoint(step))
+        best_step = json.loads(notes)["best_step"]
+        doomed = {_name(step) for step in superseded(complete_steps(files), keep=keep, best_step=best_step)}
+        for match in filter(None, map(_CHECKPOINT_FILE.fullmatch, files)):
+            name, kind, step = match.group(1), match.group(2), int(match.group(3))
+            whole = f"{_place(name)}/meta.json" in files
+            if not whole or (kind == "best" and step < newest and name != _best_in(files, best_step)):
+                doomed.add(name)
+        for name in sorted(doomed):
+            self.remote.remove(f"{_place(name)}/meta.json")
+            self.remote.remove_folder(_place(name))
 
     def remove_local(self) -> None:
         """Removes the local folder, of a run that is stored."""
@@ -195,12 +198,26 @@ class Mirror:
 
 def complete_steps(files: dict[str, int]) -> list[int]:
     """The steps of the checkpoints that are complete in a listing, ascending."""
-    matches = (_STEP_FILE.fullmatch(name) for name in files)
-    return sorted(int(match.group(1)) for match in matches if match and match.group(2) == "meta.json")
+    matches = (_CHECKPOINT_FILE.fullmatch(name) for name in files)
+    whole = (match for match in matches if match and match.group(4) == "meta.json")
+    return sorted(int(match.group(3)) for match in whole if match.group(2) == "step")
 
 
-def _checkpoint(step: int) -> str:
-    return checkpoint_folder(Path("checkpoints"), step).as_posix()
+def _name(step: int) -> str:
+    return checkpoint_folder(Path(), step).name
+
+
+def _best_in(files: dict[str, int], step: int | None) -> str | None:
+    """The name of the folder in a listing that has the weights after `step`."""
+    if step is None:
+        return None
+    return next(
+        (name for name in (_name(step), f"best-{step:06d}") if f"{_place(name)}/meta.json" in files), _name(step)
+    )
+
+
+def _place(name: str) -> str:
+    return f"checkpoints/{name}"
 
 
 def _plain(name: str) -> bool:

@@ -318,8 +318,9 @@ class TrainConfig(Part):
     )
     seed: int = Field(default=1, ge=0, lt=2**31, description="decides initial heads, order, captions and dropout")
     eval_every: int = Field(default=125, ge=1, description="optimizer steps between evaluations")
+    checkpoint_minutes: float = Field(default=10.0, gt=0.0, description="minutes between checkpoints")
     checkpoint_every: int | None = Field(
-        default=None, ge=1, description="optimizer steps between checkpoints; null: as eval_every"
+        default=None, ge=1, description="optimizer steps between further checkpoints; null: none but by minutes"
     )
     keep: int = Field(default=1, ge=1, description="last checkpoints that stay, beside the best one")
     precision: Literal["float32", "bfloat16"] = Field(

@@ -59,7 +59,8 @@ class Callback:
         """The student was evaluated after `step`: `score` is `evaluation.metric`, 0-100."""
 
     def on_checkpoint(self, step: int) -> None:
-        """A checkpoint of `step` is complete on disk."""
+        """A checkpoint of `step` is complete on disk. Called on worker 0 alone, the one that writes, by the thread
+        that wrote it, while training goes on."""
 
     def on_end(self, outcome: Outcome) -> None:
         """The loop has ended, and what follows it, unless one of them raised."""

@@ -3,7 +3,8 @@
 `checkpoints/step-000050/` holds `student.safetensors`, `objective.safetensors` (the heads),
 `optimizer.pt` and, written last, `meta.json` with the checksums of the others and its own. There is no state of
 random generators or of the data's position: both are functions of the seed and the step
-(`dalr.training.grad_cache.seed_step`, `dalr.data.mixing`).
+(`dalr.training.grad_cache.seed_step`, `dalr.data.mixing`). `checkpoints/best-000040/` holds the weights alone, of
+student and heads, and `meta.json`: the best evaluation so far, where no checkpoint was due.
 """
 
 import hashlib
@@ -17,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
-from torch import nn
+from safetensors.torch import load_model, save_file
+from torch import Tensor, nn
 
 from dalr.errors import InputError
 from dalr.files import atomic_write, fsync_and_hash, remove_tree, sha256_of, write_json
 from dalr.identity import SCHEMA, Identity
 
-_NAME = re.compile(r"step-(\d+)")
+_NAME = re.compile(r"(step|best)-(\d+)")
 _log = logging.getLogger(__name__)
 
 
@@ -50,15 +51,44 @@ class Trainables:
     optimizer: torch.optim.Optimizer
 
 
-def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, identity: Identity) -> Path:
-    """Writes `folder`/step-N aside and renames it. Returns its path."""
+@dataclass(frozen=True)
+class State:
+    """The values of the trainables after some step, as their `state_dict`s give them; `optimizer` is
+    None where the weights alone are kept, `objective` where there are no heads."""
+
+    student: Mapping[str, Tensor]
+    objective: Mapping[str, Tensor] | None = None
+    optimizer: Mapping[str, Any] | None = None
+
+
+def state_of(trainables: Trainables) -> State:
+    """The values as they are now: they change when the optimizer next steps, and not before."""
+    return State(
+        fixed_buffers(trainables.student), fixed_buffers(trainables.objective), trainables.optimizer.state_dict()
+    )
+
+
+def fixed_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """A module's state with copies of its buffers, which a forward pass may change (BatchNorm's statistics)."""
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    state = module.state_dict()
+    return {name: value if name in parameters else value.clone() for name, value in state.items()}
+
+
+def save_checkpoint(folder: Path, state: State, progress: Progress, identity: Identity) -> Path:
+    """Writes `folder`/step-N aside, or best-N where the state is the weights alone, and renames it.
+    Returns its path."""
     path = checkpoint_folder(folder, progress.step)
+    if state.optimizer is None:
+        path = folder / f"best-{progress.step:06d}"
     with atomic_write(path) as aside:
         aside.mkdir(parents=True)
-        save_model(trainables.student, str(aside / "student.safetensors"))
-        save_model(trainables.objective, str(aside / "objective.safetensors"))
-        with (aside / "optimizer.pt").open("wb") as file:  # torch's own writer hides the system's errors
-            torch.save(trainables.optimizer.state_dict(), file)
+        save_file(_without_ties(state.student), aside / "student.safetensors")
+        if state.objective is not None:
+            save_file(_without_ties(state.objective), aside / "objective.safetensors")
+        if state.optimizer is not None:
+            with (aside / "optimizer.pt").open("wb") as file:  # torch's own writer hides the system's errors
+                torch.save(state.optimizer, file)
         notes = {
             **asdict(progress),
             "schema": SCHEMA,
@@ -69,6 +99,16 @@ def save_checkpoint(folder: Path, trainables: Trainables, progress: Progress, id
         }
         write_json(aside / "meta.json", {**notes, "sha256": _digest(notes)})
     return path
+
+
+def _without_ties(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the further names of one that has several, which `load_model` knows by the module."""
+    first: dict[tuple[int, int, torch.Size], str] = {}
+    for name in sorted(state):
+        tensor = state[name]
+        place = tensor.untyped_storage().data_ptr() if tensor.numel() else hash(name)
+        first.setdefault((place, int(tensor.storage_offset()), tensor.shape), name)
+    return {name: state[name].contiguous() for name in first.values()}
 
 
 def _digest(notes: Mapping[str, Any]) -> str:
@@ -83,10 +123,28 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
 
 def steps_saved(folder: Path) -> list[int]:
     """The steps of the complete checkpoints in `folder`, ascending."""
+    return _numbers(folder, "step")
+
+
+def complete_names(folder: Path) -> list[str]:
+    """The names of the complete checkpoints in `folder`, and of weights that are kept alone, in alphabetical order."""
     if not folder.is_dir():
         return []
-    found = (_NAME.fullmatch(path.name) for path in folder.iterdir() if (path / "meta.json").is_file())
-    return sorted(int(match.group(1)) for match in found if match)
+    return sorted(
+        path.name for path in folder.iterdir() if _NAME.fullmatch(path.name) and (path / "meta.json").is_file()
+    )
+
+
+def _numbers(folder: Path, kind: str) -> list[int]:
+    """The steps of the complete folders of a kind, `step` or `best`, ascending."""
+    matches = (_NAME.fullmatch(name) for name in complete_names(folder))
+    return sorted(int(match.group(2)) for match in matches if match and match.group(1) == kind)
+
+
+def weights_folder(folder: Path, step: int) -> Path:
+    """Where the weights after `step` lie: in its checkpoint, or by themselves."""
+    path = checkpoint_folder(folder, step)
+    return path if (path / "meta.json").is_file() else folder / f"best-{step:06d}"
 
 
 def check_usable(folder: Path, step: int) -> None:
@@ -97,7 +155,7 @@ def check_usable(folder: Path, step: int) -> None:
     """
     best = _check_files(checkpoint_folder(folder, step))["best_step"]
     if best not in (None, step):
-        _check_files(checkpoint_folder(folder, best))
+        _check_files(weights_folder(folder, best))
 
 
 def _check_files(path: Path) -> dict[str, Any]:
@@ -157,9 +215,21 @@ def load_weights(path: Path, student: nn.Module, objective: nn.Module | None = N
 
 
 def remove_old(folder: Path, *, keep: int, best_step: int | None) -> None:
-    """Removes all but the last `keep` checkpoints and the best one."""
+    """Removes all but the last `keep` checkpoints and the best one. To be called when a checkpoint that names
+    the best one is complete: until then an earlier one names another."""
     for step in superseded(steps_saved(folder), keep=keep, best_step=best_step):
         remove_tree(checkpoint_folder(folder, step))
+    for step in _numbers(folder, "best"):
+        if step != best_step or weights_folder(folder, step) == checkpoint_folder(folder, step):
+            remove_tree(folder / f"best-{step:06d}")
+
+
+def remove_unnamed(folder: Path, *, best_step: int) -> None:
+    """Removes weights that were the best for a while: newer than each checkpoint, so that none names them."""
+    newest = max(steps_saved(folder), default=0)
+    for step in _numbers(folder, "best"):
+        if newest < step != best_step:
+            remove_tree(folder / f"best-{step:06d}")
 
 
 def superseded(steps: Sequence[int], *, keep: int, best_step: int | None) -> list[int]:

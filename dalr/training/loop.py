@@ -21,6 +21,7 @@ from dalr.identity import Identity, identity_of
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.inputs import check_inputs
 from dalr.training.run_folder import MetricsLog, RunFolder
+from dalr.training.saver import Saver
 from dalr.training.trainer import Run
 from dalr.training.unread import Line
 
@@ -90,9 +91,12 @@ def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
     """Steps until all are done, or until a signal or a callback asks to stop."""
     started = time.perf_counter()
     log = MetricsLog(run.folder.metrics, step=run.progress.step) if rank() == 0 else None
+    saver = Saver(run.folder, run.identity, callbacks) if rank() == 0 else None
     reason: str | None = None
     loss: float | None = None
     try:
+        if saver is not None:
+            run.before_update = saver.wait_copied
         _begin(callbacks, run)
         with _signals() as asked:
             while run.progress.step < run.total and reason is None:
@@ -109,9 +113,19 @@ def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
                         log.write(line.step, line.metrics)
                 if failure is not None:
                     raise failure
-                reason = first_reason(_tell(callbacks, lines, score) or asked() or reason)
-                run.checkpoint_if_due(callbacks, stopping=reason is not None)
+                told = _tell(callbacks, lines, score)
+                reason = first_reason((saver and saver.failure()) or told or asked() or reason)
+                if saver is not None:
+                    saver.save_if_due(run, stopping=reason is not None)
+            # The other workers wait for what is being written, and hear of it where that fails.
+            run_on_rank0(lambda: saver.finish() if saver is not None else None)
+    except OSError:
+        if saver is not None:
+            saver.finish()  # what failed there failed first
+        raise
     finally:
+        if saver is not None:
+            saver.close()
         if log is not None:
             log.close()
     return Outcome(

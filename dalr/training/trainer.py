@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -26,16 +26,14 @@ from dalr.files import atomic_write
 from dalr.identity import Identity, identity_of
 from dalr.losses.objective import Objective
 from dalr.model.student import Student, export, make_student
-from dalr.training.callbacks import Callback, Diverged
+from dalr.training.callbacks import Diverged
 from dalr.training.checkpoint import (
     Progress,
     Trainables,
-    checkpoint_folder,
     load_checkpoint,
     load_weights,
-    remove_old,
-    save_checkpoint,
     steps_saved,
+    weights_folder,
 )
 from dalr.training.grad_cache import compute_gradients, seed_step
 from dalr.training.optim import learning_rate_at, make_optimizer, set_learning_rate, step_unless
@@ -65,6 +63,8 @@ class Run:
     progress: Progress
     broken: Tensor
     unread: Unread = field(default_factory=Unread)
+    before_update: Callable[[], None] = lambda: None
+    """Called when the gradient is there and the weights are about to change."""
 
     @classmethod
     def start(
@@ -144,6 +144,7 @@ class Run:
         norm = self.clip()
         # What is not finite, and all that comes after it until it is read, never reaches the weights.
         self.broken = self.broken | ~(terms.total.isfinite() & norm.isfinite())
+        self.before_update()
         step_unless(self.optimizer, self.broken)
         self.progress = replace(self.progress, step=step + 1)
         paired = int(isinstance(batch, PairedBatch))
@@ -229,26 +230,10 @@ class Run:
             step = self.progress.step
             raise Diverged(step, f"the student cannot be evaluated after step {step}: {error}") from error
 
-    def checkpoint_if_due(self, callbacks: Sequence[Callback], *, stopping: bool) -> None:
-        """Saves at every `checkpoint_every`, at a new best, at the end and when stopping."""
-        train, step = self.config.train, self.progress.step
-        due = step % (train.checkpoint_every or train.eval_every) == 0 or step == self.total
-        if not due and not stopping and step != self.progress.best_step:
-            return
-        run_on_rank0(self.save)
-        for callback in callbacks:
-            callback.on_checkpoint(step)
-
-    def save(self) -> None:
-        """Writes a checkpoint, then removes those that it makes superfluous."""
-        save_checkpoint(self.folder.checkpoints, self.trainables, self.progress, self.identity)
-        remove_old(self.folder.checkpoints, keep=self.config.train.keep, best_step=self.progress.best_step)
-        self.folder.note_step(self.progress.step)
-
     def finish(self) -> None:
         """Exports the best checkpoint (the last where none was evaluated) and scores it."""
         step = self.progress.best_step or max(steps_saved(self.folder.checkpoints))
-        load_weights(checkpoint_folder(self.folder.checkpoints, step), self.student, self.objective)
+        load_weights(weights_folder(self.folder.checkpoints, step), self.student, self.objective)
         export(self.student, self.tokenizer, self.folder.model, self.objective.state_dict())
         tasks = self.config.evaluation.tasks
         own = own_tasks(self.config.evaluation.custom, tasks)

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,14 +22,17 @@ import torch
 
 import dalr.data.store
 import dalr.model.student
+import dalr.training.checkpoint
+import dalr.training.saver
 import dalr.training.trainer
 from dalr.__main__ import main
 from dalr.evaluation import SentenceEncoder
 from dalr.evaluation.encoder import TokenBatch
+from dalr.training.saver import HostCopy, Saver
 from tests.processes import SERVER
 
 Action = Literal["kill", "terminate", "call", "fill", "poison"]
-Moment = Literal["start-up", "step", "checkpoint", "evaluation", "export"]
+Moment = Literal["start-up", "step", "snapshot", "weights", "checkpoint", "notes", "removal", "evaluation", "export"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,10 @@ class Fault:
     `kill` and `terminate` send SIGKILL and SIGTERM to the process itself, `call` leaves the strike to the
     test and waits for it (`called_by`, `release`), `fill` writes `disk` full, `poison`
     makes the student's weights NaN (during a checkpoint's step: its gradient).
-    `moment`: while features are being written, inside optimizer step `step`, in the middle of writing its
-    checkpoint, inside its evaluation, in the middle of the export. `struck` is a file that the first
+    `moment`: while features are being written; inside optimizer step `step`; while its values are being copied
+    (`snapshot`), when its checkpoint has half of the weights (`weights`), half of the optimizer's state
+    (`checkpoint`), all but its notes (`notes`), or is complete beside the one that it replaces (`removal`); inside
+    its evaluation; in the middle of the export. `struck` is a file that the first
     strike makes, with the process's id in it; a process that finds it is spared.
     """
 
@@ -105,7 +111,11 @@ def arm(fault: Fault) -> None:
     {
         "start-up": _arm_start_up,
         "step": _arm_step,
+        "snapshot": _arm_snapshot,
+        "weights": _arm_weights,
         "checkpoint": _arm_checkpoint,
+        "notes": _arm_notes,
+        "removal": _arm_removal,
         "evaluation": _arm_evaluation,
         "export": _arm_export,
     }[fault.moment](fault)
@@ -126,8 +136,21 @@ def _arm_start_up(fault: Fault) -> None:
     np.save = half
 
 
+def _save_at_once() -> None:
+    """Each checkpoint is complete before the next step, so that a fault of the step finds it there."""
+    save = Saver.save_if_due
+
+    def saved(saver: Saver, run: dalr.training.trainer.Run, *, stopping: bool) -> None:
+        save(saver, run, stopping=stopping)
+        if saver._job is not None:
+            wait([saver._job])
+
+    Saver.save_if_due = saved  # type: ignore[method-assign]
+
+
 def _arm_step(fault: Fault) -> None:
     """The gradient is computed, the optimizer has not stepped."""
+    _save_at_once()
     compute = dalr.training.trainer.compute_gradients
     step = dalr.training.trainer.Run.step
     now = {"step": 0}
@@ -166,13 +189,14 @@ def _arm_checkpoint(fault: Fault) -> None:
     save, step = torch.save, dalr.training.trainer.Run.step
     compute = dalr.training.trainer.compute_gradients
     now = {"step": 0}
+    saving = _saving(fault)
 
     def counted(run: dalr.training.trainer.Run) -> None:
         now["step"] = run.progress.step + 1
         step(run)
 
     def half(state: Any, file: Any) -> None:
-        if fault.action != "poison" and now["step"] == fault.step:
+        if fault.action != "poison" and saving():
             file.write(b"half")
             file.flush()
             fault.strike()
@@ -191,8 +215,82 @@ def _arm_checkpoint(fault: Fault) -> None:
     torch.save = half
 
 
+def _saving(fault: Fault) -> Callable[[], bool]:
+    """Tells whether the checkpoint of the fault's step is being saved now. The step after it waits for the fault, as
+    if it took longer than the writing that goes on beside it."""
+    submit, step = Saver._submit, dalr.training.trainer.Run.step
+    now = {"saved": 0}
+
+    def noted(saver: Saver, state: Any, progress: Any, write: Any) -> bool:
+        if saver._job is not None:
+            wait([saver._job])
+        now["saved"] = progress.step
+        return submit(saver, state, progress, write)
+
+    def waiting(run: dalr.training.trainer.Run) -> dict[str, float]:
+        if fault.action != "poison" and run.progress.step == fault.step:
+            waited_for(fault.struck.exists)
+        return step(run)
+
+    Saver._submit = noted  # type: ignore[method-assign]
+    dalr.training.trainer.Run.step = waiting  # type: ignore[method-assign]
+    return lambda: now["saved"] == fault.step
+
+
+def _arm_snapshot(fault: Fault) -> None:
+    """Some values are copied, the others not."""
+    copy, saving, copied = HostCopy._tensor, _saving(fault), []
+
+    def struck(host: HostCopy, tensor: torch.Tensor, place: tuple[Any, ...]) -> torch.Tensor:
+        if saving():
+            copied.append(place)
+            if len(copied) == 3:
+                fault.strike()
+        return copy(host, tensor, place)
+
+    HostCopy._tensor = struck  # type: ignore[method-assign]
+
+
+def _arm_weights(fault: Fault) -> None:
+    """The student's weights are written by half."""
+    save, saving = dalr.training.checkpoint.save_file, _saving(fault)
+
+    def half(tensors: Any, file: Path) -> None:
+        if saving():
+            file.write_bytes(b"half")
+            fault.strike()
+        save(tensors, file)
+
+    dalr.training.checkpoint.save_file = half
+
+
+def _arm_notes(fault: Fault) -> None:
+    """All is written but the notes, without which a checkpoint is none."""
+    write, saving = dalr.training.checkpoint.write_json, _saving(fault)
+
+    def struck(path: Path, value: Any) -> None:
+        if saving():
+            fault.strike()
+        write(path, value)
+
+    dalr.training.checkpoint.write_json = struck
+
+
+def _arm_removal(fault: Fault) -> None:
+    """The checkpoint is complete, the one that it replaces still there."""
+    remove, saving = dalr.training.saver.remove_old, _saving(fault)
+
+    def struck(folder: Path, **which: Any) -> None:
+        if saving():
+            fault.strike()
+        remove(folder, **which)
+
+    dalr.training.saver.remove_old = struck
+
+
 def _arm_evaluation(fault: Fault) -> None:
     """Some sentences are encoded, the others not."""
+    _save_at_once()
     vectors, evaluate = SentenceEncoder.vectors, dalr.training.trainer.Run.evaluate_if_due
     now = {"step": 0}
 
