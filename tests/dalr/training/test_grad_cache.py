@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from dalr.config.overrides import to_yaml
 from dalr.data.batches import Views
 from dalr.training.grad_cache import compute_gradients, seed_step
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run
+from tests.dalr.training.grad_cache_workers import gradient_of, worker
 from tests.dalr.training.objectives import config_for
+from tests.processes import run_workers
 
 
 def gradients(run: Run) -> dict[str, torch.Tensor]:
@@ -54,3 +57,18 @@ def test_parts_with_dropout_are_one_graph_seeded_part_by_part(
         assert cached_gradients.keys() == expected.keys()
         for name, gradient in expected.items():
             torch.testing.assert_close(cached_gradients[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_two_workers_in_parts_have_the_gradient_of_one_in_one(
+    parts: int, corpora: Path, tmp_path: Path, tiny_bert: Path
+) -> None:
+    config = config_for("everything", corpora, tiny_bert)
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    expected = gradient_of(tmp_path, 1)
+    run_workers(worker, 2, parts, str(tmp_path), count=2)
+    for number in range(2):
+        found = torch.load(tmp_path / f"gradient-{number}.pt", weights_only=True)
+        assert found.keys() == expected.keys()
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
