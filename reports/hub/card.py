@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from huggingface_hub import EvalResult, ModelCardData
 
 from dalr.errors import InputError
 from dalr.reports.load.names import shortened, without_paths
@@ -35,7 +36,7 @@ def model_card(folder: Path, name: str) -> str:
     official = all(result.provenance.official_data for result in results if result.tasks.keys() & {*STS, *TRANSFER})
     others = [task for task in scores if task not in (*STS, *TRANSFER)]
     values = {
-        "metadata": yaml.safe_dump(_metadata(run, name, scores), sort_keys=False, allow_unicode=True, width=100),
+        "metadata": f"{_metadata(run, name, scores).to_yaml()}\n",
         "name": name,
         "run": run,
         "recipe": shortened(run.recipe) if run.recipe else "a config of its own",
@@ -74,27 +75,32 @@ def test_results(folder: Path) -> list[Result]:
     return results
 
 
-def _metadata(run: Run, name: str, scores: Mapping[str, float]) -> dict[str, Any]:
+def _metadata(run: Run, name: str, scores: Mapping[str, float]) -> ModelCardData:
     student = str(run.config.get("model", {}).get("student", ""))
     base = HUB_NAMES.get(student, student)
-    return {
-        "library_name": "sentence-transformers",
-        "pipeline_tag": "sentence-similarity",
-        "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "dalr"],
-        **({"base_model": base} if base and not Path(base).is_absolute() and not base.startswith(".") else {}),
-        "model-index": [
-            {"name": name, "results": [_entry(task, scores[task]) for task in (*STS, *TRANSFER) if task in scores]}
-        ],
-    }
+    return ModelCardData(
+        library_name="sentence-transformers",
+        pipeline_tag="sentence-similarity",
+        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "dalr"],
+        base_model=base if base and not Path(base).is_absolute() and not base.startswith(".") else None,
+        model_name=name,
+        eval_results=[_entry(task, scores[task]) for task in (*STS, *TRANSFER) if task in scores],
+    )
 
 
-def _entry(task: str, score: float) -> dict[str, Any]:
+def _entry(task: str, score: float) -> EvalResult:
     kind, kind_name, metric, metric_name = TASK_KINDS[task]
-    return {
-        "task": {"type": kind, "name": kind_name},
-        "dataset": {"type": "senteval", "name": f"SentEval {task}", "config": task, "split": "test"},
-        "metrics": [{"type": metric, "value": round(score, 2), "name": metric_name}],
-    }
+    return EvalResult(
+        task_type=kind,
+        task_name=kind_name,
+        dataset_type="senteval",
+        dataset_name=f"SentEval {task}",
+        dataset_config=task,
+        dataset_split="test",
+        metric_type=metric,
+        metric_value=round(score, 2),
+        metric_name=metric_name,
+    )
 
 
 def _table(group: Sequence[str], scores: Mapping[str, float]) -> str:
