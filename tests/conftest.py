@@ -19,8 +19,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import ROOT
 
-# It would be the data root of every config made here.
-DALR_DATA = os.environ.pop("DALR_DATA", None)
+# It would be the data root of every config made here. The processes that pytest-xdist starts get it by another name.
+DALR_DATA = os.environ.pop("DALR_DATA", None) or os.environ.get("DALR_TEST_DATA")
+if DALR_DATA:
+    os.environ["DALR_TEST_DATA"] = DALR_DATA
 
 
 def data_folder() -> Path | None:

@@ -54,6 +54,7 @@ def train(
     from dalr.training.without_effect import report_unread
 
     config, written = load_config(recipe, parse_overrides(overrides or []))
+    trackers = _trackers(report_to)
     report_unread([config], written, strict=strict)
     check_inputs(config)
     if tell_finished(config, out, quiet=quiet):
@@ -61,9 +62,7 @@ def train(
 
     # torch comes with these: what is wrong so far is refused without waiting for it.
     from dalr.cluster.storage.storage import storage_at
-    from dalr.tracking import parse_names
 
-    trackers = parse_names(report_to)
     storage = storage_at(out)
     storage.check(config)
     with resumable():
@@ -80,6 +79,15 @@ def train(
                     asked = replace(asked, labels=preflight(config, asked.resources, asked.count))
                 outcome = train_on_ray(config, storage, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
     tell(outcome, config, storage.display_name, quiet=quiet)
+
+
+def _trackers(names: str) -> tuple[str, ...]:
+    """The trackers' names, checked; torch is imported for them alone."""
+    if not names:
+        return ()
+    from dalr.tracking import parse_names
+
+    return parse_names(names)
 
 
 def tell_finished(config: "RunConfig", out: str, *, quiet: bool) -> bool:

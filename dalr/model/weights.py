@@ -44,7 +44,7 @@ def read_weights(name: str, path: str, config: PretrainedConfig) -> PreTrainedMo
             if names.keys() >= missing - _pooler(missing)
         ]
         if len(complete) > 1:
-            copies = ", ".join(f"{min(names.values())}…" for names in complete)
+            copies = ", ".join(sorted(f"{min(names.values())}…" for names in complete))
             raise InputError(f"model {name}: its weights hold several encoders ({copies}); keep one of them")
         for names in complete:
             model, missing, unused = _read(name, path, config, names)

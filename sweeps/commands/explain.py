@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
-from dalr.identity import identity_of
+from dalr.identity import Identity, identity_of
 from dalr.metrics_log import read_log
 from dalr.provenance import code_version, package_versions
 from dalr.sweeps.commands.display import short
@@ -74,16 +74,18 @@ def config_again(state: SweepState, trial: TrialRecord, run: RunRecord) -> RunCo
     """
     folder = folder_of(state, trial, run)
     written = folder.path / "config.yaml"
-    if folder.notes().get("config_fingerprint") != run.fingerprint:
+    notes, config = folder.notes(), read_config(written)
+    contents = notes.get("contents")  # earlier versions noted none
+    noted = notes.get("config_fingerprint") if contents is None else Identity(config, contents).fingerprint
+    if noted != run.fingerprint:
         raise InputError(f"{written} is not the config of trial {trial.number}: it was changed")
     try:
-        config = read_config(written)
         identity = identity_of(config)
     except InputError:
         base = search_config(state.spec, base_configs(state.spec)[trial.recipe])
         config = run_config(base.dump(), state.spec.settings(trial.point), run.seed)
         identity = identity_of(config)
-    if differences := identity.differences(read_yaml(written), folder.notes()):
+    if differences := identity.differences(read_yaml(written), notes):
         raise InputError(f"trial {trial.number} cannot be run again as it was: {', '.join(differences)}")
     return config
 

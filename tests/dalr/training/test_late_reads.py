@@ -70,7 +70,7 @@ def test_numbers_are_read_where_something_lasts(small: RunConfig, tmp_path: Path
 
 
 def test_a_callback_that_stops_is_heard_at_the_next_read(small: RunConfig, tmp_path: Path, behind: None) -> None:
-    config = with_overrides(small, {"train.log_every": 4, "train.eval_every": 100})
+    config = with_overrides(small, {"train.log_every": 4, "train.eval_every": 100, "train.checkpoint_every": 100})
     outcome = train(config, tmp_path, callbacks=[Told(stop=2)], quiet=True)
     assert (outcome.steps, outcome.reason) == (4, "far enough")
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]

@@ -126,8 +126,11 @@ def test_an_unknown_trial_is_refused(finished: Path) -> None:
 def test_a_changed_recipe_is_refused(finished: Path, tmp_path: Path) -> None:
     chosen = spec(budget={"trials": 1})
     first = coordinator(chosen, tmp_path)
-    first.studies["quickstart"].study.set_user_attr("base", "another")
-    with pytest.raises(InputError, match="its config has changed since this sweep began"):
+    study = first.studies["quickstart"].study
+    noted = study.user_attrs["identity"]
+    noted["config"]["train"]["batch_size"] = 7
+    study.set_user_attr("identity", noted)
+    with pytest.raises(InputError, match=r"has changed since this sweep began: train\.batch_size was 7"):
         coordinator(chosen, tmp_path)
 
 
