@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial
 
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.samplers import distribution
-from dalr.sweeps.spec.schema import Direction, SweepSpec
+from dalr.sweeps.spec.parts import Direction
+from dalr.sweeps.spec.schema import SweepSpec
 
 RESAMPLES = 30
 BETTER = 0.5

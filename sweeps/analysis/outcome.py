@@ -14,12 +14,13 @@ from dalr.statistics.comparison import Comparison
 from dalr.sweeps.analysis.equal_budget import equal_budget_rows
 from dalr.sweeps.analysis.final_comparisons import final_comparisons, final_scores, finalists
 from dalr.sweeps.analysis.importance import Importance, importances
+from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.finals import BASE
+from dalr.sweeps.search.ranking import best_points
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.search.spec_file import code_versions
-from dalr.sweeps.search.study import best_points, run_config
-from dalr.sweeps.spec.loading import allowed
+from dalr.sweeps.spec.checks import allowed
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import at_edge
 

@@ -10,10 +10,9 @@ from dalr.identity import Identity, identity_of
 from dalr.metrics_log import read_log
 from dalr.provenance import code_version, package_versions
 from dalr.sweeps.commands.display import short
-from dalr.sweeps.search.coordinator import search_config
+from dalr.sweeps.search.configs import run_config, search_config
 from dalr.sweeps.search.records import RunRecord, TrialRecord, run_name
 from dalr.sweeps.search.snapshot import SweepState
-from dalr.sweeps.search.study import run_config
 from dalr.sweeps.spec.loading import base_configs
 from dalr.training.callbacks import Callback, Diverged, StopTraining
 from dalr.training.run_folder import RunFolder

@@ -20,7 +20,8 @@ from dalr.sweeps.search.database import close_storage, database_url, open_storag
 from dalr.sweeps.search.snapshot import SweepState, state_of
 from dalr.sweeps.search.spec_file import save_spec
 from dalr.sweeps.spec.loading import base_configs
-from dalr.sweeps.spec.schema import ResourceSpec, SweepSpec
+from dalr.sweeps.spec.parts import ResourceSpec
+from dalr.sweeps.spec.schema import SweepSpec
 
 Display = Callable[[Callable[[], SweepState]], AbstractContextManager[None]]
 """Shows the state that a call gives while its block runs."""

@@ -21,8 +21,8 @@ from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import locked, write_text
 from dalr.identity import Identity
+from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.records import Report, RunRecord, Task, folder_of
-from dalr.sweeps.search.study import run_config
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.run_folder import LOCK_SECONDS, RunFolder
 

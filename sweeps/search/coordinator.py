@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from optuna.storages import BaseStorage
 
-from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.identity import Contents
+from dalr.sweeps.search.budget import Budget
+from dalr.sweeps.search.configs import final_config, search_config
 from dalr.sweeps.search.finals import FinalRecord, FinalRuns
+from dalr.sweeps.search.ranking import best_points
 from dalr.sweeps.search.records import Report, State, Task, TrialRecord
-from dalr.sweeps.search.study import RecipeStudy, best_points, run_config
+from dalr.sweeps.search.study import RecipeStudy
+from dalr.sweeps.search.tasks import TaskMaker
 from dalr.sweeps.spec.schema import SweepSpec
 
 Owner = RecipeStudy | FinalRuns
@@ -53,7 +56,6 @@ class Coordinator:
         self.spec = spec
         self.out = out
         self.concurrent = concurrent
-        self.gpus = spec.resources.gpus or 0.0
         self.changed = changed
         self.contents = Contents()
         count = len(bases)
@@ -75,12 +77,18 @@ class Coordinator:
         self._finals_planned = False
         self._now = now
         self._last_report: dict[str, float] = {}
-        self._clock = WallClock(next(iter(self.studies.values())), now)
+        self._tasks = TaskMaker(spec, self.contents, out)
+        self._budget = Budget(spec, next(iter(self.studies.values())).study, now)
 
     def set_capacity(self, concurrent: int, gpus: float) -> None:
         """Says how many trials fit at once and how many GPUs a worker has."""
-        self.concurrent, self.gpus = concurrent, gpus
+        self.concurrent, self._budget.gpus = concurrent, gpus
         next(iter(self.studies.values())).study.set_user_attr("gpus", gpus)
+
+    @property
+    def gpus(self) -> float:
+        """The GPUs of one worker."""
+        return self._budget.gpus
 
     def stopped(self) -> dict[str, str]:
         """The recipes whose search a rule of `stop` has ended, each with the rule in words."""
@@ -88,11 +96,11 @@ class Coordinator:
 
     def tick(self) -> None:
         """Called every few seconds at least, whether or not a worker has anything to say."""
-        self._clock.save()
+        self._budget.clock.save()
 
     def stop_clock(self) -> None:
         """Writes the time down at the end of this start."""
-        self._clock.save(always=True)
+        self._budget.clock.save(always=True)
 
     # Handing out
 
@@ -137,8 +145,6 @@ class Coordinator:
         """The recipe with the fewest trials of those that may have one more. Until its first trial has
         begun to train, a recipe has one alone: it fills the feature store that the others read. A recipe
         whose sampler waits for its first results is passed over."""
-        if self._out_of_hours():
-            return None
         open_studies = [study for study in self.studies.values() if self._may_go_on(study)]
         busy = {a.owner.recipe for a in self.live.values()}
         ready = [
@@ -151,7 +157,7 @@ class Coordinator:
     def _may_go_on(self, study: RecipeStudy) -> bool:
         return (
             study.has_next()
-            and not self._out_of_gpu_hours(study)
+            and self.over_budget(study) is None
             and self._stopped[study.recipe] is None
             and self._settled[study.recipe] < MOST_SETTLED
         )
@@ -182,31 +188,11 @@ class Coordinator:
         return any(record.run.state == "running" for runs in self.finals.values() for record in runs.records())
 
     def _task(self, study: RecipeStudy, record: TrialRecord) -> Task:
-        return self._make_task(
-            f"trial-{record.number:04d}", study.recipe, study.base, record.point, [run.dump() for run in record.runs]
-        )
+        name = f"trial-{record.number:04d}"
+        return self._tasks.make(name, study.recipe, study.base, record.point, record.runs, self.gpus)
 
     def _final_task(self, runs: FinalRuns, record: FinalRecord) -> Task:
-        return self._make_task(record.name, runs.recipe, runs.base, record.point, [record.run.dump()])
-
-    def _make_task(self, name: str, recipe: str, base: RunConfig, point: dict, runs: list[dict]) -> Task:
-        resources, spec = self.spec.resources, self.spec
-        wanted = dict.fromkeys([*spec.metric[1:], *spec.constraints])
-        settings = spec.settings(point)
-        return Task(
-            name=name,
-            out=self.out,
-            recipe=recipe,
-            base=base.dump(),
-            point=settings,
-            contents=dict(self.contents.identity(run_config(base.dump(), settings, None)).contents),
-            runs=runs,
-            metrics=list(spec.metric),
-            extra_metrics=[metric for metric in wanted if metric not in ("seconds", spec.metric[0])],
-            workers=resources.workers,
-            cpus=resources.cpus,
-            gpus=self.gpus,
-        )
+        return self._tasks.make(record.name, runs.recipe, runs.base, record.point, (record.run,), self.gpus)
 
     # Listening
 
@@ -218,7 +204,7 @@ class Coordinator:
         owner, number = assignment.owner, assignment.number
         self._warm.add(owner.recipe)
         self._last_report[key] = self._now()
-        self._clock.save()
+        self._budget.clock.save()
         owner.note(number, report)
         ending = self._final_ending(report) if isinstance(owner, FinalRuns) else self._ending(owner, number, report)
         if ending is None:
@@ -258,64 +244,19 @@ class Coordinator:
         assignment.owner.finish(assignment.number, state, reason)
         if isinstance(assignment.owner, RecipeStudy):
             self._stopped[assignment.owner.recipe] = assignment.owner.stop_reason()
-        self._clock.save()
+        self._budget.clock.save()
         self.changed()
 
     # Budget
 
     def over_budget(self, study: RecipeStudy) -> str | None:
         """Which part of the time budget a recipe has used up; None: it has time left."""
-        if self._out_of_hours():
-            return f"the budget of {self.spec.budget.hours:g} hours is used up"
-        if self._out_of_gpu_hours(study):
-            return f"the budget of {self.spec.budget.gpu_hours:g} GPU-hours is used up"
-        return None
-
-    def _out_of_hours(self) -> bool:
-        hours = self.spec.budget.hours
-        return hours is not None and self.hours_used() >= hours
-
-    def _out_of_gpu_hours(self, study: RecipeStudy) -> bool:
-        limit = self.spec.budget.gpu_hours
-        return limit is not None and self.gpu_hours_used(study) >= limit
+        return self._budget.used_up(study.seconds())
 
     def hours_used(self) -> float:
         """Wall-clock hours of all starts of this sweep."""
-        return self._clock.seconds() / 3600
+        return self._budget.hours_used()
 
     def gpu_hours_used(self, study: RecipeStudy) -> float:
         """GPU-hours of a recipe's trials over all starts."""
-        return sum(trial.seconds for trial in study.trials()) * self.spec.resources.workers * self.gpus / 3600
-
-
-class WallClock:
-    """Seconds that a sweep has run, over all its starts, kept in a study."""
-
-    SAVE_EVERY = 10.0
-
-    def __init__(self, study: RecipeStudy, now: Callable[[], float]) -> None:
-        self._study, self._now = study.study, now
-        self._before = float(self._study.user_attrs.get("wall_seconds", 0.0))
-        self._began = self._saved = now()
-
-    def seconds(self) -> float:
-        """All seconds so far."""
-        return self._before + self._now() - self._began
-
-    def save(self, *, always: bool = False) -> None:
-        """Writes the time down, at most every 10 s; a kill loses no more than that."""
-        if always or self._now() - self._saved >= self.SAVE_EVERY:
-            self._study.set_user_attr("wall_seconds", self.seconds())
-            self._saved = self._now()
-
-
-def search_config(spec: SweepSpec, base: RunConfig) -> RunConfig:
-    """The config of a search trial before its point: judged by the spec's first metric; test tasks are for arms,
-    which are compared and not chosen among."""
-    judged = with_overrides(base, {"evaluation.metric": spec.metric[0]})
-    return judged if spec.arms else with_overrides(judged, {"evaluation.tasks": ()})
-
-
-def final_config(spec: SweepSpec, base: RunConfig) -> RunConfig:
-    """The config of a final run before its point: its test tasks are scored when it ends."""
-    return with_overrides(base, {"evaluation.metric": spec.metric[0]})
+        return self._budget.gpu_hours(study.seconds())

@@ -16,8 +16,8 @@ from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.evaluation.tasks import OWN
 from dalr.identity import Contents
+from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
-from dalr.sweeps.search.study import run_config
 from dalr.sweeps.search.study_schema import name_metrics, stored_name
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point

@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from dalr.sweeps.spec.schema import SamplerSpec, SchedulerSpec
+from dalr.sweeps.spec.parts import SamplerSpec, SchedulerSpec
 from dalr.sweeps.spec.space import Dimension, Space, ordered
 
 

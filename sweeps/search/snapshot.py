@@ -12,9 +12,9 @@ from dalr.errors import InputError
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
 from dalr.sweeps.search.finals import FinalRecord, final_record
+from dalr.sweeps.search.ranking import best_points
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.spec_file import saved_spec
-from dalr.sweeps.search.study import best_points
 from dalr.sweeps.search.study_schema import stored_name, trial_record
 from dalr.sweeps.spec.schema import SweepSpec
 

@@ -8,7 +8,8 @@ from dalr.errors import InputError
 from dalr.files import write_text
 from dalr.provenance import code_version
 from dalr.sweeps.spec.database_url import refuse_password, without_password
-from dalr.sweeps.spec.schema import SweepSpec, differing_keys, without_places
+from dalr.sweeps.spec.schema import SweepSpec
+from dalr.sweeps.spec.study_key import differing_keys, without_places
 from dalr.validation import problems
 from dalr.yaml_text import dump_yaml, read_yaml
 

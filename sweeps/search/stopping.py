@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dalr.sweeps.search.records import TrialRecord
-from dalr.sweeps.spec.schema import PlateauSpec, StopSpec
+from dalr.sweeps.spec.parts import PlateauSpec, StopSpec
 
 
 def stop_reason(stop: StopSpec, trials: Sequence[TrialRecord], *, maximize: bool) -> str | None:

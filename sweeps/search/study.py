@@ -7,7 +7,7 @@ goes on from here: finished trials are known, unfinished ones are handed out aga
 import itertools
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -16,10 +16,10 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from dalr.config.overrides import validated, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.identity import SCHEMA, Contents
+from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
 from dalr.sweeps.search.samplers import make_pruner, make_sampler
 from dalr.sweeps.search.stopping import stop_reason
@@ -110,6 +110,10 @@ class RecipeStudy:
     def trials(self) -> list[TrialRecord]:
         """Every trial, by number."""
         return [self._records[local] for local in sorted(self._records)]
+
+    def seconds(self) -> float:
+        """Wall seconds that all trials took."""
+        return sum(record.seconds for record in self._records.values())
 
     def size(self) -> int:
         """How many trials there are, in any state."""
@@ -332,26 +336,3 @@ class RecipeStudy:
 def _first_values(record: TrialRecord) -> list[float]:
     """The first metric of each complete run, in the order of the seeds."""
     return [run.values[0] for run in record.runs if run.state == "complete" and run.values]
-
-
-def run_config(base: Mapping[str, Any], point: Mapping[str, Any], seed: int | None) -> RunConfig:
-    """The complete config of a run: `base` with the point's values and the seed.
-
-    Raises:
-        InputError: the values contradict each other.
-    """
-    overrides = dict(point)
-    if seed is not None and "train.seed" not in point:
-        overrides["train.seed"] = seed
-    return with_overrides(validated(base), overrides)
-
-
-def best_points(trials: Sequence[TrialRecord], *, maximize: bool) -> list[TrialRecord]:
-    """The complete, feasible trials by their first metric, best first, one for each point: identical
-    points count as one, its value the mean over all their seeds. Ties: the earlier trial."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for trial in trials:
-        if trial.state == "complete" and not trial.violation and trial.values:
-            groups.setdefault(trial.point_id, []).append(trial)
-    merged = [replace(group[0], runs=tuple(run for t in group for run in t.runs)) for group in groups.values()]
-    return sorted(merged, key=lambda t: (-t.values[0] if maximize else t.values[0], t.number))

@@ -5,144 +5,28 @@ drawn and what they are worth goes into `study_key`; budget, resources and rerun
 two starts of the same sweep.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from dalr.config.schema import Part
+from dalr.sweeps.spec.parts import (
+    FIXED_DESIGNS,
+    Bound,
+    BudgetSpec,
+    Direction,
+    ResourceSpec,
+    SamplerSpec,
+    SchedulerSpec,
+    SeedSpec,
+    StopSpec,
+)
 from dalr.sweeps.spec.space import Dimension, Point, grid, one_at_a_time, ordered
+from dalr.sweeps.spec.study_key import key_of
 
-Direction = Literal["maximize", "minimize"]
-Sampler = Literal["tpe", "multivariate_tpe", "cmaes", "random", "qmc", "grid", "one_at_a_time"]
 ARM = "arm"
 """The dimension of a point that names its arm."""
-
-FIXED_DESIGNS: tuple[Sampler, ...] = ("grid", "one_at_a_time")
-
-
-class SamplerSpec(Part):
-    """How points are drawn: `tpe`, `multivariate_tpe`, `cmaes`, `random`, `qmc` (Sobol), or a fixed
-    design: `grid` (every point of a finite space) or `one_at_a_time` (first values, then each other
-    value in turn). `startup` trials are random before `tpe` and `cmaes` learn from results: while so many
-    run or have ended without a result yet, no other is drawn. Let it be at least the trials that run at
-    once, lest places stay empty at the start.
-    """
-
-    name: Sampler = "tpe"
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    startup: int = Field(default=10, ge=1)
-
-
-class SchedulerSpec(Part):
-    """What is stopped early: nothing (`none`), trials outside the best 1/`reduction` at steps
-    `grace_steps` · `reduction`^k (`asha`), or below the median of earlier trials at the same step
-    (`median`, from `grace_steps` on)."""
-
-    name: Literal["none", "asha", "median"] = "none"
-    grace_steps: int = Field(default=1, ge=1)
-    reduction: int = Field(default=3, ge=2)
-
-    def rungs(self, steps: int) -> list[int]:
-        """The steps at which ASHA decides, below `steps`."""
-        if self.name != "asha":
-            return []
-        rungs, step = [], self.grace_steps
-        while step < steps:
-            rungs.append(step)
-            step *= self.reduction
-        return rungs
-
-    def expected_steps(self, steps: int) -> float:
-        """The mean steps of a trial of `steps`, where 1 in `reduction` passes each of ASHA's rungs."""
-        ends = [*self.rungs(steps), steps]
-        begins = [0, *ends]
-        return sum((end - begin) / self.reduction**k for k, (begin, end) in enumerate(zip(begins, ends, strict=False)))
-
-
-class BudgetSpec(Part):
-    """Whichever ends first: `trials` a recipe, `hours` of wall clock over all starts of the sweep,
-    `gpu_hours` a recipe (training seconds · workers · GPUs of a worker). Final reruns come on top."""
-
-    trials: int | None = Field(default=None, ge=1)
-    hours: float | None = Field(default=None, gt=0)
-    gpu_hours: float | None = Field(default=None, gt=0)
-
-    @property
-    def endless(self) -> bool:
-        """Whether nothing ends the search."""
-        return self.trials is None and self.hours is None and self.gpu_hours is None
-
-
-class PlateauSpec(Part):
-    """`trials` complete trials in a row without one that is better than the best before by more than
-    `min_improvement` points of the metric."""
-
-    trials: int = Field(ge=1)
-    min_improvement: float = Field(default=0.0, ge=0)
-
-
-class StopSpec(Part):
-    """What ends a recipe's search before its budget does; running trials are finished, and the final reruns
-    follow.
-
-    `target`: a complete trial is at least so good. `plateau`: no improvement in so many trials. `failures`: so
-    many trials in a row have failed, so that one bug does not use up a night.
-    """
-
-    target: float | None = None
-    plateau: PlateauSpec | None = None
-    failures: int | None = Field(default=None, ge=1)
-
-
-class SeedSpec(Part):
-    """`per_trial` seeds for each point; with `race` a point gets its second and later ones only while
-    it is among the best third so far. `final` fresh seeds for the `final_top` best points and the base
-    recipe when the search has ended (0: no rerun)."""
-
-    per_trial: int = Field(default=1, ge=1)
-    race: bool = True
-    final: int = Field(default=0, ge=0)
-    final_top: int = Field(default=1, ge=1)
-
-
-class ResourceSpec(Part):
-    """What one trial uses: `workers` processes with `cpus` and `gpus` each (`gpus` null: one, where the
-    cluster has any). `concurrent` limits the
-    trials that run at once (null: as many as fit). A trial that reports nothing for
-    `timeout_minutes` fails."""
-
-    workers: int = Field(default=1, ge=1)
-    cpus: float = Field(default=1, gt=0)
-    gpus: float | None = Field(default=None, ge=0)
-    concurrent: int | None = Field(default=None, ge=1)
-    timeout_minutes: float = Field(default=60, gt=0)
-
-
-class Bound(Part):
-    """What a metric of the finished run must satisfy."""
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _some_bound(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError("expected min, max or both")
-        return self
-
-    def violation(self, value: float) -> float:
-        """How far `value` lies outside; 0 or less inside (Optuna's convention)."""
-        sides = []
-        if self.min is not None:
-            sides.append(self.min - value)
-        if self.max is not None:
-            sides.append(value - self.max)
-        return max(sides)
-
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -255,11 +139,7 @@ class SweepSpec(Part):
     def study_key(self, *, places: bool = False) -> str:
         """12 hex digits that change with everything that decides the trials' points and values: where recipes,
         data and models lie does not (unless `places`); the studies compare what they contain."""
-        values = self.dump() if places else without_places(self.dump())
-        for part in ("budget", "stop", "resources", "storage", "keep_models"):
-            values.pop(part, None)
-        values["seeds"] = {"per_trial": self.seeds.per_trial, "race": self.seeds.race}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return key_of(self.dump(), places=places)
 
     def dump(self) -> dict[str, Any]:
         """The specification as plain values, in the form in which it is read."""
@@ -277,22 +157,3 @@ class SweepSpec(Part):
         for key in ("recipe", "metric", "direction"):
             values[key] = values[key][0] if len(values[key]) == 1 else values[key]
         return values
-
-
-def without_places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A dumped specification without the absolute paths of its recipes and overrides."""
-
-    def stripped(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: stripped(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [stripped(inner) for inner in value]
-        return "" if isinstance(value, str) and Path(value).is_absolute() else value
-
-    overrides = {key: value for key, value in values["overrides"].items() if stripped(value) != ""}
-    return {**values, "recipe": stripped(values["recipe"]), "overrides": stripped(overrides)}
-
-
-def differing_keys(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The top-level keys in which two dumped specifications differ."""
-    return [key for key in dict.fromkeys([*first, *other]) if first.get(key) != other.get(key)]

@@ -7,7 +7,7 @@ from dalr.config.loading import load_config
 from dalr.config.overrides import with_overrides, written_keys
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
-from dalr.sweeps.spec.loading import SAMPLES, RandomTrial
+from dalr.sweeps.spec.checks import SAMPLES, RandomTrial
 from dalr.sweeps.spec.schema import ARM, SweepSpec
 from dalr.sweeps.spec.space import draw
 from dalr.training.without_effect import report_unread

@@ -13,7 +13,7 @@ from dalr.sweeps.execution.disk import check_space
 from dalr.sweeps.execution.tune_adapter import _death
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.records import Report
-from dalr.sweeps.spec.schema import ResourceSpec
+from dalr.sweeps.spec.parts import ResourceSpec
 from tests.sweeps.make import coordinator, spec
 
 

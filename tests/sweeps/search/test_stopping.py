@@ -10,7 +10,7 @@ from dalr.sweeps.commands.display import budget_line
 from dalr.sweeps.search.records import RunRecord, State, TrialRecord
 from dalr.sweeps.search.snapshot import read_state
 from dalr.sweeps.search.stopping import stop_reason
-from dalr.sweeps.spec.schema import StopSpec
+from dalr.sweeps.spec.parts import StopSpec
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 

@@ -8,7 +8,8 @@ from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import mixed_versions
 from dalr.sweeps.commands.display import plan_line
 from dalr.sweeps.search.spec_file import code_versions, save_spec, saved_spec
-from dalr.sweeps.spec.loading import allowed, bundled_specs, load_spec, parse_spec
+from dalr.sweeps.spec.checks import allowed
+from dalr.sweeps.spec.loading import bundled_specs, load_spec, parse_spec
 from dalr.sweeps.spec.space import Dimension, at_edge, draw, grid, one_at_a_time
 from dalr.sweeps.spec.without_effect import report_unread_in_spec
 from tests.sweeps.make import spec

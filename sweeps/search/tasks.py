@@ -1,0 +1,38 @@
+"""What a worker is told: a search trial, or a final run, with all that its config depends on."""
+
+from typing import Any
+
+from dalr.config.schema import RunConfig
+from dalr.identity import Contents
+from dalr.sweeps.search.configs import run_config
+from dalr.sweeps.search.records import RunRecord, Task
+from dalr.sweeps.spec.schema import SweepSpec
+
+
+class TaskMaker:
+    """Makes the tasks of one sweep in the folder `out`."""
+
+    def __init__(self, spec: SweepSpec, contents: Contents, out: str) -> None:
+        self._spec, self._contents, self._out = spec, contents, out
+
+    def make(
+        self, name: str, recipe: str, base: RunConfig, point: dict[str, Any], runs: tuple[RunRecord, ...], gpus: float
+    ) -> Task:
+        """The task of training `runs` at `point`, with `gpus` for each worker."""
+        resources, spec = self._spec.resources, self._spec
+        extra = dict.fromkeys([*spec.metric[1:], *spec.constraints])
+        settings, dumped = spec.settings(point), base.dump()
+        return Task(
+            name=name,
+            out=self._out,
+            recipe=recipe,
+            base=dumped,
+            point=settings,
+            contents=dict(self._contents.identity(run_config(dumped, settings, None)).contents),
+            runs=[run.dump() for run in runs],
+            metrics=list(spec.metric),
+            extra_metrics=[metric for metric in extra if metric not in ("seconds", spec.metric[0])],
+            workers=resources.workers,
+            cpus=resources.cpus,
+            gpus=gpus,
+        )
