@@ -6,13 +6,13 @@ the default group's timeout.
 """
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from dalr.errors import Failed, InputError
 
@@ -127,8 +127,8 @@ def shard_sizes(n: int, world_size: int) -> list[int]:
 def gather_rows(tensor: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
     """The rows of all workers, in order of rank, as a differentiable function of this worker's rows.
 
-    Every worker is meant to compute the same loss L from the result, and DDP to average the encoder's
-    gradients over W workers. The backward pass therefore sums the incoming gradients over workers
+    Every worker is meant to compute the same loss L from the result, and the encoder's gradients to be averaged
+    over W workers. The backward pass therefore sums the incoming gradients over workers
     (each is dL/d rows, the sum W times that) and takes this worker's rows: its encoder then holds W
     times its own share of the gradient, and the average over workers is the sum of shares, exactly
     the gradient of one process with the whole batch.
@@ -153,22 +153,6 @@ def gather_constant(tensor: Tensor, sizes: Sequence[int] | None = None) -> Tenso
     if tensor.dtype == torch.bool:  # gloo cannot send it
         return gather_constant(tensor.to(torch.uint8), sizes).bool()
     return _all_gather(tensor, _agreed_sizes(tensor, sizes))
-
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replaces each gradient by its mean over workers, in one collective.
-
-    Parameters without a gradient are left out; which ones those are must be the same on every worker,
-    as it is where all computed the same terms.
-    """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if world_size() == 1 or not gradients:
-        return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= world_size()
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
 
 
 class _GatherRows(torch.autograd.Function):

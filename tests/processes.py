@@ -11,6 +11,7 @@ SERVER.set_forkserver_preload(
     [
         "tests.faults.inject",
         "tests.dalr.distributed_workers",
+        "tests.dalr.training.gradient_workers",
         "tests.dalr.training.validation_workers",
         "dalr.cluster.commands.train",
         "dalr.training.loop",

@@ -141,7 +141,7 @@ def estimate_memory(
     With P parameters (the student's and its heads'), B the global batch, L tokens, W workers:
 
     - weights 4P (+ 2P for the bfloat16 copies that autocast keeps),
-    - gradients 4P (+ 4P for the buckets that are summed over more than one worker),
+    - gradients 4P: those of several workers lie in the buckets that are summed,
     - optimizer 8P (AdamW's two moments),
     - activations of 2·⌈⌈B/W⌉/accumulate⌉ sequences: two dropout passes, one part of the batch at a time;
       less with `activation_checkpointing`,
@@ -168,7 +168,7 @@ def estimate_memory(
     blocks = OBJECTIVE_MATRICES + (TOKEN_MATRICES * tokens if config.objective.active("local_global") else 0)
     return MemoryEstimate(
         weights=parameters * (6 if half else 4),
-        gradients=parameters * (8 if workers > 1 else 4),
+        gradients=parameters * 4,
         optimizer=parameters * 8,
         activations=shape.activations(
             2 * part, tokens, element=2 if half else 4, checkpointing=config.train.activation_checkpointing

@@ -1,6 +1,8 @@
 """The batches that the objective sees."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,12 +92,19 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 def on_device(batch: TextBatch, device: torch.device) -> TextBatch:
     """The batch with every tensor on `device`."""
-    moved = {item.name: getattr(batch, item.name) for item in fields(batch)}
-    moved = {name: to_device(value, device) if isinstance(value, Tensor) else value for name, value in moved.items()}
+    return with_tensors(batch, lambda tensor: to_device(tensor, device))
+
+
+def with_tensors(batch: TextBatch, change: Callable[[Tensor], Tensor]) -> TextBatch:
+    """The batch with `change` of every tensor."""
+    values = {item.name: getattr(batch, item.name) for item in fields(batch)}
+    changed: dict[str, Any] = {
+        name: change(value) if isinstance(value, Tensor) else value for name, value in values.items()
+    }
     teachers = batch.teachers
-    moved["teachers"] = TeacherTargets(
-        sentences=tuple(to_device(vectors, device) for vectors in teachers.sentences),
-        tokens=None if teachers.tokens is None else to_device(teachers.tokens, device),
-        token_mask=None if teachers.token_mask is None else to_device(teachers.token_mask, device),
+    changed["teachers"] = TeacherTargets(
+        sentences=tuple(change(vectors) for vectors in teachers.sentences),
+        tokens=None if teachers.tokens is None else change(teachers.tokens),
+        token_mask=None if teachers.token_mask is None else change(teachers.token_mask),
     )
-    return replace(batch, **moved)
+    return replace(batch, **changed)

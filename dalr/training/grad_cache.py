@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from dalr.data.batches import TextBatch, Views, to_device
-from dalr.distributed import average_gradients, gather_rows, rank, shard, shard_sizes, world_size
+from dalr.distributed import gather_rows, rank, shard, shard_sizes, world_size
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student
+from dalr.training.gradients import Gradients
 
 Seed = Callable[[int], None]
 """Seeds the generators for part p of a step, so that a second pass drops what the first one dropped."""
@@ -29,9 +30,17 @@ def seed_step(seed: int, step: int, part: int) -> None:
 
 
 def compute_gradients(
-    student: Student, objective: Objective, batch: TextBatch, *, parts: int, groups: int, seed: Seed, autocast: Autocast
+    student: Student,
+    objective: Objective,
+    batch: TextBatch,
+    gradients: Gradients,
+    *,
+    parts: int,
+    groups: int,
+    seed: Seed,
+    autocast: Autocast,
 ) -> LossTerms:
-    """Adds the gradient of the objective on the global `batch` to every parameter, the same on every
+    """Leaves the gradient of the objective on the global `batch` in `gradients`, the same on every
     worker. Returns the terms, detached.
 
     Each worker encodes its share of the rows, in `parts` parts, each in `groups` groups of like length
@@ -45,6 +54,7 @@ def compute_gradients(
     here = shard(len(batch), rank(), world_size())
     ids, mask = to_device(batch.input_ids[here], device), to_device(batch.attention_mask[here], device)
     lengths = batch.lengths[here]
+    gradients.zero()
     pieces = _pieces(len(ids), parts)
     sizes = shard_sizes(len(batch), world_size())
 
@@ -57,19 +67,19 @@ def compute_gradients(
     if len(pieces) == 1:
         views = encode(0)
         terms = objective(_gathered(views, sizes), batch)
-        terms.total.backward()
+        gradients.backward([terms.total], last=True)
     else:
         with torch.no_grad():
             views = _joined([encode(part) for part in range(len(pieces))])
         views = Views(views.pooled.requires_grad_(), views.projected.requires_grad_())
         terms = objective(_gathered(views, sizes), batch)
-        terms.total.backward()
+        gradients.backward([terms.total], last=False)
         for part, piece in enumerate(pieces):
             again = encode(part)
             outputs = [again.pooled, again.projected]
             cached = [_gradient(views.pooled)[piece], _gradient(views.projected)[piece]]
-            torch.autograd.backward(outputs, cached)
-    average_gradients([*student.parameters(), *objective.parameters()])
+            gradients.backward(outputs, cached, last=part == len(pieces) - 1)
+    gradients.wait()
     return LossTerms(
         total=terms.total.detach(),
         cross_modal=terms.cross_modal.detach(),

@@ -60,7 +60,7 @@ def train(
     run_on_rank0(lambda: _prepare(config, quiet=quiet))
     # Each reads it for itself; a machine that does not share the store fills its own.
     run = run_on_all_ranks(lambda: Run.start(config, folder, device or _default_device(), identity=identity))
-    with contextlib.ExitStack() as held:
+    with contextlib.closing(run), contextlib.ExitStack() as held:
         run_on_rank0(lambda: held.enter_context(folder.locked()))
         run_on_rank0(lambda: folder.open(identity, recipe))
         run.resume()

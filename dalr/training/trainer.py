@@ -16,7 +16,7 @@ from dalr.config.schema import RunConfig
 from dalr.data.batches import PairedBatch, TextBatch, on_device, shape_step
 from dalr.data.features.prepare import Features, prepare_features
 from dalr.data.mixing import MixedBatches
-from dalr.distributed import broadcast, gather_constant, rank, run_on_rank0, shard, shard_sizes, world_size
+from dalr.distributed import broadcast, gather_constant, run_on_rank0, shard_sizes, world_size
 from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
 from dalr.evaluation.metric import parse_metric
@@ -36,6 +36,8 @@ from dalr.training.checkpoint import (
     weights_folder,
 )
 from dalr.training.grad_cache import compute_gradients, seed_step
+from dalr.training.gradients import Gradients
+from dalr.training.loader import BatchLoader
 from dalr.training.optim import learning_rate_at, make_optimizer, set_learning_rate, step_unless
 from dalr.training.run_folder import RunFolder
 from dalr.training.unread import Line, Unread
@@ -57,7 +59,9 @@ class Run:
     tokenizer: PreTrainedTokenizerBase
     objective: Objective
     optimizer: torch.optim.AdamW
+    gradients: Gradients
     batches: MixedBatches
+    loader: BatchLoader
     features: Features
     validation: Validation | None
     progress: Progress
@@ -96,7 +100,9 @@ class Run:
             tokenizer=tokenizer,
             objective=objective,
             optimizer=optimizer,
+            gradients=Gradients([*student.parameters(), *objective.parameters()]),
             batches=batches,
+            loader=BatchLoader(batches, features.token_states, device),
             features=features,
             validation=validation,
             progress=Progress(),
@@ -115,6 +121,10 @@ class Run:
     def total(self) -> int:
         return self.batches.total_steps
 
+    def close(self) -> None:
+        """Ends what works beside the steps."""
+        self.loader.close()
+
     def resume(self) -> None:
         """Goes back to the newest checkpoint, if there is one; all workers to the same."""
         step = broadcast(self.folder.last_step())
@@ -131,11 +141,11 @@ class Run:
         batch = self.prepared_batch(step)
         rate = learning_rate_at(step, self.total, config.optim)
         set_learning_rate(self.optimizer, rate)
-        self.optimizer.zero_grad(set_to_none=True)
         terms = compute_gradients(
             self.student,
             self.objective,
             batch,
+            self.gradients,
             parts=config.train.accumulate,
             groups=length_groups(config.train.length_groups, self.device),
             seed=lambda part: seed_step(config.train.seed, step, part),
@@ -173,12 +183,11 @@ class Run:
 
     def prepared_batch(self, step: int) -> TextBatch:
         """The global batch of a step on this worker's device, with teacher token states if needed."""
-        batch = self.batches.batch(step)
-        states = self.features.token_states
-        corpus = "captions" if isinstance(batch, PairedBatch) else "text"
-        if states is not None and corpus in states.corpora:
+        loaded = self.loader.get(step)
+        batch, states = loaded.batch, self.features.token_states
+        if states is not None and loaded.tokens is not None:
             with torch.no_grad(), self.autocast():
-                tokens, mask = states(batch, shard(len(batch), rank(), world_size()), self.device)
+                tokens, mask = states.states(loaded.tokens, self.device)
             sizes = shard_sizes(len(batch), world_size())
             tokens, mask = gather_constant(tokens, sizes), gather_constant(mask, sizes)
             batch = replace(batch, teachers=replace(batch.teachers, tokens=tokens, token_mask=mask))

@@ -42,11 +42,11 @@ def test_a_large_batch_in_parts(real_data: Path, tmp_path: Path) -> None:
     assert len(batch) == BATCH
 
     def gradients(parts: int) -> tuple[LossTerms, dict[str, torch.Tensor]]:
-        run.optimizer.zero_grad(set_to_none=True)
         terms = compute_gradients(
             run.student,
             run.objective,
             batch,
+            run.gradients,
             parts=parts,
             groups=1,
             seed=lambda part: seed_step(0, 0, part),

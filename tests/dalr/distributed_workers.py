@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from dalr.config.schema import ObjectiveConfig, Weights
 from dalr.data.batches import PairedBatch, TextBatch, Views
 from dalr.distributed import (
-    average_gradients,
     barrier,
     broadcast,
     first_reason,
@@ -29,6 +28,7 @@ from dalr.distributed import (
 )
 from dalr.errors import InputError
 from dalr.losses.objective import Objective
+from dalr.training.gradients import Gradients
 from tests.dalr.losses.batches import WIDTH, as_text, make_batch
 
 SIZES = (12, 10, 2, 1)
@@ -92,8 +92,10 @@ def step(encoder: nn.Module, objective: Objective, inputs: Tensor, batch: TextBa
     pooled, projected = encoder(inputs[shards[rank()]])
     views = Views(gather_rows(pooled, sizes), gather_rows(projected, sizes))
     total = objective(views, batch).total
-    total.backward()
-    average_gradients([*encoder.parameters(), *objective.parameters()])
+    gradients = Gradients([*encoder.parameters(), *objective.parameters()])
+    gradients.zero()
+    gradients.backward([total], last=True)
+    gradients.wait()
     return total.detach()
 
 

@@ -19,13 +19,13 @@ def gradient(run: Run, batch: TextBatch, *, parts: int = 1, groups: int = 1) -> 
     """The terms of a batch and the whole gradient, float64 on the CPU."""
     for module in (run.student, run.objective):
         module.train()
-        module.zero_grad(set_to_none=True)
     half = run.config.train.precision == "bfloat16"
     device = run.device.type
     terms = compute_gradients(
         run.student,
         run.objective,
         batch,
+        run.gradients,
         parts=parts,
         groups=groups,
         seed=lambda part: seed_step(1, 0, part),

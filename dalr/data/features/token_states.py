@@ -5,11 +5,13 @@ calls the same module: it holds no trainable parameter, stays in eval mode, and 
 of the student (nor of its checkpoints).
 
     states = features.token_states.to(device)
-    tokens, mask = states(batch, slice(start, stop), device)    # this worker's share of the batch
+    inputs = states.inputs(batch, slice(start, stop), device)   # this worker's share of the batch, on the host
+    tokens, mask = states.states(inputs, device)
     # gather over workers: every share is padded to the same M, that of the global batch
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,6 +23,19 @@ from dalr.data.corpora.tokens import TokenisedCorpus
 from dalr.data.features.text import token_rows
 from dalr.data.store import StoredArray
 from dalr.model.teachers import TextTeacherEncoder
+
+
+@dataclass(frozen=True)
+class TokenInputs:
+    """What the token states of b sentences are made of, on the host.
+
+    `input_ids` and `attention_mask`: int64 [b, M + 1], under the teachers' tokenizer. `stored`: the mixed states
+    themselves, float32 [b, M, T], where they were cached; zeros after a sentence's end.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    stored: Tensor | None = None
 
 
 class TokenStates(nn.Module):
@@ -46,27 +61,44 @@ class TokenStates(nn.Module):
     def forward(
         self, batch: TextBatch, part: slice = slice(None), device: torch.device | str = "cpu"
     ) -> tuple[Tensor, Tensor]:
-        """The states and the mask of the batch's rows in `part`, on `device`, where the module is too.
-        `batch.rows` is on the CPU."""
-        device = torch.device(device)
+        """The states and the mask of the batch's rows in `part`, on `device`, where the module is too."""
+        return self.states(self.inputs(batch, part, device), device)
+
+    def inputs(self, batch: TextBatch, part: slice, device: torch.device | str) -> TokenInputs:
+        """What the states of the batch's rows in `part` are made of, padded as `device` wants it. `batch.rows` is
+        on the CPU; nothing here touches the device."""
         name = "captions" if isinstance(batch, PairedBatch) else "text"
-        corpus = self.corpora[name]
-        rows = batch.rows.numpy()
-        longest = int(corpus.lengths(rows).max())
-        length = corpus.max_tokens if self.to_max else rounded_up(longest, shape_step(device), corpus.max_tokens)
+        corpus, rows = self.corpora[name], batch.rows.numpy()
+        longest, step = int(corpus.lengths(rows).max()), shape_step(torch.device(device))
+        length = corpus.max_tokens if self.to_max else rounded_up(longest, step, corpus.max_tokens)
         if not len(rows[part]):  # a worker without a share of a small batch
-            shape = (0, length - 1)
+            nothing = torch.zeros(0, length, dtype=torch.int64)
+            return TokenInputs(nothing, nothing)
+        return TokenInputs(*corpus.padded(rows[part], length), self.stored(name, rows[part], length - 1))
+
+    def states(self, inputs: TokenInputs, device: torch.device | str) -> tuple[Tensor, Tensor]:
+        """The states and the mask of what `inputs` made, on `device`."""
+        device = torch.device(device)
+        ids, mask = inputs.input_ids, inputs.attention_mask
+        if not len(ids):
+            shape = (0, ids.shape[1] - 1)
             return torch.zeros(*shape, self.width, device=device), torch.zeros(*shape, dtype=torch.bool, device=device)
-        ids, mask = corpus.padded(rows[part], length)
-        tokens = self.states(name, rows[part], to_device(ids, device), to_device(mask, device))
+        if inputs.stored is not None:
+            tokens = to_device(inputs.stored, device)
+        else:
+            tokens = self.computed(to_device(ids, device), to_device(mask, device))
         return tokens.float(), to_device(mask[:, 1:].bool(), device)
+
+    def stored(self, name: str, rows: NDArray[np.int64], length: int) -> Tensor | None:
+        """The mixed states [b, length, T] of a corpus' sentences, from the store; None where they are not there."""
+        return None
+
+    def computed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The mixed states [b, L - 1, T] of sentences of L tokens, padding included, on the device of the ids."""
+        raise NotImplementedError
 
     def narrow(self) -> None:
         """Prepares for being called inside autocast to bfloat16 alone."""
-
-    def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The mixed states [b, L - 1, T] of sentences that are L tokens long with padding, on the device of the ids."""
-        raise NotImplementedError
 
 
 class OnlineTokenStates(TokenStates):
@@ -88,7 +120,7 @@ class OnlineTokenStates(TokenStates):
         for teacher in self.teachers:
             teacher.narrow()  # type: ignore[operator]
 
-    def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def computed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """See `TokenStates`."""
         mixed = [
             weight * teacher.tokens(input_ids, attention_mask)  # type: ignore[operator]
@@ -109,11 +141,10 @@ class CachedTokenStates(TokenStates):
         super().__init__(corpora, weights, next(iter(arrays.values()))[0].shape[1], to_max=False)
         self.arrays = dict(arrays)
 
-    def states(self, name: str, rows: NDArray[np.int64], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def stored(self, name: str, rows: NDArray[np.int64], length: int) -> Tensor:
         """See `TokenStates`."""
-        length = input_ids.shape[1] - 1
         mixed = [
             weight * token_rows(array, self.corpora[name], rows, length)
             for weight, array in zip(self.weights, self.arrays[name], strict=True)
         ]
-        return to_device(torch.stack(mixed).sum(0), input_ids.device)
+        return torch.stack(mixed).sum(0)

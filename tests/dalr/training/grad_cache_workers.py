@@ -21,6 +21,7 @@ def gradient_of(folder: Path, parts: int) -> dict[str, torch.Tensor]:
         run.student,
         run.objective,
         run.prepared_batch(0),
+        run.gradients,
         parts=parts,
         groups=2,
         seed=lambda part: seed_step(1, 0, part),

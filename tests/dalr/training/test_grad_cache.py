@@ -47,6 +47,7 @@ def test_parts_with_dropout_are_one_graph_seeded_part_by_part(
             run.student,
             run.objective,
             batch,
+            run.gradients,
             parts=3,
             groups=groups,
             seed=lambda part, step=step: seed_step(1, step, part),

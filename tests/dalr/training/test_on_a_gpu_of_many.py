@@ -16,9 +16,11 @@ import dalr.data.batches
 import dalr.data.features.token_states
 import dalr.model.student
 import dalr.training.grad_cache
+import dalr.training.loader
 import dalr.training.trainer
 from dalr.data.batches import TextBatch
 from dalr.data.features.prepare import prepare_features
+from dalr.training.gradients import Gradients
 from dalr.training.optim import make_optimizer
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run
@@ -33,8 +35,12 @@ class Collectives:
     def __init__(self, rank: int, world: int) -> None:
         self.rank, self.world, self.calls = rank, world, list[str]()
 
-    def all_reduce(self, tensor: Tensor, **options: Any) -> None:
+    def all_reduce(self, tensor: Tensor, **options: Any) -> "Collectives":
         self._check("all_reduce", tensor)
+        return self
+
+    def wait(self) -> None:
+        self.calls.append("wait")
 
     def all_gather(self, parts: list[Tensor], tensor: Tensor, **options: Any) -> None:
         self._check("all_gather", tensor, *parts)
@@ -80,6 +86,7 @@ def mode(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
 
     for module in (dalr.data.batches, dalr.data.features.token_states, dalr.model.student, dalr.training.grad_cache):
         monkeypatch.setattr(module, "to_device", moved)
+    monkeypatch.setattr(dalr.training.loader, "pinned", lambda batch, device: batch)
     # Without CUDA torch would start it to read the peak.
     monkeypatch.setattr(dalr.training.trainer, "peak_memory", lambda device: {})
     return mode
@@ -119,7 +126,7 @@ def test_every_collective_gets_tensors_of_the_gpu(
         prepare_features(config, cache_tokens=True, quiet=True)
     run = Run.start(config, RunFolder(tmp_path), torch.device("cpu"))
     joined = join(rank, monkeypatch)
-    run.device, run.batches.shape_step = GPU, 8
+    run.device, run.loader.device, run.batches.shape_step = GPU, GPU, 8
     batch = run.batches.batch
 
     def real_batch(step: int) -> TextBatch:
@@ -134,16 +141,19 @@ def test_every_collective_gets_tensors_of_the_gpu(
     with mode:
         run.optimizer = make_optimizer([run.student, run.objective], config.optim)
         run.broken = torch.zeros((), dtype=torch.bool, device=GPU)
-        parameters = [p for part in (run.student, run.objective) for p in part.parameters() if p.requires_grad]
+        run.gradients = Gradients([*run.student.parameters(), *run.objective.parameters()])
 
         def backward(*tensors: Any, **options: Any) -> None:
-            for parameter in parameters:
-                parameter.grad = torch.zeros_like(parameter)
+            for parameter in run.gradients.parameters:
+                assert parameter.grad is not None
+                parameter.grad += torch.zeros_like(parameter)
+                for hook in parameter._post_accumulate_grad_hooks.values():  # type: ignore[attr-defined]
+                    hook(parameter)
 
         # Autograd's engine asks the driver for the device; its operations are counted on the CPU elsewhere.
         monkeypatch.setattr(torch.Tensor, "backward", backward)
         monkeypatch.setattr(torch.autograd, "backward", backward)
         for _ in range(4):  # text and pairs in turn
             run.step()
-    assert {"all_reduce", "all_gather"} <= set(joined.calls)
+    assert {"all_reduce", "all_gather", "wait"} <= set(joined.calls)
     assert all(numbers.numbers.device == GPU for numbers in run.unread.steps)

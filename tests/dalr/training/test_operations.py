@@ -84,6 +84,7 @@ def test_the_kernels_of_a_gradient_have_a_ceiling(
             run.student.train(),
             run.objective,
             batch,
+            run.gradients,
             parts=parts,
             groups=groups,
             seed=lambda part: seed_step(1, 0, part),

@@ -1,0 +1,42 @@
+"""Gradients that travel while the backward pass goes on, against gradients that travel after it.
+
+Two workers, one thread each, and a link between them that is as slow as the backward pass is long. The student has
+the proportions of BERT-base: a fifth of its weights are word vectors, whose gradient comes last.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import BertConfig, BertModel
+
+from dalr.config.overrides import to_yaml
+from tests.benchmarks.overlap_workers import worker
+from tests.processes import run_workers
+from tests.small_run import small_config, write_corpora
+from tests.tiny import write_tiny_bert
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
+
+RATIO = 1.2
+
+
+def test_the_link_works_while_the_backward_pass_does(tmp_path: Path) -> None:
+    write_corpora(tmp_path, np.random.default_rng(0))
+    student = tmp_path / "student"
+    write_tiny_bert(student)
+    shape = {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 4, "intermediate_size": 1024}
+    BertModel(BertConfig(vocab_size=6600, **shape)).save_pretrained(student)
+    changes = {"train__batch_size": 64, "train__steps": 100, "data__pair_every": None, "objective__intra_modal": 0.0}
+    config = small_config(tmp_path, student, **changes, teachers__text=[], objective__cross_modal=0.0)
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    run_workers(worker, str(tmp_path), count=2)
+    answers = json.loads((tmp_path / "answers.json").read_text())
+    at_once, buckets = answers["seconds"]["at once"], answers["seconds"]["buckets"]
+    print(
+        f"\nbackward {answers['backward']:.3f} s, {answers['bytes'] / 1e6:.0f} MB in {answers['buckets']} buckets: "
+        f"{buckets:.3f} s a step against {at_once:.3f} s, {at_once / buckets:.2f}x"
+    )
+    assert answers["equal"]
+    assert at_once >= RATIO * buckets
