@@ -14,6 +14,7 @@ from typing import Any
 
 from dalr.cluster.preflight.cards import GIB
 from dalr.config.schema import RunConfig
+from dalr.data.features.needs import needs_of
 
 HOST_PROCESS = int(1.2 * GIB)
 """A worker's process with torch, transformers and ray loaded, without a model."""
@@ -25,7 +26,7 @@ OBJECTIVE_MATRICES = 24
 """[B, B] float32 matrices alive at once with every term on: similarities, margins, soft targets,
 their logarithms, and what autograd saves of them."""
 TOKEN_MATRICES = 3
-"""[B, B, L] float32 blocks of the `local_global` term: scores, exponentials, gradient."""
+"""[B, B, L] float32 blocks of a term that reads token states: scores, exponentials, gradient."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ def estimate_memory(
     - optimizer 8P (AdamW's two moments),
     - activations of 2·⌈⌈B/W⌉/accumulate⌉ sequences: two dropout passes, one part of the batch at a time;
       less with `activation_checkpointing`,
-    - objective 24·B² numbers (+ 3·B²·L with `local_global`): the global batch, on every worker,
-    - teachers, with `local_global`: weights 4P each (+ 2P for autocast's copies), one layer's activations of
+    - objective 24·B² numbers (+ 3·B²·L with a term that reads token states): the global batch, on every worker,
+    - teachers, with such a term: weights 4P each (+ 2P for autocast's copies), one layer's activations of
       ⌈B/W⌉ sequences, and 3·B·L·T numbers of token states of width T: a share, the gathered batch, its norm.
       Token states that were stored beforehand need the last part alone, so that this is an upper bound.
 
@@ -165,7 +166,7 @@ def estimate_memory(
     half = config.train.precision == "bfloat16"
     batch, tokens = config.train.batch_size, config.model.max_tokens
     part = ceil(ceil(batch / workers) / config.train.accumulate)
-    blocks = OBJECTIVE_MATRICES + (TOKEN_MATRICES * tokens if config.objective.active("local_global") else 0)
+    blocks = OBJECTIVE_MATRICES + (TOKEN_MATRICES * tokens if needs_of(config.objective).token_states else 0)
     return MemoryEstimate(
         weights=parameters * (6 if half else 4),
         gradients=parameters * 4,
@@ -180,7 +181,7 @@ def estimate_memory(
 
 
 def _teachers(config: RunConfig, teachers: Sequence[Mapping[str, Any]], share: int, *, element: int) -> int:
-    if not teachers or not config.objective.active("local_global"):
+    if not teachers or not needs_of(config.objective).token_states:
         return 0
     shapes = [EncoderShape.of(teacher) for teacher in teachers]
     tokens = config.model.max_tokens

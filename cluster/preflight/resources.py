@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from dalr.cluster.preflight.cards import GIB, NODE_ID, avoiding, card_sizes, with_card_sizes
 from dalr.cluster.preflight.memory import MemoryEstimate, encoder_config, estimate_memory
 from dalr.config.schema import RunConfig
+from dalr.data.features.needs import needs_of
 from dalr.errors import InputError, NotEnoughResources
 
 Resources = Mapping[str, float]
@@ -241,7 +242,7 @@ def expected_memory(config: RunConfig, workers: int, *, on_gpu: bool) -> MemoryE
     student = encoder_config(config.model.student)
     if student is None:
         return None
-    online = config.teachers.text if config.objective.active("local_global") else []
+    online = config.teachers.text if needs_of(config.objective).token_states else []
     teachers = [values for teacher in online if (values := encoder_config(teacher.model)) is not None]
     try:
         return estimate_memory(config, student, teachers=teachers, workers=workers, on_gpu=on_gpu)

@@ -8,7 +8,9 @@ import annotated_types
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from dalr.config.schema import PathKey, RunConfig, TextTeacher
+from dalr.config.fields import PathKey
+from dalr.config.objective import KeysOfTerms, NameOfTerm
+from dalr.config.schema import RunConfig, TextTeacher
 from dalr.errors import did_you_mean
 from dalr.validation import as_written
 
@@ -107,6 +109,9 @@ def _keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 def part_of(field: FieldInfo) -> type[BaseModel] | None:
     """The class of keys below a field; None for a value."""
+    for mark in field.metadata:
+        if isinstance(mark, KeysOfTerms):
+            return mark.part()
     for candidate in (field.annotation, *get_args(field.annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
@@ -183,7 +188,7 @@ def default_of(key: str) -> str:
     field = field_at(key)
     if field is None or field.is_required():
         return "none"
-    if part_of(field) is not None and isinstance(field.default, BaseModel):
+    if part_of(field) is field.annotation or any(isinstance(mark, KeysOfTerms) for mark in field.metadata):
         return "its keys' own"
     value = list(field.default) if isinstance(field.default, tuple) else field.default
     return value if isinstance(value, str) else as_written(value)
@@ -206,8 +211,13 @@ def describe_type(kind: Any, metadata: Sequence[Any] = ()) -> str:
         for cls, name, sign in _BOUNDS
         if isinstance(item, cls)
     ]
-    if any(isinstance(item, PathKey) for item in metadata):
-        return "a path"
+    for item in metadata:
+        if isinstance(item, PathKey):
+            return "a path"
+        if isinstance(item, NameOfTerm):
+            return f"one of {', '.join(item.names())}"
+        if isinstance(item, KeysOfTerms):
+            return f"a group of keys ({', '.join(item.part().model_fields)})"
     if kind in _KINDS:
         return " ".join([_KINDS[kind], " and ".join(bounds)]).strip()
     members = get_args(kind)

@@ -26,7 +26,6 @@ from dalr.config.schema import (
     TeachersConfig,
     TextTeacher,
     TrainConfig,
-    Weights,
 )
 
 PRESETS: dict[str, ObjectiveConfig] = {
@@ -36,33 +35,33 @@ PRESETS: dict[str, ObjectiveConfig] = {
         intra_modal=0.2,
         margin_text=0.18,
         margin_vl=0.18,
-        weights=Weights(
-            grounding_image=1.0,
-            consistency=0.01,
-            cross_alignment=1.0,
-            intra_alignment=1.0,
-            rank=1.0,
-            local_global=1.0,
-        ),
+        weights={
+            "grounding_image": 1.0,
+            "consistency": 0.01,
+            "cross_alignment": 1.0,
+            "intra_alignment": 1.0,
+            "rank": 1.0,
+            "local_global": 1.0,
+        },
     ),
     "dalr_paper": ObjectiveConfig(
         cross_modal=0.1,
         intra_modal=0.2,
         margin_text=0.18,
         margin_vl=0.18,
-        weights=Weights(consistency=1.0, cross_alignment=1.0, intra_alignment=1.0, rank=1.0),
+        weights={"consistency": 1.0, "cross_alignment": 1.0, "intra_alignment": 1.0, "rank": 1.0},
     ),
     "simcse": ObjectiveConfig(),
-    "mcse": ObjectiveConfig(cross_modal=0.01, weights=Weights(grounding_image=1.0)),
+    "mcse": ObjectiveConfig(cross_modal=0.01, weights={"grounding_image": 1.0}),
     "kdmcse": ObjectiveConfig(
         cross_modal=0.01,
         margin_text=0.15,
         margin_vl=0.15,
-        weights=Weights(grounding_image=1.0, grounding_text=1.0),
+        weights={"grounding_image": 1.0, "grounding_text": 1.0},
     ),
     "rankcse": ObjectiveConfig(
         intra_modal=1.0,
-        weights=Weights(rank=1.0, dropout_consistency=1.0),
+        weights={"rank": 1.0, "dropout_consistency": 1.0},
         on_text=("rank", "dropout_consistency"),
     ),
 }

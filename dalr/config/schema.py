@@ -7,47 +7,14 @@ in error messages: `dalr.config.overrides` sets them, this module only states wh
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from dalr.checksums import cache_folder
-
-Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "avg_embeddings_last"]
-StudentPooler = Literal["cls_before_pooler", "avg"]
-PairedTerm = Literal["grounding_image", "grounding_text", "consistency", "cross_alignment"]
-TeacherTerm = Literal["intra_alignment", "rank", "local_global", "dropout_consistency"]
-
-Temperature = Annotated[float, Field(ge=0.001, le=100.0)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
-Margin = Annotated[float, Field(ge=0.0, le=1.5707)]
-
-
-class PathKey:
-    """Marks a field whose text is the path of a file or folder."""
-
-
-DataPath = Annotated[str, PathKey()]
-"""The path of a file or folder: `dalr.config.keys.PATH_KEYS` lists the keys of this type."""
-
-
-class Part(BaseModel):
-    """The base of every part: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """pydantic reads true as 1 where a number is expected; nobody who writes true means that."""
-        if not isinstance(value, bool) or info.field_name is None:
-            return value
-        annotation = cls.model_fields[info.field_name].annotation
-        if not {bool, Any} & {annotation, *get_args(annotation)}:
-            raise PydanticCustomError("true_is_no_number", "expected no boolean")
-        return value
+from dalr.config.fields import DataPath, Part, Pooler, StudentPooler, Weight
+from dalr.config.objective import ObjectiveConfig
+from dalr.losses.terms import TERMS
 
 
 class ModelConfig(Part):
@@ -174,120 +141,6 @@ class TeachersConfig(Part):
     )
 
 
-class Weights(Part):
-    """The weight of each term inside its group (cross-modal λ, intra-modal μ); 0 leaves a term out."""
-
-    grounding_image: Weight = 0.0
-    grounding_text: Weight = 0.0
-    consistency: Weight = 0.0
-    cross_alignment: Weight = 0.0
-    intra_alignment: Weight = 0.0
-    rank: Weight = 0.0
-    local_global: Weight = 0.0
-    dropout_consistency: Weight = 0.0
-
-
-class SoftIntra(Part):
-    """Softening of one alignment term; null takes the objective's own value."""
-
-    temperature: Temperature | None = None
-    target_temperature: Temperature | None = None
-    softening: Fraction | None = None
-
-
-class SoftCross(SoftIntra):
-    """As `SoftIntra`, with the share of the consistency task's similarity in the targets."""
-
-    eta: Fraction | None = None
-
-
-class SoftMargin(Part):
-    """Whether this grounding term softens its margin; null takes `image_softened_margin`."""
-
-    softened_margin: bool | None = None
-
-
-class Soft(Part):
-    """Softening term by term."""
-
-    cross_alignment: SoftCross = SoftCross()
-    intra_alignment: SoftIntra = SoftIntra()
-    grounding_image: SoftMargin = SoftMargin()
-    grounding_text: SoftMargin = SoftMargin()
-
-
-class ObjectiveConfig(Part):
-    """The objective of `dalr.losses.objective`, every number named.
-
-    total = text + `cross_modal`·Σ paired terms + `intra_modal`·Σ teacher terms.
-    """
-
-    temperature: Temperature = Field(default=0.05, description="τ, divides the cosines of text with text")
-    temperature_vl: Temperature = Field(default=0.05, description="τ_vl, divides the cosines of text with images")
-    temperature_rank: Temperature = Field(default=0.05, description="τ_r, divides the teachers' similarities in rank")
-    alignment_temperature: Temperature = Field(
-        default=0.45, description="τ_s, divides the logits of cross_alignment and intra_alignment"
-    )
-    target_temperature: Temperature = Field(
-        default=0.5, description="divides the similarities that make the soft targets of the alignment terms"
-    )
-    softening: Fraction = Field(default=1.0, description="share of the soft target: 1 is fully soft, 0 is one-hot")
-    eta: Fraction = Field(
-        default=0.0,
-        description="share of the consistency task's similarity in the targets of cross_alignment; 0 as published",
-    )
-    margin_text: Margin = Field(default=0.0, description="m1, angular margin of text with text, in radians")
-    margin_vl: Margin = Field(default=0.0, description="m2, angular margin of the grounding terms, in radians")
-    consistency_margin: float = Field(
-        default=0.2, ge=-1.0, le=1.0, description="cosine below which an unmatched pair of consistency costs nothing"
-    )
-    cross_modal: Weight = Field(default=0.0, description="λ, weight of the paired terms' sum")
-    intra_modal: Weight = Field(default=0.0, description="μ, weight of the teacher terms' sum")
-    rank_loss: Literal["listmle", "listnet"] = Field(default="listmle", description="the loss of rank")
-    rank_reduction: Literal["sum", "mean"] = Field(
-        default="sum",
-        description="what listmle takes over a row's list of B entries: the sum as published, or the mean, whose size "
-        "does not grow with the batch; listnet is a mean already",
-    )
-    weights: Weights = Field(default=Weights(), description="the weight of each term inside its group")
-    soft: Soft = Field(default=Soft(), description="softening term by term, above the objective's own values")
-    image_softened_margin: bool = Field(
-        default=True, description="whether the grounding terms soften the margin of negatives that are alike"
-    )
-    threshold: float | None = Field(
-        default=None,
-        ge=-1e6,
-        le=1e6,
-        description="negatives of the grounding terms whose raw dot product exceeds it are left out; null: none",
-    )
-    token_norm: Literal["feature", "token", "token_padded"] = Field(
-        default="feature",
-        description="how local_global normalises token states: each token to unit length, or each feature over the "
-        "sentence's unmasked tokens, or over the padded length (as published)",
-    )
-    token_teachers: Literal["shared", "any"] = Field(
-        default="shared",
-        description="whose token states local_global takes: of the text teachers that share the student's tokenizer "
-        "(an error where none does); any: where none does, of the first teacher under its own tokenizer",
-    )
-    on_text: tuple[TeacherTerm, ...] = Field(default=(), description="the teacher terms that text batches have too")
-
-    def active(self, term: PairedTerm | TeacherTerm) -> bool:
-        """Whether `term` adds anything to the total."""
-        group = self.cross_modal if term in PairedTerm.__args__ else self.intra_modal  # type: ignore[attr-defined]
-        return group > 0 and getattr(self.weights, term) > 0
-
-    @model_validator(mode="after")
-    def _eta_needs_consistency(self) -> Self:
-        eta = self.soft.cross_alignment.eta if self.soft.cross_alignment.eta is not None else self.eta
-        if eta > 0 and self.weights.consistency == 0:
-            raise ValueError(
-                f"objective.eta is {eta}, but objective.weights.consistency is 0: the targets would mix in "
-                "an auxiliary task that is never trained; set the weight above 0 or eta to 0"
-            )
-        return self
-
-
 class OptimConfig(Part):
     """AdamW; biases and normalisation weights are not decayed."""
 
@@ -381,19 +234,18 @@ class RunConfig(Part):
     def _sources_for_terms(self) -> Self:
         """Every active term must be reachable and have what it is computed from."""
         paired = self.data.pair_every is not None
-        for term in PairedTerm.__args__:  # type: ignore[attr-defined]
-            if self.objective.active(term) and not paired:
-                raise ValueError(f"{term} needs pairs, but data.pair_every is null; set it, or the term's weight to 0")
-        for term in TeacherTerm.__args__:  # type: ignore[attr-defined]
-            if self.objective.active(term) and not paired and term not in self.objective.on_text:
+        teachers = any(teacher.weight > 0 for teacher in self.teachers.text)
+        for name, term in TERMS.items():
+            if not self.objective.active(name):
+                continue
+            if not paired and "text" not in term.corpora:
+                raise ValueError(f"{name} needs pairs, but data.pair_every is null; set it, or the term's weight to 0")
+            if not paired and name not in self.objective.on_text:
                 raise ValueError(
-                    f"{term} would never be computed: data.pair_every is null and objective.on_text lacks it"
+                    f"{name} would never be computed: data.pair_every is null and objective.on_text lacks it"
                 )
-        needs_teacher = ("cross_alignment", "intra_alignment", "rank", "local_global")
-        if not any(teacher.weight > 0 for teacher in self.teachers.text):
-            for term in needs_teacher:
-                if self.objective.active(term):  # type: ignore[arg-type]
-                    raise ValueError(f"{term} needs a text teacher of weight > 0, but teachers.text names none")
+            if not teachers and term.needs & {"sentences", "tokens"}:
+                raise ValueError(f"{name} needs a text teacher of weight > 0, but teachers.text names none")
         if paired and self.data.pair_every == 1 and self.data.captions is None:
             raise ValueError("data.pair_every is 1 (captions only), but data.captions is not set")
         return self

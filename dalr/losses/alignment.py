@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
+from dalr.losses.similarity import angular_margin, cosine
 
 
 @in_full_precision
@@ -38,3 +40,29 @@ def soft_alignment(
     target = softening * soft + (1 - softening) * hard
     # kl_div reads 0·log 0 as 0, which a hard target needs.
     return F.kl_div(F.log_softmax(logits / temperature, dim=-1), target, reduction="batchmean")
+
+
+def cross_alignment(inputs: TermInputs) -> tuple[Tensor, Tensor]:
+    """The term's halves, by images and by text: s_m(z, W v)/τ follows s(v, v) in its columns, s(t, t) in its rows.
+
+    With η > 0 both targets mix in s(a, b) of the consistency task, a constant.
+    """
+    config, soft, v = inputs.config, _softness(inputs, "cross_alignment"), inputs.images
+    logits = angular_margin(cosine(inputs.z, inputs.head("map_image")(v)), config.margin_text) / config.temperature
+    image_target, text_target = cosine(v, v), inputs.teacher_similarity
+    eta = config.own("cross_alignment", "eta")
+    if eta > 0:
+        agreement = cosine(*inputs.aligned).detach()
+        image_target = (1 - eta) * image_target + eta * agreement.T
+        text_target = (1 - eta) * text_target + eta * agreement
+    return soft_alignment(logits.T, image_target, **soft), soft_alignment(logits, text_target, **soft)
+
+
+def intra_alignment(inputs: TermInputs) -> Tensor:
+    """The term: s_m(z, z')/τ follows s(t, t)."""
+    return soft_alignment(inputs.logits, inputs.teacher_similarity, **_softness(inputs, "intra_alignment"))
+
+
+def _softness(inputs: TermInputs, term: str) -> dict[str, float]:
+    """The keywords of `soft_alignment` for one term."""
+    return {name: inputs.config.own(term, name) for name in ("temperature", "target_temperature", "softening")}

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
 from dalr.losses.similarity import angular_margin, cosine
 
@@ -58,3 +59,37 @@ def grounding_contrast(
         diagonal = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
         logits = logits.masked_fill(excluded & ~diagonal, -torch.inf)
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def grounding_image(inputs: TermInputs) -> Tensor:
+    """The term: p = G_t h against u = G_v v, σ = s(v, v). A threshold excludes by c·v."""
+    v = inputs.images
+    threshold = inputs.config.threshold
+    excluded = None if threshold is None else inputs.captions @ v.T > threshold
+    return _grounding(inputs, "grounding_image", v, inputs.head("ground_image")(v), excluded)
+
+
+def grounding_text(inputs: TermInputs) -> Tensor:
+    """The term: p = G_t h against G_c c, σ = s(c, c). A threshold excludes by v·c."""
+    c = inputs.captions
+    threshold = inputs.config.threshold
+    excluded = None if threshold is None else inputs.images @ c.T > threshold
+    return _grounding(inputs, "grounding_text", c, inputs.head("ground_caption")(c), excluded)
+
+
+def _grounding(inputs: TermInputs, term: str, features: Tensor, targets: Tensor, excluded: Tensor | None) -> Tensor:
+    """`grounding_contrast`, the mean over both dropout passes."""
+    config = inputs.config
+    similarity = cosine(features, features) if config.own(term, "softened_margin") else None
+    passes = [
+        grounding_contrast(
+            inputs.head("ground_text")(one_pass),
+            targets,
+            temperature=config.temperature_vl,
+            margin=config.margin_vl,
+            similarity=similarity,
+            excluded=excluded,
+        )
+        for one_pass in inputs.h.unbind(1)
+    ]
+    return torch.stack(passes).mean()

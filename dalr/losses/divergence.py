@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
 
 
@@ -30,3 +31,9 @@ def jensen_shannon(p_logits: Tensor, q_logits: Tensor) -> Tensor:
 def _to_mixture(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p ‖ ½(p + q)) of each row [B], from log p/m = log 2 − log(1 + q/p): exactly 0 at p = q."""
     return (log_p.exp() * (math.log(2) - F.softplus(log_q - log_p))).sum(-1)
+
+
+def dropout_consistency(inputs: TermInputs) -> Tensor:
+    """The term: the rows of s(z, z')/τ against those of s(z', z)/τ."""
+    logits = inputs.cosines / inputs.config.temperature
+    return jensen_shannon(logits, logits.T)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
 
 
@@ -54,3 +55,12 @@ def _off_diagonal(matrix: Tensor) -> Tensor:
     """
     size = len(matrix)
     return matrix.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)
+
+
+def rank(inputs: TermInputs) -> Tensor:
+    """The term: s_m(z, z')/τ against the mixed teachers' similarities over τ_r."""
+    config, logits = inputs.config, inputs.logits
+    target = inputs.teacher_ranking / config.temperature_rank
+    if config.rank_loss == "listnet":
+        return listnet(logits, target)
+    return listmle(logits, target) / (len(logits) if config.rank_reduction == "mean" else 1)

@@ -1,16 +1,20 @@
 """Which keys of a config nothing reads: a picture folder without a term that looks at pictures is a mistake."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import get_args
 
-from dalr.config.schema import ObjectiveConfig, PairedTerm, RunConfig, TeacherTerm
+from dalr.config.objective import ObjectiveConfig
+from dalr.config.schema import RunConfig
 from dalr.data.features.needs import needs_of
 from dalr.errors import InputError
+from dalr.losses.terms import TERMS, Group, Need, names
 
 logger = logging.getLogger(__name__)
 
-PAIRED: tuple[PairedTerm, ...] = PairedTerm.__args__  # type: ignore[attr-defined]
-TEACHER: tuple[TeacherTerm, ...] = TeacherTerm.__args__  # type: ignore[attr-defined]
+Reader = Callable[[RunConfig], str | None]
+"""Why a config does not read a key; None where it does."""
 
 
 def report_unread(configs: Iterable[RunConfig], written: Collection[str], *, strict: bool, where: str = "") -> None:
@@ -30,49 +34,48 @@ def report_unread(configs: Iterable[RunConfig], written: Collection[str], *, str
 
 def unread_keys(configs: Iterable[RunConfig], written: Collection[str]) -> dict[str, str]:
     """The keys in `written` that none of the configs reads, with the reason in the first of them."""
-    listed = sorted({key for key in map(_listed, written) if key is not None})
+    known = readers()
+    listed = sorted({key for key in (_listed(key, known) for key in written) if key is not None})
     unread: dict[str, str] | None = None
     for config in configs:
-        here = {key: reason for key in listed if (reason := READERS[key](config)) is not None}
+        here = {key: reason for key in listed if (reason := known[key](config)) is not None}
         unread = here if unread is None else {key: reason for key, reason in unread.items() if key in here}
     return unread or {}
 
 
-def _listed(key: str) -> str | None:
-    """The longest beginning of a key that `READERS` has; None where there is none."""
+def _listed(key: str, known: Collection[str]) -> str | None:
+    """The longest beginning of a key that is known; None where there is none."""
     steps = key.split(".")
     beginnings = (".".join(steps[:length]) for length in range(len(steps), 0, -1))
-    return next((beginning for beginning in beginnings if beginning in READERS), None)
+    return next((beginning for beginning in beginnings if beginning in known), None)
 
 
-def _needs_term(terms: Iterable[str]) -> Callable[[RunConfig], str | None]:
-    """Read where one of the terms is active."""
-    names = tuple(terms)
-
-    def reason(config: RunConfig) -> str | None:
-        if any(config.objective.active(term) for term in names):  # type: ignore[arg-type]
-            return None
-        return f"no active term reads it ({_terms_off(config.objective, names)})"
-
-    return reason
+def _unread_without(config: RunConfig, terms: tuple[str, ...]) -> str | None:
+    """The reason why what these terms alone read is not read; None where one of them is active."""
+    if any(config.objective.active(term) for term in terms):
+        return None
+    return f"no active term reads it ({_terms_off(config.objective, terms)})"
 
 
 def _terms_off(objective: ObjectiveConfig, terms: tuple[str, ...]) -> str:
     """What keeps the terms off, and what would set them on."""
-    groups = {"objective.cross_modal": PAIRED, "objective.intra_modal": TEACHER}
-    for group, members in groups.items():
-        weighted = [term for term in terms if term in members and getattr(objective.weights, term) > 0]
-        if weighted and getattr(objective, group.split(".")[1]) == 0:
-            return f"{group} is 0, the weight of the group of {', '.join(weighted)}"
-    active = [term for term in (*PAIRED, *TEACHER) if objective.active(term)]
+    for group in get_args(Group):
+        weighted = [term for term in terms if TERMS[term].group == group and objective.weight(term) > 0]
+        if weighted and getattr(objective, group) == 0:
+            return f"objective.{group} is 0, the weight of the group of {', '.join(weighted)}"
+    active = [term for term in TERMS if objective.active(term)]
     here = "the objective is plain SimCSE: set recipe, or weights" if not active else f"active: {', '.join(active)}"
     return f"{' and '.join(terms)} {'is' if len(terms) == 1 else 'are'} off; {here}"
+
+
+def _terms_that_need(*needs: Need) -> tuple[str, ...]:
+    return names(lambda term: not term.needs.isdisjoint(needs))
 
 
 def _images(config: RunConfig) -> str | None:
     if config.data.pair_every is None:
         return "data.pair_every is null: there are no pairs"
-    return None if needs_of(config.objective).images else _needs_term(_IMAGE_TERMS)(config)
+    return None if needs_of(config.objective).images else _unread_without(config, _terms_that_need("images"))
 
 
 def _pictures(config: RunConfig) -> str | None:
@@ -88,7 +91,7 @@ def _image_ids(config: RunConfig) -> str | None:
 def _caption_features(config: RunConfig) -> str | None:
     if needs_of(config.objective).caption_features:
         return None
-    return _needs_term(("grounding_text",))(config) or "no active term reads it"
+    return _unread_without(config, _terms_that_need("captions"))
 
 
 def _image_teacher(config: RunConfig) -> str | None:
@@ -100,28 +103,35 @@ def _image_teacher(config: RunConfig) -> str | None:
     given = [key for key in ("image_features", "caption_features") if getattr(data, key) is not None]
     if given and (needs.images or needs.caption_features):
         return f"data.{' and data.'.join(given)} are read instead"
-    return _needs_term((*_IMAGE_TERMS, "grounding_text"))(config)
+    return _unread_without(config, _terms_that_need("images", "captions"))
 
 
-def _softness(name: str) -> Callable[[RunConfig], str | None]:
-    """One of the objective's own values for the alignment terms, each of which may have one of its own."""
-    terms = ("cross_alignment",) if name == "eta" else ("cross_alignment", "intra_alignment")
+def _setting(name: str) -> Reader:
+    """One of the objective's settings that terms read, each of which may have its own value of it."""
+    terms = names(lambda term: name in term.settings)
 
     def reason(config: RunConfig) -> str | None:
-        active = [term for term in terms if config.objective.active(term)]  # type: ignore[arg-type]
-        own = "temperature" if name == "alignment_temperature" else name
-        if active and all(getattr(getattr(config.objective.soft, term), own) is not None for term in active):
-            return f"{' and '.join(f'objective.soft.{term}.{own}' for term in active)} stand above it"
-        return _needs_term(terms)(config)
+        active = [term for term in terms if config.objective.active(term)]
+        own = [f"objective.soft.{term}.{key}" for term in active for key in _own_values(config.objective, term, name)]
+        if active and len(own) == len(active):
+            return f"{' and '.join(own)} stand above it"
+        return _unread_without(config, terms)
 
     return reason
 
 
-def _group_weight(name: str, terms: tuple[str, ...]) -> Callable[[RunConfig], str | None]:
+def _own_values(objective: ObjectiveConfig, term: str, name: str) -> list[str]:
+    """The key, if it is set, by which a term has its own value of one of the objective's settings."""
+    part = getattr(objective.soft, term, None)
+    return [key for key, shared in TERMS[term].own.items() if shared == name and getattr(part, key) is not None]
+
+
+def _group_weight(group: Group) -> Reader:
     """The weight of a group: read where a term in it has a weight."""
+    terms = names(lambda term: term.group == group)
 
     def reason(config: RunConfig) -> str | None:
-        if any(getattr(config.objective.weights, term) > 0 for term in terms):
+        if any(config.objective.weight(term) > 0 for term in terms):
             return None
         return f"all terms of its group have weight 0 ({', '.join(f'objective.weights.{term}' for term in terms)})"
 
@@ -142,40 +152,27 @@ def _evaluated(config: RunConfig) -> str | None:
     return None
 
 
-_IMAGE_TERMS = ("grounding_image", "consistency", "cross_alignment")
-_GROUNDING = ("grounding_image", "grounding_text")
-_WITH_TEACHER = ("cross_alignment", "intra_alignment", "rank", "local_global")
-READERS: Mapping[str, Callable[[RunConfig], str | None]] = {
-    "model.projection_dim": _needs_term(("grounding_image", "grounding_text", "consistency")),
-    "data.text": lambda config: "data.pair_every is 1: captions only" if config.data.pair_every == 1 else None,
-    "data.captions": lambda config: "data.pair_every is null: no pairs" if config.data.pair_every is None else None,
-    "data.pairs": lambda config: "data.pair_every is null: no pairs" if config.data.pair_every is None else None,
-    "data.images": _pictures,
-    "data.image_features": _images,
-    "data.image_ids": _image_ids,
-    "data.caption_features": _caption_features,
-    "evaluation.metric": _evaluated,
-    "evaluation.tasks": _evaluated,
-    "teachers.text": _needs_term(_WITH_TEACHER),
-    "teachers.image": _image_teacher,
-    "objective.temperature_vl": _needs_term(_GROUNDING),
-    "objective.temperature_rank": _needs_term(("rank",)),
-    "objective.alignment_temperature": _softness("alignment_temperature"),
-    "objective.target_temperature": _softness("target_temperature"),
-    "objective.softening": _softness("softening"),
-    "objective.eta": _softness("eta"),
-    "objective.margin_vl": _needs_term(_GROUNDING),
-    "objective.consistency_margin": _needs_term(("consistency",)),
-    "objective.cross_modal": _group_weight("cross_modal", PAIRED),
-    "objective.intra_modal": _group_weight("intra_modal", TEACHER),
-    "objective.rank_loss": _needs_term(("rank",)),
-    "objective.rank_reduction": _needs_term(("rank",)),
-    "objective.image_softened_margin": _needs_term(_GROUNDING),
-    "objective.threshold": _needs_term(_GROUNDING),
-    "objective.token_norm": _needs_term(("local_global",)),
-    "objective.token_teachers": _needs_term(("local_global",)),
-    "objective.on_text": _on_text,
-    **{f"objective.weights.{term}": _needs_term((term,)) for term in (*PAIRED, *TEACHER)},
-    **{f"objective.soft.{term}": _needs_term((term,)) for term in (*_GROUNDING, "cross_alignment", "intra_alignment")},
-}
-"""For each key that only some configs read, why this one does not. Keys that are not listed are always read."""
+def readers() -> dict[str, Reader]:
+    """For each key that only some configs read, why this one does not. Keys that are not listed are always read."""
+    projected = names(lambda term: any(head.target == "projection" for head in term.heads.values()))
+    taught = _terms_that_need("sentences", "tokens")
+    settings = {name for term in TERMS.values() for name in term.settings}
+    return {
+        "model.projection_dim": lambda config: _unread_without(config, projected),
+        "data.text": lambda config: "data.pair_every is 1: captions only" if config.data.pair_every == 1 else None,
+        "data.captions": lambda config: "data.pair_every is null: no pairs" if config.data.pair_every is None else None,
+        "data.pairs": lambda config: "data.pair_every is null: no pairs" if config.data.pair_every is None else None,
+        "data.images": _pictures,
+        "data.image_features": _images,
+        "data.image_ids": _image_ids,
+        "data.caption_features": _caption_features,
+        "evaluation.metric": _evaluated,
+        "evaluation.tasks": _evaluated,
+        "teachers.text": lambda config: _unread_without(config, taught),
+        "teachers.image": _image_teacher,
+        "objective.on_text": _on_text,
+        **{f"objective.{group}": _group_weight(group) for group in get_args(Group)},
+        **{f"objective.{name}": _setting(name) for name in settings},
+        **{f"objective.weights.{term}": partial(_unread_without, terms=(term,)) for term in TERMS},
+        **{f"objective.soft.{term}": partial(_unread_without, terms=(term,)) for term in TERMS if TERMS[term].own},
+    }

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from dalr.errors import InputError
+from dalr.losses.terms import TERMS
 from dalr.metrics_log import METRICS, read_log
 from dalr.reports.load.runs import read_json
 from dalr.reports.load.sweeps import Sweep
@@ -19,12 +20,11 @@ CURVE_SCHEMA: dict[str, Any] = {
     "value": pl.Float64,
 }
 MOST_POINTS = 100
-PAIRED = ("grounding_image", "grounding_text", "consistency", "cross_alignment")
 
 
 def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[str, float]) -> tuple[pl.DataFrame, int]:
     """One run's metrics.jsonl in long form (`CURVE_SCHEMA`): its loss, evaluations (keys `TASK.SPLIT`)
-    and terms, the latter times their factor, so that they add up to the loss. The loss of text
+    and the terms that have a factor, times it, so that they add up to the loss. The loss of text
     batches, which lack most terms, has a key of its own, `loss/text`.
 
     Whole lines that are none are passed over, and counted."""
@@ -32,7 +32,7 @@ def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[s
     rows = []
     for values in logged.lines:
         for key, value in values.items():
-            if isinstance(value, int | float) and _is_shown(key):
+            if isinstance(value, int | float) and _is_shown(key, factors):
                 paired = bool(values.get("paired", 1))
                 rows.append((label, seed, values["step"], *_keyed(key, float(value), factors, paired=paired)))
     return pl.DataFrame(rows, schema=CURVE_SCHEMA, orient="row"), logged.damaged
@@ -42,25 +42,25 @@ def _keyed(key: str, value: float, factors: Mapping[str, float], *, paired: bool
     if key == "loss":
         return ("loss" if paired else "loss/text"), value
     term = key.removeprefix("term/")
-    return key, value if term == key else value * factors.get(term, 1.0)
+    return key, value if term == key else value * factors[term]
 
 
-def _is_shown(key: str) -> bool:
-    return key == "loss" or key.startswith("term/") or ("." in key and "/" not in key)
+def _is_shown(key: str, factors: Mapping[str, float]) -> bool:
+    return key == "loss" or key.removeprefix("term/") in factors or ("." in key and "/" not in key)
 
 
 def term_factors(config: Mapping[str, Any]) -> dict[str, float]:
     """What each term is multiplied with in the total: 1 for `text`, its group's λ or μ times its own
-    weight for the others; each half of `cross_alignment` carries half of it."""
+    weight for the others; each part of a term carries an equal share of it. A term that is not declared here, of
+    a module that is not imported, has none."""
     objective = config.get("objective") or {}
     factors = {"text": 1.0}
-    for term, weight in (objective.get("weights") or {}).items():
-        group = "cross_modal" if term in PAIRED else "intra_modal"
-        factor = float(objective.get(group) or 0.0) * float(weight)
-        if term == "cross_alignment":
-            factors |= {"cross_alignment_image": factor / 2, "cross_alignment_text": factor / 2}
-        else:
-            factors[term] = factor
+    weights = objective.get("weights") or {}
+    for name in TERMS.keys() & weights.keys():
+        term = TERMS[name]
+        factor = float(objective.get(term.group) or 0.0) * float(weights[name])
+        parts = term.parts or (name,)
+        factors |= dict.fromkeys(parts, factor / len(parts))
     return factors
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dalr.config.schema import ObjectiveConfig, Weights
+from dalr.config.schema import ObjectiveConfig
 from dalr.data.batches import PairedBatch, TextBatch, Views
 from dalr.distributed import (
     barrier,
@@ -28,6 +28,7 @@ from dalr.distributed import (
 )
 from dalr.errors import InputError
 from dalr.losses.objective import Objective
+from dalr.losses.terms import TERMS
 from dalr.training.gradients import Gradients
 from tests.dalr.losses.batches import WIDTH, as_text, make_batch
 
@@ -58,7 +59,7 @@ def config() -> ObjectiveConfig:
         eta=0.2,
         softening=0.8,
         threshold=1.0,
-        weights=Weights(**dict.fromkeys(Weights.model_fields, 1.0)),
+        weights=dict.fromkeys(TERMS, 1.0),
         on_text=("rank", "local_global"),
     )
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from dalr.config.schema import ObjectiveConfig
+from dalr.config.objective import ObjectiveConfig
+from dalr.losses.terms import TERMS, Corpus, Need
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,17 @@ class Needs:
 
 
 def needs_of(objective: ObjectiveConfig) -> Needs:
-    """The needs of an objective. Its threshold compares image with caption features in both
-    grounding terms."""
-    on_text = set(objective.on_text)
-    active = objective.active
-    filtered = objective.threshold is not None
-    vectors, states = set(), set()
-    if active("cross_alignment") or active("intra_alignment") or active("rank"):
-        vectors.add("captions")
-    if any(active(term) and term in on_text for term in ("intra_alignment", "rank")):
-        vectors.add("text")
-    if active("local_global"):
-        states.update({"captions", "text"} if "local_global" in on_text else {"captions"})
-    grounding_image, grounding_text = active("grounding_image"), active("grounding_text")
-    images = grounding_image or active("consistency") or active("cross_alignment") or (filtered and grounding_text)
-    captions = grounding_text or (filtered and grounding_image)
-    return Needs(frozenset(vectors), frozenset(states), images, captions)
+    """The needs of an objective. A threshold compares image with caption features, in each term that reads it."""
+    corpora: dict[Need, set[Corpus]] = {"images": set(), "captions": set(), "sentences": set(), "tokens": set()}
+    for name, term in TERMS.items():
+        if not objective.active(name):
+            continue
+        filtered = objective.threshold is not None and "threshold" in term.settings
+        for need in (*term.needs, *(("images", "captions") if filtered else ())):
+            corpora[need] |= {"captions", "text"} if name in objective.on_text else {"captions"}
+    return Needs(
+        sentence_vectors=frozenset(corpora["sentences"]),
+        token_states=frozenset(corpora["tokens"]),
+        images=bool(corpora["images"]),
+        caption_features=bool(corpora["captions"]),
+    )

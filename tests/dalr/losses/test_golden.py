@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dalr.config.schema import ObjectiveConfig, Weights
+from dalr.config.schema import ObjectiveConfig
 from dalr.data.batches import PairedBatch, TeacherTargets, Views
 from dalr.losses.objective import LossTerms, Objective
 
@@ -45,14 +45,14 @@ def config_of(params: dict[str, Any]) -> ObjectiveConfig:
         cross_modal=params["w_cross"],
         intra_modal=params["w_intra"],
         rank_loss=params["distillation"],
-        weights=Weights(
-            grounding_image=1.0,
-            consistency=params["w_cons"],
-            cross_alignment=1.0,
-            intra_alignment=1.0,
-            rank=1.0,
-            local_global=1.0,
-        ),
+        weights={
+            "grounding_image": 1.0,
+            "consistency": params["w_cons"],
+            "cross_alignment": 1.0,
+            "intra_alignment": 1.0,
+            "rank": 1.0,
+            "local_global": 1.0,
+        },
         token_norm="token_padded",
     )
 

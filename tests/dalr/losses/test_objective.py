@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dalr.config.schema import ObjectiveConfig, Soft, SoftCross, SoftIntra, SoftMargin, TeacherTerm, Weights
+from dalr.config.schema import ObjectiveConfig
 from dalr.data.batches import Views
 from dalr.errors import InputError
 from dalr.losses.objective import Objective
@@ -30,7 +30,7 @@ GROUPS = {
 def only(*terms: str, **other: Any) -> ObjectiveConfig:
     """A configuration with these terms and margins that matter."""
     settings = {"cross_modal": 0.3, "intra_modal": 0.7, "margin_text": 0.2, "margin_vl": 0.25, "temperature": 0.2}
-    weights = Weights(**dict.fromkeys(terms, 0.5))
+    weights = dict.fromkeys(terms, 0.5)
     return ObjectiveConfig(**settings | {"temperature_vl": 0.15, "weights": weights} | other)
 
 
@@ -91,7 +91,7 @@ def test_rank_over_teachers_of_other_widths(rank_loss: str) -> None:
 
 def test_intra_alignment_with_its_own_softening() -> None:
     views, batch = make_views(6), make_batch(6)
-    soft = Soft(intra_alignment=SoftIntra(temperature=0.8, target_temperature=0.3, softening=0.6))
+    soft = {"intra_alignment": {"temperature": 0.8, "target_temperature": 0.3, "softening": 0.6}}
     ours = make_objective(only("intra_alignment", softening=0.9, soft=soft), batch)(views, batch)
     expected = oracles.soft_alignment(
         student_logits(views), mixed_teacher(batch), temperature=0.8, target_temperature=0.3, softening=0.6
@@ -103,7 +103,7 @@ def test_intra_alignment_with_its_own_softening() -> None:
 def test_cross_alignment_with_eta_softening_and_a_mapped_image(own: bool) -> None:
     views, batch = make_views(6), make_batch(6, image_width=9, caption_width=4)
     values = {"eta": 0.3, "softening": 0.7, "target_temperature": 0.4}
-    settings: dict[str, Any] = {"soft": Soft(cross_alignment=SoftCross(**values))} if own else values
+    settings: dict[str, Any] = {"soft": {"cross_alignment": values}} if own else values
     objective = make_objective(only("consistency", "cross_alignment", consistency_margin=0.05, **settings), batch)
     ours = objective(views, batch).terms
     z, v = numpy(views.projected[:, 0]), numpy(batch.images)
@@ -152,7 +152,7 @@ def test_dropout_consistency() -> None:
 def test_one_grounding_term_may_soften_its_margin_alone() -> None:
     views, batch = make_views(6), make_batch(6)
     terms = ("grounding_image", "grounding_text")
-    soft = Soft(grounding_text=SoftMargin(softened_margin=False))
+    soft = {"grounding_text": {"softened_margin": False}}
     mixed, all_on, all_off = (
         make_objective(only(*terms, **settings), batch)(views, batch).terms
         for settings in ({"soft": soft}, {}, {"image_softened_margin": False})
@@ -180,7 +180,7 @@ def test_weight_0_is_the_objective_without_the_term(term: str) -> None:
 
 
 @pytest.mark.parametrize("term", ["intra_alignment", "rank", "local_global", "dropout_consistency"])
-def test_a_text_batch_has_the_terms_that_on_text_names(term: TeacherTerm) -> None:
+def test_a_text_batch_has_the_terms_that_on_text_names(term: str) -> None:
     views, batch = make_views(6), make_batch(6)
     config = only(*GROUPS, on_text=(term,))
     terms = make_objective(config, batch)(views, as_text(batch))

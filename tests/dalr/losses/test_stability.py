@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dalr.config.schema import ObjectiveConfig, Weights
+from dalr.config.schema import ObjectiveConfig
 from dalr.data.batches import Views
 from dalr.losses import (
     consistency,
@@ -19,6 +19,7 @@ from dalr.losses import (
     soft_alignment,
 )
 from dalr.losses.similarity import angular_margin, cosine
+from dalr.losses.terms import TERMS
 from tests.dalr.losses.batches import WIDTH, make_batch, make_objective
 from tests.dalr.losses.sampling import finite_with_gradient, rows
 
@@ -100,7 +101,7 @@ def test_autocast_changes_no_digit() -> None:
 
 
 def everything(temperature: float) -> ObjectiveConfig:
-    weights = Weights(**dict.fromkeys(Weights.model_fields, 1.0))
+    weights = dict.fromkeys(TERMS, 1.0)
     return ObjectiveConfig(
         temperature=temperature,
         temperature_vl=temperature,

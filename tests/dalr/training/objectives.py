@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 
 from dalr.config.recipes import PRESETS
-from dalr.config.schema import ObjectiveConfig, RunConfig, Weights
+from dalr.config.schema import ObjectiveConfig, RunConfig
+from dalr.losses.terms import TERMS
 from tests.small_run import CAPTIONS_EACH, IMAGES, WIDTH, small_config
 
-EVERYTHING = PRESETS["dalr"].model_copy(
-    update={
+EVERYTHING = ObjectiveConfig(
+    **PRESETS["dalr"].model_dump()
+    | {
         "rank_loss": "listnet",
         "eta": 0.5,
         "threshold": 1.0,
         "token_norm": "token",
         "on_text": ("intra_alignment", "rank", "local_global", "dropout_consistency"),
-        "weights": Weights(**dict.fromkeys(Weights.model_fields, 1.0)),
+        "weights": dict.fromkeys(TERMS, 1.0),
     }
 )
 OBJECTIVES: dict[str, ObjectiveConfig] = {**PRESETS, "everything": EVERYTHING}

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
 from dalr.losses.similarity import unit
 
@@ -32,3 +33,8 @@ def consistency(text: Tensor, images: Tensor, *, margin: float = 0.2, shift: int
     step = shift % len(a) or 1
     unmatched = ((a * b.roll(step, 0)).sum(-1) - margin).clamp(min=0)
     return torch.cat([matched, unmatched]).mean()
+
+
+def consistency_of(inputs: TermInputs) -> Tensor:
+    """The term: a = A_t(z), b = A_v(v)."""
+    return consistency(*inputs.aligned, margin=inputs.config.consistency_margin)

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
+from dalr.losses.targets import normalise_tokens
 
 
 @in_full_precision
@@ -39,3 +41,12 @@ def local_global(sentences: Tensor, tokens: Tensor, token_mask: Tensor, *, tempe
     negatives = logits.masked_fill(diagonal[:, :, None] | ~mask, lowest).flatten(1).logsumexp(-1, keepdim=True)
     losses = F.softplus(negatives - own).masked_fill(~mask, 0.0)
     return (losses.sum(-1) / mask.sum(-1).clamp(min=1)).mean()
+
+
+def local_global_of(inputs: TermInputs) -> Tensor:
+    """The term: z against the teachers' normalised token states, mapped to its width where theirs is another."""
+    tokens, mask = inputs.tokens
+    normalised = normalise_tokens(tokens, mask, inputs.config.token_norm)
+    # Mapping the sentence into the tokens' space gives the same products for 1/L of the work.
+    sentences = inputs.head("map_tokens").transposed(inputs.z)
+    return local_global(sentences, normalised, mask, temperature=inputs.config.temperature)

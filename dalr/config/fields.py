@@ -1,0 +1,39 @@
+"""What the parts of a config are made of: their base class, and the types that several of them share."""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "avg_embeddings_last"]
+StudentPooler = Literal["cls_before_pooler", "avg"]
+
+Temperature = Annotated[float, Field(ge=0.001, le=100.0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
+Margin = Annotated[float, Field(ge=0.0, le=1.5707)]
+
+
+class PathKey:
+    """Marks a field whose text is the path of a file or folder."""
+
+
+DataPath = Annotated[str, PathKey()]
+"""The path of a file or folder: `dalr.config.keys.PATH_KEYS` lists the keys of this type."""
+
+
+class Part(BaseModel):
+    """The base of every part: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic reads true as 1 where a number is expected; nobody who writes true means that."""
+        if not isinstance(value, bool) or info.field_name is None:
+            return value
+        annotation = cls.model_fields[info.field_name].annotation
+        if not {bool, Any} & {annotation, *get_args(annotation)}:
+            raise PydanticCustomError("true_is_no_number", "expected no boolean")
+        return value
