@@ -1,6 +1,8 @@
 """Shared by all tests: where the real data is, one thread a process, no network, a tiny encoder, one Ray."""
 
+import gc
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -13,6 +15,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The driver and the workers of a test share one machine; token files would outlive the test.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+# Folders of tests lie in memory where it has room for them: on a disk, the fsync of each commit of a study and the
+# removal of the folders take minutes.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -70,6 +78,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayInOneP
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with Ray come first, those that share a cluster before those that start their own."""
     items.sort(key=lambda item: (item.get_closest_marker("cluster") is None, "ray_cluster" not in fixtures_of(item)))
+
+
+def pytest_collection_finish() -> None:
+    """Imports are done, and stay: garbage collections, which tests of sweeps ask for, need not look through them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # some libraries report what is left at the end
 
 
 def fixtures_of(item: pytest.Item) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,11 +55,12 @@ def test_places_are_relative_unless_that_would_name_the_machine_s_folders(monkey
     assert relative_place(Path("/mnt/runs"), Path("/home/me/report")) is None
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made_project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A repository with runs, a sweep, a foreign model and a damaged file, all full of absolute paths, and
-    its report under docs/."""
-    root = tmp_path / "home-of-secrets" / "project"
+    its report under docs/: where it was made, and where it lies now."""
+    folder = tmp_path_factory.mktemp("project")
+    root = folder / "home-of-secrets" / "project"
     for seed in (1, 2):
         model = str(root / "runs" / f"dalr-{seed}" / "model")
         made = make.result(model=model, base=70 + seed, seed=seed)
@@ -71,7 +73,16 @@ def project(tmp_path: Path) -> Path:
     make.with_reason(trials, f"bad input: {root}/x.npy: no such file")
     options = Options(names={str(root / "models" / "other"): "Other"}, baseline="Other")
     write(build([root / "runs", root / "sweep"], options), root / "docs" / "report")
-    return root
+    return root, root.rename(folder / "kept")
+
+
+@pytest.fixture
+def project(made_project: tuple[Path, Path]) -> Iterator[Path]:
+    """The repository in the place where it was made, for one test to change."""
+    root, kept = made_project
+    shutil.copytree(kept, root)
+    yield root
+    shutil.rmtree(root.parent)
 
 
 def test_nothing_in_a_report_names_the_machine(project: Path) -> None:
@@ -87,8 +98,10 @@ def test_nothing_in_a_report_names_the_machine(project: Path) -> None:
     assert 'href="../../runs/dalr-1/results/sts.json"' in page
 
 
-def test_a_moved_project_s_report_agrees_from_anywhere(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = project.parent.parent / "elsewhere" / "renamed"
+def test_a_moved_project_s_report_agrees_from_anywhere(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path / "renamed"
     shutil.move(project, moved)
     monkeypatch.chdir("/")
     assert check(moved / "docs" / "report") == []
