@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -75,17 +75,33 @@ DATA_COMMANDS: dict[str, Entry] = {
 }
 
 
+SWEEP_COMMANDS: dict[str, Entry] = {
+    "stop": Entry("dalr.sweeps.commands.control:stop", "End a trial, or the whole sweep."),
+    "pause": Entry("dalr.sweeps.commands.control:pause", "Let a trial, or all, wait."),
+    "resume": Entry("dalr.sweeps.commands.control:resume", "Let what was paused go on."),
+    "skip": Entry("dalr.sweeps.commands.control:skip", "Leave out a trial that has not begun."),
+    "add": Entry("dalr.sweeps.commands.control:add", "Let the next trial have these values."),
+    "set": Entry("dalr.sweeps.commands.control:set_values", "Change the budget and more while it runs."),
+}
+"""What `dalr sweep` takes instead of a specification, beside its questions: commands of their own."""
+
+
 def build(words: Sequence[str]) -> typer.Typer:
     """The application with the command that `words` names loaded and the others in outline."""
     text = "Train, search and report DALR sentence embeddings on a Ray cluster."
-    app = _group(text, "dalr quickstart --out quickstart", COMMANDS, words[:1])
+    steers = words[:1] == ["sweep"] and words[1:2] and words[1] in SWEEP_COMMANDS
+    commands = {name: entry for name, entry in COMMANDS.items() if not (steers and name == "sweep")}
+    app = _group(text, "dalr quickstart --out quickstart", commands, words[:1])
+    if steers:
+        example = "dalr sweep set sweeps/core budget.trials=60"
+        app.add_typer(_group("Steer a sweep while it runs.", example, SWEEP_COMMANDS, words[1:2]), name="sweep")
     chosen = words[1:2] if words[:1] == ["data"] else ()
     data = _group("Fetch and check data.", "dalr data fetch senteval wiki1m --out data", DATA_COMMANDS, chosen)
     app.add_typer(data, name="data")
     return app
 
 
-def _group(text: str, example: str, entries: dict[str, Entry], chosen: Sequence[str]) -> typer.Typer:
+def _group(text: str, example: str, entries: Mapping[str, Entry], chosen: Sequence[str]) -> typer.Typer:
     app = typer.Typer(help=text, add_completion=False, pretty_exceptions_enable=False)
 
     @app.callback(epilog=f"Example: {example}")
@@ -99,7 +115,7 @@ def _group(text: str, example: str, entries: dict[str, Entry], chosen: Sequence[
 
     for name, entry in entries.items():
         function = _load(entry.target) if name in chosen else _outline
-        if name in chosen and name in REPORTED and entries is COMMANDS:
+        if name in chosen and entry is COMMANDS.get(name) and name in REPORTED:
             function = _with_report(function)
         if name in chosen and name == "submit":
             function = _with_check(function)

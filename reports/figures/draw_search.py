@@ -7,7 +7,8 @@ import polars as pl
 
 from dalr.reports.figures.draw import COLOURS, HEIGHT, NO_ZERO, ROWS, WIDTH, Spec, specification, tips
 
-STATES = ["complete", "pruned"]
+STATES = ["complete", "pruned", "stopped"]
+"""The states of trials with a value; the last, by hand, stands in a legend where there is one."""
 
 
 def parallel(data: pl.DataFrame, ends: pl.DataFrame, *, value: str) -> Spec:
@@ -73,8 +74,9 @@ def _slice(path: str, data: pl.DataFrame, value: str, *, logarithmic: bool) -> a
     more: dict[str, Any] = {"scale": scale, "axis": axis} if numeric else {}
     point = alt.Tooltip("x", type=kind, title=path)
     legend = alt.Legend(orient="bottom", title="Trial")
-    colours = alt.Scale(domain=STATES, range=list(COLOURS[:2]))
-    shapes = alt.Scale(domain=STATES, range=["circle", "cross"])
+    states = STATES if (data["state"] == "stopped").any() else STATES[:2]
+    colours = alt.Scale(domain=states, range=list(COLOURS[: len(states)]))
+    shapes = alt.Scale(domain=states, range=["circle", "cross", "square"][: len(states)])
     chart = (
         alt.Chart(alt.NamedData(path))
         .mark_point(filled=True, opacity=0.7)

@@ -126,7 +126,7 @@ def expected_best_by_recipe(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
     the recipe's trials."""
     parts = []
     for recipe in trials["recipe"].unique().sort():
-        mine = trials.filter(pl.col("recipe") == recipe)
+        mine = trials.filter(pl.col("recipe") == recipe, pl.col("state") != "skipped")
         values = mine["value"].cast(pl.Float64).fill_null(math.nan).to_numpy()
         budgets = np.unique(np.round(np.geomspace(1, mine.height, MOST_BUDGETS)).astype(int))
         best = expected_best(values, highest=sweep.highest, trials=budgets)

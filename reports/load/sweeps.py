@@ -91,10 +91,10 @@ def _several(value: Any) -> tuple[str, ...]:
 
 
 def trials(sweep: Sweep) -> pl.DataFrame:
-    """One row per trial: its recipe, `state` (of its runs: failed if any failed, else pruned if any
-    was, else complete), first `reason`, `value` (mean over its runs that have one), `deviation`
+    """One row per trial: its recipe, `state` (of its runs: failed if any failed, else stopped by hand, skipped by
+    hand or pruned if any was, else complete), first `reason`, `value` (mean over its runs that have one), `deviation`
     (sample, over seeds), `seeds`, `steps` and `seconds` (sums), further metrics (means), searched paths."""
-    order = {"failed": 2, "pruned": 1, "complete": 0}
+    order = {"failed": 4, "stopped": 3, "skipped": 2, "pruned": 1, "complete": 0}
     names = {rank: state for state, rank in order.items()}
     finite = pl.when(pl.col("value").is_finite()).then(pl.col("value"))
     return (

@@ -58,7 +58,11 @@ def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
 
 def _fates(sweep: Sweep, done: pl.DataFrame, shown: int) -> list[str]:
     counts = dict(done["state"].value_counts().iter_rows())
-    parts = [f"{counts[state]} {state}" for state in ("complete", "pruned", "failed") if state in counts]
+    parts = [
+        f"{counts[state]} {state}"
+        for state in ("complete", "pruned", "stopped", "skipped", "failed")
+        if state in counts
+    ]
     which = "all" if shown == counts.get("complete", 0) else f"the best {shown}"
     notes = [f"{counted(done.height, 'trial')}: {', '.join(parts)}; {which} complete ones are shown."]
     notes.append(f"Value: {sweep.metrics[0]} ({sweep.directions[0]}), the metric searched on, not a test score.")

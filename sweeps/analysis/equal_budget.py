@@ -12,10 +12,11 @@ from dalr.sweeps.search.snapshot import SweepState
 
 def equal_budget_rows(state: SweepState) -> list[dict[str, Any]]:
     """The expected best score of each recipe as a function of its budget: trials, and the mean steps and
-    seconds of so many, up to the smallest budget that any recipe used. A stopped trial counts with
-    what it had reached, a failed one with the worst value seen."""
+    seconds of so many, up to the smallest budget that any recipe used. A trial that was pruned, or stopped by hand,
+    counts with what it had reached, a failed one with the worst value seen, a skipped one not at all."""
     ended: Mapping[str, list[TrialRecord]] = {
-        recipe: [t for t in state.trials if t.recipe == recipe and t.state != "running"] for recipe in state.spec.recipe
+        recipe: [t for t in state.trials if t.recipe == recipe and t.state not in ("running", "skipped")]
+        for recipe in state.spec.recipe
     }
     common = min((len(trials) for trials in ended.values()), default=0)
     rows = []

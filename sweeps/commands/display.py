@@ -1,7 +1,7 @@
 """A sweep on the terminal."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -11,6 +11,7 @@ from rich.table import Table
 from dalr.statistics.comparison import Comparison
 from dalr.sweeps.analysis.outcome import SweepOutcome
 from dalr.sweeps.search.records import TrialRecord
+from dalr.sweeps.search.requests import Request
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.spec.schema import SweepSpec
 
@@ -121,10 +122,13 @@ def table(state: SweepState) -> RenderableType:
 def counts_line(state: SweepState) -> str:
     """How many trials are in which state, and the best value so far."""
     counts = state.counts
-    ended = f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed"
+    by_hand = "".join(f", {counts[state]} {state}" for state in ("stopped", "skipped") if counts[state])
+    ended = f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed{by_hand}"
     best = state.best()
     value = f"; best {state.spec.metric[0]} {best[0].values[0]:.2f} (trial {best[0].number})" if best else ""
-    return f"{sum(counts.values())} trials: {ended}, {counts['running']} running{value}"
+    paused = sum(trial.paused for trial in state.trials)
+    waits = f" ({paused} paused)" if paused else ""
+    return f"{sum(counts.values())} trials: {ended}, {counts['running']} running{waits}{value}"
 
 
 def budget_line(state: SweepState) -> str:
@@ -140,6 +144,7 @@ def budget_line(state: SweepState) -> str:
     if state.finals:
         parts.append(f"{done} of {len(state.finals)} final runs done")
     parts += [f"{recipe} ended early: {reason}" for recipe, reason in state.stopped_by]
+    parts += ["the sweep is paused (dalr sweep resume lets it go on)"] if state.paused else []
     return ", ".join(parts)
 
 
@@ -148,7 +153,7 @@ def row(trial: TrialRecord) -> list[str]:
     value = trial.values[0] if trial.values else trial.best_so_far
     return [
         str(trial.number),
-        trial.state,
+        "paused" if trial.paused else trial.state,
         "" if value is None else f"{value:.2f}",
         str(sum(run.steps for run in trial.runs)),
         ",".join(str(run.seed) for run in trial.runs),
@@ -172,6 +177,15 @@ def ending(path: str, paths: Collection[str]) -> str:
 def short(value: object) -> str:
     """A value in few characters."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def request_lines(requests: Sequence[Request]) -> list[str]:
+    """A line for each request of a person: when, who, what, and what became of it."""
+    return [
+        f"{request.asked_at} UTC, {request.by}: {request.words}: {request.state}"
+        + (f": {request.answer}" if request.answer else ", not answered yet")
+        for request in requests
+    ]
 
 
 def failures(state: SweepState) -> list[str]:

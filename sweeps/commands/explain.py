@@ -9,7 +9,7 @@ from dalr.errors import InputError
 from dalr.identity import Identity, identity_of
 from dalr.metrics_log import read_log
 from dalr.provenance import code_version, package_versions
-from dalr.sweeps.commands.display import short
+from dalr.sweeps.commands.display import request_lines, short
 from dalr.sweeps.search.configs import run_config, search_config
 from dalr.sweeps.search.records import RunRecord, TrialRecord, run_name
 from dalr.sweeps.search.snapshot import SweepState
@@ -41,6 +41,8 @@ def explain(state: SweepState, number: int) -> list[str]:
     trial = state.trial(number)
     lines = [f"trial {trial.number} of {trial.recipe}: {trial.state}" + (f": {trial.reason}" if trial.reason else "")]
     lines += [f"  {path} = {short(value)}" for path, value in trial.point.items()]
+    by_hand = [request for request in state.requests if request.trial == number or request.id == trial.added]
+    lines += [f"  {line}" for line in request_lines(by_hand)]
     for run in trial.runs:
         folder = folder_of(state, trial, run)
         lines.append(

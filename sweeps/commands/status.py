@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 
 from dalr.sweeps.analysis.outcome import outcome_of
-from dalr.sweeps.commands.display import REFRESH_SECONDS, best_lines, failures, table
+from dalr.sweeps.commands.display import REFRESH_SECONDS, best_lines, failures, request_lines, table
 from dalr.sweeps.search.snapshot import read_state
 
 
@@ -24,7 +24,7 @@ def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
                 time.sleep(REFRESH_SECONDS)
                 display.update(table(read_state(folder)), refresh=True)
     console.print(table(state))
-    for line in failures(state):
+    for line in [*failures(state), *request_lines(state.requests)]:
         console.print(line, markup=False, highlight=False)
 
 

@@ -41,6 +41,9 @@ def sweep(
     dalr sweep status DIR (counts, budget, best so far; --watch), dalr sweep best DIR, dalr sweep why DIR
     TRIAL (its config, curve and fate), dalr sweep reproduce DIR TRIAL (the same trial again).
 
+    Steering one while it runs, each with its own --help: dalr sweep stop DIR [TRIAL], pause DIR [TRIAL],
+    resume DIR [TRIAL], skip DIR TRIAL, add DIR KEY=VALUE..., set DIR budget.trials=60.
+
     Example: dalr sweep dalr_core --out sweeps/core budget.trials=24 train.steps=400
     """
     if spec in QUESTIONS:

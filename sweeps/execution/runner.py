@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dalr.config.schema import RunConfig
-from dalr.errors import InputError
+from dalr.errors import Failed, InputError
 from dalr.files import Locked, locked, writable_folder
 from dalr.sweeps.analysis.outcome import SweepOutcome, write_outcome, write_progress
 from dalr.sweeps.execution.disk import DiskKeeper, check_space
 from dalr.sweeps.execution.trial import Train, make_trainable
+from dalr.sweeps.search.control import Control
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
+from dalr.sweeps.search.in_force import in_force
 from dalr.sweeps.search.snapshot import SweepState, state_of
 from dalr.sweeps.search.spec_file import save_spec
 from dalr.sweeps.spec.loading import base_configs
@@ -65,6 +67,7 @@ def run_sweep(
         save_spec(spec, out)
         storage = open_storage(database_url(spec, out))
         coordinator = Coordinator(spec, bases, storage, str(out))
+        control = steered(coordinator, spec, out)
         keeper = DiskKeeper()
 
         def changed() -> None:
@@ -73,13 +76,24 @@ def run_sweep(
             keeper.tidy(state)
 
         coordinator.changed = changed
+        coordinator.listen = control.look
         try:
+            control.look()
             if not coordinator.finished_before():
                 _run_on_ray(coordinator, bases, out, make_trainable(train), display, quiet=quiet)
             keeper.tidy(state_of(coordinator), at_once=True)
             return write_outcome(state_of(coordinator), bases)
         finally:
             close_storage(storage)
+
+
+def steered(coordinator: Coordinator, given: SweepSpec, out: Path) -> Control:
+    """Lets a sweep that begins go on with what was set by hand in earlier starts, and obey what is asked of it."""
+    spec = in_force(coordinator.record_study, given)
+    if spec != given:
+        save_spec(spec, out)
+        coordinator.respecify(spec)
+    return Control(coordinator, given, lambda spec: save_spec(spec, out))
 
 
 @contextmanager
@@ -174,13 +188,17 @@ def _run_on_ray(
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a model's relative folder keeps its meaning
     with ray_session(quiet=quiet):
-        capacity = capacity_for(coordinator.spec.resources, bases.values())
+        # Room for as many as fit: how many of them run may be set while the sweep does.
+        resources = coordinator.spec.resources.model_copy(update={"concurrent": None})
+        capacity = capacity_for(resources, bases.values())
         check_end(coordinator.spec, capacity.gpus)
         coordinator.set_capacity(capacity.concurrent, capacity.gpus)
         scratch = out / ".tune" / uuid.uuid4().hex[:8]
         try:
             with display(lambda: state_of(coordinator)):
                 _tune(coordinator, capacity, scratch, trainable)
+            if coordinator.ending:
+                raise Failed(f"{out}: ended by dalr sweep stop; the same command continues")
             if not coordinator.finished:
                 raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
         finally:

@@ -64,12 +64,16 @@ def run_task(task: Task, tell: Tell, train: Train) -> None:
 
 def train_here(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
     """One run in this process, on what of a GPU the sweep gives it."""
+    import ray
+
     from dalr.cluster.devices import claim_device
+    from dalr.cluster.signals import StopWhenAsked
     from dalr.training.loop import train
 
     _leave_modules_out_of_collections()
     device = claim_device(task.gpus)
-    return train(config, folder, callbacks=[listener], recipe=task.recipe, device=device, quiet=True)
+    callbacks = [listener, *([StopWhenAsked(str(folder))] if ray.is_initialized() else [])]
+    return train(config, folder, callbacks=callbacks, recipe=task.recipe, device=device, quiet=True)
 
 
 def train_nested(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
@@ -147,7 +151,7 @@ class _Run:
     def success(self, config: RunConfig, outcome: Outcome) -> Report:
         """The last report of a run: every metric of the spec, in its order."""
         if not outcome.finished:
-            return self.report(step=outcome.steps, best=outcome.best_score, state="running")
+            return self.report(step=outcome.steps, best=outcome.best_score, state="running", left=True)
         if outcome.best_score is None:
             return self.report(
                 step=outcome.steps, state="failed", reason="no score was reported: nothing was evaluated"

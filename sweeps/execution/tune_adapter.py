@@ -49,7 +49,7 @@ class SweepSearch(OptunaSearch):
         task = self._coordinator.next_task(trial_id)
         if task is not None:
             return {"task": task_json(task)}
-        return Searcher.FINISHED if self._coordinator.finished else None
+        return Searcher.FINISHED if self._coordinator.over else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """The scheduler has passed it on: Tune does not call this for a result that ends a trial."""
@@ -132,11 +132,23 @@ class SweepScheduler(FIFOScheduler):
         """Called in each round of Tune's loop, which makes it the place to look for silent trials."""
         self._coordinator.tick()
         for trial in tune_controller.get_live_trials():
+            if trial.trial_id in self._coordinator.leaving:
+                self._let_leave(trial)
             if trial.status == Trial.RUNNING:
                 self._end_if_out_of_patience(trial)
             elif trial.status == Trial.PENDING:
                 self._trials[trial.trial_id] = LiveTrial(Phase.STARTING, time.monotonic())
         return super().choose_trial_to_run(tune_controller)
+
+    def _let_leave(self, trial: Trial) -> None:
+        """Asks the workers of a trial to save and leave, once; one that has no worker yet has left."""
+        live = self._trials.get(trial.trial_id)
+        if trial.status == Trial.PENDING:
+            self._coordinator.leave(trial.trial_id)
+        elif live is not None and live.phase in (Phase.STARTING, Phase.TRAINING):
+            task = self._coordinator.live[trial.trial_id].task
+            requests = [ask_to_leave(task, run["seed"]) for run in task.runs]
+            self._trials[trial.trial_id] = LiveTrial(Phase.LEAVING, time.monotonic(), requests)
 
     def _end_if_out_of_patience(self, trial: Trial) -> None:
         live, actor = self._trials.get(trial.trial_id), trial.temporary_state.ray_actor

@@ -12,7 +12,7 @@ class Budget:
     """The time part of a sweep's budget. `study` keeps the wall clock; `gpus` is what a worker gets."""
 
     def __init__(self, spec: SweepSpec, study: optuna.Study, now: Callable[[], float] = time.monotonic) -> None:
-        self._spec = spec
+        self.spec = spec
         self.clock = WallClock(study, now)
         self.gpus = spec.resources.gpus or 0.0
 
@@ -22,11 +22,11 @@ class Budget:
 
     def gpu_hours(self, seconds: float) -> float:
         """The GPU-hours that so many seconds of trials cost."""
-        return seconds * self._spec.resources.workers * self.gpus / 3600
+        return seconds * self.spec.resources.workers * self.gpus / 3600
 
     def used_up(self, seconds: float) -> str | None:
         """Which part of the budget is used up, for a recipe whose trials took so many seconds; None: time is left."""
-        hours, gpu_hours = self._spec.budget.hours, self._spec.budget.gpu_hours
+        hours, gpu_hours = self.spec.budget.hours, self.spec.budget.gpu_hours
         if hours is not None and self.hours_used() >= hours:
             return f"the budget of {hours:g} hours is used up"
         if gpu_hours is not None and self.gpu_hours(seconds) >= gpu_hours:

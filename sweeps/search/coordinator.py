@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import optuna
 from optuna.storages import BaseStorage
 
 from dalr.config.schema import RunConfig
@@ -15,7 +16,7 @@ from dalr.sweeps.search.budget import Budget
 from dalr.sweeps.search.configs import final_config, search_config
 from dalr.sweeps.search.finals import FinalRecord, FinalRuns
 from dalr.sweeps.search.ranking import best_points
-from dalr.sweeps.search.records import Report, State, Task, TrialRecord
+from dalr.sweeps.search.records import Intent, Report, State, Task, TrialRecord
 from dalr.sweeps.search.study import RecipeStudy
 from dalr.sweeps.search.tasks import TaskMaker
 from dalr.sweeps.spec.schema import SweepSpec
@@ -39,7 +40,7 @@ class Coordinator:
     """One sweep: its recipes' studies, their final runs, the budget and what runs now.
 
     `concurrent` is how many trials may run at once, `gpus` what a worker gets; `changed` is called
-    after every trial that ends.
+    after every trial that ends, `listen` whenever a person's requests may be looked for.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Coordinator:
     ) -> None:
         self.spec = spec
         self.out = out
-        self.concurrent = concurrent
+        self.room = concurrent
         self.changed = changed
         self.contents = Contents()
         count = len(bases)
@@ -69,8 +70,16 @@ class Coordinator:
             recipe: FinalRuns(spec, recipe, final_config(spec, base), storage, contents=self.contents)
             for recipe, base in bases.items()
         }
+        self.listen: Callable[[], object] = lambda: None
         self.live: dict[str, Assignment] = {}
-        self._queue = [(study, record) for study in self.studies.values() for record in study.unfinished()]
+        self.leaving: dict[str, Intent] = {}
+        """The tasks that are to save and leave their workers, by key, and what then becomes of them."""
+        self.paused = bool(self.record_study.user_attrs.get("paused"))
+        self.ending = False
+        self._queue: list[tuple[RecipeStudy, int]] = []
+        for study in self.studies.values():
+            for record in study.unfinished():
+                self._requeue(study, record)
         self._stopped = {recipe: study.stop_reason() for recipe, study in self.studies.items()}
         self._warm: set[str] = set()
         self._settled: Counter[str] = Counter()
@@ -80,10 +89,20 @@ class Coordinator:
         self._tasks = TaskMaker(spec, self.contents, out)
         self._budget = Budget(spec, next(iter(self.studies.values())).study, now)
 
-    def set_capacity(self, concurrent: int, gpus: float) -> None:
+    @property
+    def record_study(self) -> optuna.Study:
+        """The study that holds what belongs to the sweep as a whole."""
+        return next(iter(self.studies.values())).study
+
+    @property
+    def concurrent(self) -> int:
+        """How many trials may run at once."""
+        return min(self.room, self.spec.resources.concurrent or self.room)
+
+    def set_capacity(self, room: int, gpus: float) -> None:
         """Says how many trials fit at once and how many GPUs a worker has."""
-        self.concurrent, self._budget.gpus = concurrent, gpus
-        next(iter(self.studies.values())).study.set_user_attr("gpus", gpus)
+        self.room, self._budget.gpus = room, gpus
+        self.record_study.set_user_attr("gpus", gpus)
 
     @property
     def gpus(self) -> float:
@@ -97,6 +116,7 @@ class Coordinator:
     def tick(self) -> None:
         """Called every few seconds at least, whether or not a worker has anything to say."""
         self._budget.clock.save()
+        self.listen()
 
     def stop_clock(self) -> None:
         """Writes the time down at the end of this start."""
@@ -106,8 +126,13 @@ class Coordinator:
 
     @property
     def finished(self) -> bool:
-        """Whether the search and its final runs are done."""
-        return not self.live and self._finals_planned and not self._has_more_finals()
+        """Whether the search and its final runs are done, and nothing waits for a person."""
+        return self._finals_planned and not self.live and not self.held() and not self._has_more_finals()
+
+    @property
+    def over(self) -> bool:
+        """Whether this start has nothing more to do: all is done, or a person ended it and all workers have left."""
+        return self.finished or (self.ending and not self.live)
 
     def finished_before(self) -> bool:
         """Whether an earlier start left nothing to do; plans the final runs if the search is over."""
@@ -118,7 +143,8 @@ class Coordinator:
 
     def next_task(self, key: str) -> Task | None:
         """A task for a new worker known as `key`; None where there is none now."""
-        if len(self.live) >= self.concurrent:
+        self.listen()
+        if len(self.live) >= self.concurrent or self.paused or self.ending:
             return None
         assignment = self._next_search()
         if assignment is None and self._search_over():
@@ -130,14 +156,14 @@ class Coordinator:
 
     def _next_search(self) -> Assignment | None:
         if self._queue:
-            unfinished, record = self._queue.pop(0)
-            return Assignment(unfinished, record.number, self._task(unfinished, record))
-        while (study := self._next_study()) is not None:
-            record = study.next()
+            study, number = self._queue.pop(0)
+            return Assignment(study, number, self._task(study, study.get(number)))
+        while (ready := self._next_study()) is not None:
+            record = ready.next()
             if record.state == "running":
-                self._settled[study.recipe] = 0
-                return Assignment(study, record.number, self._task(study, record))
-            self._settled[study.recipe] += 1
+                self._settled[ready.recipe] = 0
+                return Assignment(ready, record.number, self._task(ready, record))
+            self._settled[ready.recipe] += record.state != "skipped"
             self.changed()
         return None
 
@@ -165,7 +191,7 @@ class Coordinator:
     def _search_over(self) -> bool:
         if any(isinstance(assignment.owner, RecipeStudy) for assignment in self.live.values()):
             return False
-        return not self._queue and self._next_study() is None
+        return not self._queue and not self.held() and self._next_study() is None
 
     def _next_final(self) -> Assignment | None:
         self._plan_finals()
@@ -198,6 +224,7 @@ class Coordinator:
 
     def on_report(self, key: str, report: Report) -> bool:
         """Takes a worker's report; True: the worker shall end this task now."""
+        self.listen()
         assignment = self.live.get(key)
         if assignment is None:
             return True  # it was closed while the report was on its way
@@ -206,6 +233,9 @@ class Coordinator:
         self._last_report[key] = self._now()
         self._budget.clock.save()
         owner.note(number, report)
+        if report.state == "running" and (key in self.leaving or report.left):
+            self.leave(key)
+            return True
         ending = self._final_ending(report) if isinstance(owner, FinalRuns) else self._ending(owner, number, report)
         if ending is None:
             return False
@@ -237,15 +267,88 @@ class Coordinator:
         if assignment is not None:
             now = self._now()
             assignment.owner.add_seconds(assignment.number, now - self._last_report.get(key, now))
-            self._close(key, "failed", reason)
+            if key in self.leaving:
+                self.leave(key)
+            else:
+                self._close(key, "failed", reason)
 
     def _close(self, key: str, state: State, reason: str | None) -> None:
         assignment = self.live.pop(key)
+        self.leaving.pop(key, None)
         assignment.owner.finish(assignment.number, state, reason)
         if isinstance(assignment.owner, RecipeStudy):
             self._stopped[assignment.owner.recipe] = assignment.owner.stop_reason()
         self._budget.clock.save()
         self.changed()
+
+    # By hand
+
+    def held(self) -> list[TrialRecord]:
+        """The trials that have left their workers until a person lets them go on."""
+        at_work = {(a.owner.recipe, a.number) for a in self.live.values() if isinstance(a.owner, RecipeStudy)}
+        held = (record for study in self.studies.values() for record in study.paused())
+        return [record for record in held if (record.recipe, record.number) not in at_work]
+
+    def study_of(self, number: int) -> RecipeStudy:
+        """The study of a trial's number, whether the trial has begun or not."""
+        studies = list(self.studies.values())
+        return studies[number % len(studies)]
+
+    def intend(self, number: int, intent: Intent | None) -> None:
+        """Lets a trial that has begun be paused or stopped, or, with None, go on: at once where no worker has it,
+        else after the worker's present step. The wish is in the database before anything acts on it."""
+        study = self.study_of(number)
+        record = study.intend(number, intent)
+        key = next((k for k, a in self.live.items() if a.owner is study and a.number == number), None)
+        if key is not None and intent is not None:
+            self.leaving[key] = intent
+        elif key in self.leaving:
+            self.leaving[key] = "paused"  # its workers may have heard: it leaves, and is handed out again
+        elif key is None:
+            self._queue = [(owner, other) for owner, other in self._queue if (owner, other) != (study, number)]
+            self._requeue(study, record)
+            self.changed()
+
+    def _requeue(self, study: RecipeStudy, record: TrialRecord) -> None:
+        """Decides what becomes of a trial that has begun and that no worker has."""
+        if record.intent == "stopped":
+            study.finish(record.number, "stopped", stopped_at(record))
+        elif record.intent != "paused":
+            self._queue.append((study, record.number))
+
+    def all_leave(self) -> None:
+        """Lets every task that runs save and leave, to go on later."""
+        for key in self.live:
+            self.leaving.setdefault(key, "paused")
+
+    def set_paused(self, paused: bool) -> None:
+        """Pauses the sweep, or lets it go on; it stays so over starts."""
+        self.record_study.set_user_attr("paused", paused)
+        self.paused = paused
+        if paused:
+            self.all_leave()
+
+    def leave(self, key: str) -> None:
+        """A task has left its worker before its end: it is over, waits, or is handed out again."""
+        assignment, intent = self.live[key], self.leaving.pop(key, "paused")
+        owner = assignment.owner
+        if isinstance(owner, RecipeStudy) and intent == "stopped":
+            self._close(key, "stopped", stopped_at(owner.get(assignment.number)))
+            return
+        del self.live[key]
+        if isinstance(owner, FinalRuns):
+            owner.release(assignment.number)
+        else:
+            self._requeue(owner, owner.get(assignment.number))
+        self._budget.clock.save()
+
+    def respecify(self, spec: SweepSpec) -> None:
+        """Goes on with another budget, other stopping rules, resources or final runs."""
+        self.spec = self._budget.spec = spec
+        for recipe, study in self.studies.items():
+            study.spec = self.finals[recipe].spec = spec
+            self._stopped[recipe] = study.stop_reason()
+        self._finals_planned = False
 
     # Budget
 
@@ -260,3 +363,8 @@ class Coordinator:
     def gpu_hours_used(self, study: RecipeStudy) -> float:
         """GPU-hours of a recipe's trials over all starts."""
         return self._budget.gpu_hours(study.seconds())
+
+
+def stopped_at(record: TrialRecord) -> str:
+    """Why a trial that a person stopped has ended."""
+    return f"stopped by hand after step {max((run.steps for run in record.runs), default=0)}"

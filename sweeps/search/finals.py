@@ -131,6 +131,10 @@ class FinalRuns:
         record = self._get(number)
         self._write(record, replace(record.run, seconds=record.run.seconds + seconds))
 
+    def release(self, number: int) -> None:
+        """Lets a run that has left its worker be handed out again."""
+        self._live.discard(number)
+
     def finish(self, number: int, state: State, reason: str | None = None) -> FinalRecord:
         """Closes a run."""
         record = self._get(number)

@@ -11,7 +11,11 @@ from typing import Any, Literal
 REPORT_KEY = "report"
 TUNE_METRIC = "value"
 
-State = Literal["running", "complete", "pruned", "failed"]
+State = Literal["running", "complete", "pruned", "stopped", "skipped", "failed"]
+"""`stopped` and `skipped` are a person's decisions: a trial that had begun, one that had not."""
+
+Intent = Literal["paused", "stopped", "skipped"]
+"""What a person wants of a trial that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class RunRecord:
 class TrialRecord:
     """One point of one recipe's search; `number` is its number in the whole sweep. `point_id` is the
     same for identical points. `violation` sums the constraints that its runs break (0: none). `scores`
-    are the first seed's evaluations by step, of a search with one metric."""
+    are the first seed's evaluations by step, of a search with one metric. `added` is the request by which a
+    person added it, `intent` what a person wants of it while it has not ended."""
 
     number: int
     recipe: str
@@ -71,6 +76,13 @@ class TrialRecord:
     reason: str | None = None
     violation: float = 0.0
     scores: Mapping[int, float] = field(default_factory=dict)
+    added: str | None = None
+    intent: Intent | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it has left its worker, or is about to, until a person lets it go on."""
+        return self.state == "running" and self.intent == "paused"
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -116,7 +128,8 @@ class Task:
 @dataclass(frozen=True)
 class Report:
     """What a worker says: the state of one seed's run after `step` of `total` steps. `score` is the
-    evaluation just made (None: none was), `best` the best so far, `metrics` everything measured."""
+    evaluation just made (None: none was), `best` the best so far, `metrics` everything measured. `left`: the run
+    was asked to save and leave, and has done so."""
 
     seed: int
     attempt: str
@@ -130,6 +143,7 @@ class Report:
     reason: str | None = None
     total: int = 0
     last: bool = False
+    left: bool = False
 
     def dump(self) -> dict[str, Any]:
         """The result that goes through Tune. One string: Tune would flatten and copy anything else. The

@@ -1,9 +1,10 @@
 """What a sweep has come to, as plain values: read from its folder, or from the sweep that runs here."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -12,8 +13,10 @@ from dalr.errors import InputError
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
 from dalr.sweeps.search.finals import FinalRecord, final_record
+from dalr.sweeps.search.plan import SKIPPED, Plan
 from dalr.sweeps.search.ranking import best_points
 from dalr.sweeps.search.records import TrialRecord
+from dalr.sweeps.search.requests import Request, requests_in
 from dalr.sweeps.search.spec_file import saved_spec
 from dalr.sweeps.search.study_schema import stored_name, trial_record
 from dalr.sweeps.spec.schema import SweepSpec
@@ -31,6 +34,11 @@ class SweepState:
     gpus: float
     stopped_by: tuple[tuple[str, str], ...] = ()
     """Each recipe whose search a rule of `stop` has ended, with the rule in words."""
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    """Each recipe's given points, where its study has begun."""
+    paused: bool = False
+    requests: tuple[Request, ...] = ()
+    """What people have asked for, in the order of time."""
 
     @property
     def maximize(self) -> bool:
@@ -71,17 +79,22 @@ class SweepState:
     def _shares(self) -> list[float]:
         budget = self.spec.budget
         shares = []
-        wanted = budget.trials or len(self.spec.design() or ())
+        sizes = [plan.size() for plan in self.plans.values()] or [self._given()]
+        wanted = [size for size in (budget.trials, max((size or 0) for size in sizes)) if size]
         if wanted:
-            shares.append(self._ended() / (wanted * len(self.spec.recipe)))
+            shares.append(self._ended() / (min(wanted) * len(self.spec.recipe)))
         if budget.hours:
             shares.append(self.hours / budget.hours)
         if budget.gpu_hours:
             shares += [self.gpu_hours(recipe) / budget.gpu_hours for recipe in self.spec.recipe]
         return shares
 
+    def _given(self) -> int | None:
+        design = self.spec.design()
+        return None if design is None else len(design)
+
     def _ended(self) -> int:
-        return sum(trial.state != "running" for trial in self.trials)
+        return sum(trial.state not in ("running", "skipped") for trial in self.trials)
 
     def hours_left(self) -> float | None:
         """The wall-clock hours that the search still takes at its pace so far; None before a trial has
@@ -89,13 +102,22 @@ class SweepState:
         used = self.used()
         return self.hours * (1 - used) / used if used and self._ended() else None
 
+    def place(self, number: int) -> tuple[str, int]:
+        """The recipe of a trial's number, and the trial's number in the recipe's study."""
+        recipes = self.spec.recipe
+        return recipes[number % len(recipes)], number // len(recipes)
+
+    def find(self, number: int) -> TrialRecord | None:
+        """A trial by its number; None where it has not begun."""
+        return next((trial for trial in self.trials if trial.number == number), None)
+
     def trial(self, number: int) -> TrialRecord:
         """One trial.
 
         Raises:
             InputError: there is no such trial.
         """
-        record = next((trial for trial in self.trials if trial.number == number), None)
+        record = self.find(number)
         if record is None:
             last = max((trial.number for trial in self.trials), default=None)
             raise InputError(f"{self.out}: no trial {number}" + (f" (trials: 0 to {last})" if last is not None else ""))
@@ -114,6 +136,8 @@ def state_of(coordinator: Coordinator) -> SweepState:
         hours=coordinator.hours_used(),
         gpus=coordinator.gpus,
         stopped_by=tuple((recipe, reason) for recipe, reason in coordinator.stopped().items()),
+        plans={recipe: study.plan for recipe, study in coordinator.studies.items()},
+        paused=coordinator.paused,
     )
 
 
@@ -131,7 +155,8 @@ def read_state(out: Path) -> SweepState:
     try:
         trials: list[TrialRecord] = []
         finals: list[FinalRecord] = []
-        attrs: dict[str, float] = {}
+        attrs: dict[str, Any] = {}
+        plans: dict[str, Plan] = {}
         stopped: dict[str, str] = {}
         for index, recipe in enumerate(spec.recipe):
             name, count = stored_name(storage, spec, recipe), len(spec.recipe)
@@ -141,7 +166,9 @@ def read_state(out: Path) -> SweepState:
                 attrs = {**study.user_attrs, **attrs}
                 if reason := study.user_attrs.get("stopped_by"):
                     stopped[recipe] = reason
-                begun = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+                known_trials = study.get_trials(deepcopy=False)
+                plans[recipe] = Plan.of(spec, known_trials, study.user_attrs.get(SKIPPED, ()))
+                begun = [t for t in known_trials if t.state != TrialState.WAITING]
                 trials += [trial_record(trial, recipe, trial.number * count + index) for trial in begun]
             if f"{name}-final" in known:
                 study = optuna.load_study(study_name=f"{name}-final", storage=storage)
@@ -156,6 +183,9 @@ def read_state(out: Path) -> SweepState:
         attrs.get("wall_seconds", 0.0) / 3600,
         attrs.get("gpus", 0.0),
         tuple(stopped.items()),
+        plans,
+        bool(attrs.get("paused")),
+        tuple(requests_in(attrs)),
     )
 
 

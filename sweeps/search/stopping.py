@@ -42,8 +42,8 @@ def _plateau(values: Sequence[tuple[int, float]], plateau: PlateauSpec) -> int |
 
 
 def _failures(trials: Sequence[TrialRecord], count: int) -> str | None:
-    """The last reason, where the last `count` trials that ended and were run have all failed."""
-    run = [trial for trial in trials if trial.state != "running" and trial.runs]
+    """The last reason, where the last `count` trials that were run and that nobody stopped have all failed."""
+    run = [trial for trial in trials if trial.state not in ("running", "stopped") and trial.runs]
     last = run[-count:]
     if len(last) < count or any(trial.state != "failed" for trial in last):
         return None

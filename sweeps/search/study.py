@@ -20,7 +20,8 @@ from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.identity import SCHEMA, Contents
 from dalr.sweeps.search.configs import run_config
-from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
+from dalr.sweeps.search.plan import SKIPPED, Plan
+from dalr.sweeps.search.records import Intent, Report, RunRecord, State, TrialRecord
 from dalr.sweeps.search.samplers import make_pruner, make_sampler
 from dalr.sweeps.search.stopping import stop_reason
 from dalr.sweeps.search.study_schema import name_metrics, stored_name, trial_record
@@ -34,6 +35,7 @@ TEACHING: dict[str, tuple[State, ...]] = {
 }
 """The trials from which each sampler that learns does so; the others draw without results."""
 
+SKIPPED_REASON = "skipped by hand"
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +70,10 @@ class RecipeStudy:
         )
         name_metrics(self._study, list(spec.metric))
         self._check_base()
-        self._design = spec.design()
         # The database has one writer, this object, so what it read once it need not read again.
-        trials = [t for t in self._study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+        known = self._study.get_trials(deepcopy=False)
+        trials = [t for t in known if t.state != TrialState.WAITING]
+        self.plan = Plan.of(spec, known, self._study.user_attrs.get(SKIPPED, ()))
         self._records = {t.number: trial_record(t, recipe, self._global(t.number)) for t in trials}
         self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
         self._live: dict[int, optuna.Trial] = {}
@@ -121,13 +124,15 @@ class RecipeStudy:
 
     def has_next(self) -> bool:
         """Whether the design and the budget's trials allow one more."""
-        return self._given_point(self.size()) is not None
+        limit, skipped = self.spec.budget.trials, self.plan.skipped_trials
+        within = limit is None or self.size() - skipped < limit
+        return within and self.plan.point(self.size()) is not None
 
     def can_sample(self) -> bool:
         """Whether the next point need not wait for the results of those that run: a sampler that learns
         would draw at random until `startup` trials have taught it, however many were begun by then."""
         taught = TEACHING.get(self.spec.sampler.name, ())
-        if not taught or self._given_point(self.size()):
+        if not taught or self.plan.point(self.size()):
             return True
         states = [record.state for record in self._records.values()]
         ended = sum(state in taught for state in states)
@@ -169,29 +174,24 @@ class RecipeStudy:
         A point whose config is invalid fails at once, and one that was already stopped or failed is
         told what became of it: neither is run, and the record says so.
         """
-        point = self._given_point(self.size())
-        assert point is not None, "asked for a trial beyond the last"
+        assert self.has_next(), "asked for a trial beyond the last"
+        point = self.plan.point(self.size())
         if point and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.enqueue_trial(point)
         return self._open(self._study.ask())
-
-    def _given_point(self, number: int) -> Point | None:
-        """The values that trial `number` must have; empty: drawn; None: there is no such trial."""
-        limit = self.spec.budget.trials
-        if limit is not None and number >= limit:
-            return None
-        if self._design is not None:
-            return self._design[number] if number < len(self._design) else None
-        return self.spec.try_first[number] if number < len(self.spec.try_first) else {}
 
     def _open(self, trial: optuna.Trial) -> TrialRecord:
         local = trial.number
         self._live[local] = trial
         if local not in self._records or not self._records[local].runs:
             self._records[local] = TrialRecord(
-                self._global(local), self.recipe, draw(self.spec.searched, trial), "", "running", ()
-            )
-            self._plan_runs(local)
+                self._global(local), self.recipe, draw(self.spec.searched, trial), "", "running", (),
+                added=trial.user_attrs.get("added"), intent=trial.user_attrs.get("intent"),
+            )  # fmt: skip
+            if self.plan.is_skipped(local):
+                self._finish(local, "skipped", SKIPPED_REASON)
+            else:
+                self._plan_runs(local)
         elif self._of_earlier_version:
             self._renew_fingerprints(local)
         return self._records[local]
@@ -216,7 +216,7 @@ class RecipeStudy:
             return
         twins = [other for other in self._records.values() if other.point_id == point_id]
         record = replace(record, point_id=point_id)
-        settled = next((twin for twin in twins if twin.state in ("pruned", "failed")), None)
+        settled = next((twin for twin in twins if twin.state in ("pruned", "stopped", "failed")), None)
         if settled is None:
             used = {run.seed for twin in twins for run in twin.runs}
             wanted = 1 if twins else self.spec.seeds.per_trial
@@ -256,6 +256,48 @@ class RecipeStudy:
     def fingerprint(self, point: Mapping[str, Any], seed: int) -> str:
         """The fingerprint of the run at `point` with `seed`."""
         return self._contents.identity(self.config(point, seed)).fingerprint
+
+    # By hand
+
+    def add(self, point: Point, request: str) -> int:
+        """Lets the next trial have these values (those left out are drawn), as a request wanted; its number."""
+        self._study.enqueue_trial(point, user_attrs={"added": request})
+        local = self._study.get_trials(deepcopy=False)[-1].number
+        self.plan.add(local, point, request)
+        return self._global(local)
+
+    def skip(self, number: int) -> None:
+        """Lets a trial that has not begun pass without being run, when its turn comes."""
+        self.plan.skip(self._local(number))
+        self._study.set_user_attr(SKIPPED, self.plan.skipped())
+
+    def intend(self, number: int, intent: Intent | None) -> TrialRecord:
+        """Writes down what a person wants of a trial that has begun; None: that it goes on."""
+        local = self._local(number)
+        self._live[local].set_user_attr("intent", intent)
+        self._records[local] = replace(self._records[local], intent=intent)
+        return self._records[local]
+
+    def added_by(self, request: str) -> int | None:
+        """The number of the trial that a request has added; None where it has not."""
+        local = next((number for number, known in self.plan.added.items() if known.request == request), None)
+        return None if local is None else self._global(local)
+
+    def is_skipped(self, number: int) -> bool:
+        """Whether a trial passes without being run."""
+        return self.plan.is_skipped(self._local(number))
+
+    def find(self, number: int) -> TrialRecord | None:
+        """A trial by its number in the sweep; None where it has not begun."""
+        return self._records.get(self._local(number))
+
+    def get(self, number: int) -> TrialRecord:
+        """A trial that has begun, by its number in the sweep."""
+        return self._records[self._local(number)]
+
+    def paused(self) -> list[TrialRecord]:
+        """The trials that are to wait, or wait, until a person lets them go on."""
+        return [record for record in map(self._records.__getitem__, self._live) if record.paused]
 
     # Taking note
 
@@ -328,7 +370,10 @@ class RecipeStudy:
         runs = tuple(run if run.state != "running" else replace(run, state=state, reason=reason) for run in record.runs)
         begun = tuple(run for run in runs if run.attempt) or runs[:1]  # the race did not reach the others
         self._write(local, replace(record, runs=begun, reason=reason))
-        outcome = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
+        if state in ("stopped", "skipped"):  # for samplers it has failed: it says nothing of its point
+            self._live[local].set_user_attr("ended", state)
+            self.plan.skipped_trials += state == "skipped"
+        outcome = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(state, TrialState.FAIL)
         self._study.tell(self._live.pop(local), list(values) if state == "complete" else None, state=outcome)
         self._records[local] = replace(self._records[local], state=state)
 

@@ -28,11 +28,13 @@ def trial_record(trial: FrozenTrial, recipe: str, number: int) -> TrialRecord:
         recipe=recipe,
         point=dict(attrs.get("values", trial.params)),
         point_id=attrs.get("point_id", ""),
-        state=STATES[trial.state],
+        state=attrs.get("ended", "failed") if trial.state == TrialState.FAIL else STATES[trial.state],
         runs=tuple(RunRecord.load(run) for run in attrs.get("runs", [])),
         reason=attrs.get("reason"),
         violation=sum(max(0.0, value) for value in violations),
         scores=dict(trial.intermediate_values),
+        added=attrs.get("added"),
+        intent=attrs.get("intent"),
     )
 
 

@@ -75,6 +75,12 @@ class Dimension(Part):
         low, high = self.ends
         return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
+    @property
+    def range_text(self) -> str:
+        """The form in which the specification has it: `log: [1e-05, 0.01]`."""
+        name, values = next(iter(self.model_dump(by_alias=True, exclude_defaults=True, exclude={"when"}).items()))
+        return f"{name}: {list(values)}"
+
     def probes(self) -> tuple[Scalar, ...]:
         """Values that show whether the whole dimension lies inside a field's bounds."""
         if self.choice is not None:

@@ -1,0 +1,129 @@
+"""`dalr sweep stop`, `pause`, `resume`, `skip`, `add` and `set`: requests to a sweep, from any shell that sees its
+folder or its database."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import optuna
+import typer
+
+from dalr.config.overrides import parse_overrides
+from dalr.errors import InputError
+from dalr.sweeps.search.database import close_storage, database_url, open_storage
+from dalr.sweeps.search.request_checks import check_request
+from dalr.sweeps.search.requests import Request, RequestLog, new_request
+from dalr.sweeps.search.snapshot import SweepState, read_state
+from dalr.sweeps.search.study_schema import stored_name
+
+WAIT_SECONDS = 10.0
+"""How long a command waits for the sweep's answer."""
+POLL_SECONDS = 0.3
+
+Dir = Annotated[Path, typer.Argument(metavar="DIR", help="The sweep's folder.", show_default=False)]
+Trial = Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.", show_default=False)]
+AnyTrial = Annotated[
+    int | None,
+    typer.Argument(metavar="[TRIAL]", min=0, help="A trial's number; without it, the whole sweep.", show_default=False),
+]
+Words = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="What and to what.", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors.")]
+
+
+def stop(folder: Dir, trial: AnyTrial = None, quiet: Quiet = False) -> None:
+    """End a trial, or the whole sweep: the present step is finished, the checkpoint kept.
+
+    A trial that is stopped has no value, is never handed out again, and teaches the sampler nothing. A sweep that
+    is stopped goes on with the same dalr sweep command, its trials from their checkpoints.
+
+    Example: dalr sweep stop sweeps/core 7
+    """
+    ask(folder, new_request("stop", trial), quiet=quiet)
+
+
+def pause(folder: Dir, trial: AnyTrial = None, quiet: Quiet = False) -> None:
+    """Let a trial, or all, save and leave their workers until dalr sweep resume.
+
+    A sweep waits for a trial that is paused, and stays paused itself over a kill.
+
+    Example: dalr sweep pause sweeps/core 7
+    """
+    ask(folder, new_request("pause", trial), quiet=quiet)
+
+
+def resume(folder: Dir, trial: AnyTrial = None, quiet: Quiet = False) -> None:
+    """Let what was paused go on from its checkpoint.
+
+    Example: dalr sweep resume sweeps/core 7
+    """
+    ask(folder, new_request("resume", trial), quiet=quiet)
+
+
+def skip(folder: Dir, trial: Trial, quiet: Quiet = False) -> None:
+    """Leave out a trial that has not begun: one of a grid or of arms, a start point, or an added one.
+
+    It keeps its number, is not run, and no budget counts it.
+
+    Example: dalr sweep skip sweeps/core 12
+    """
+    ask(folder, new_request("skip", trial), quiet=quiet)
+
+
+def add(folder: Dir, values: Words, quiet: Quiet = False) -> None:
+    """Let the next trial have these values; paths that are left out are drawn. It counts in the budget.
+
+    Where a sweep has several recipes, recipe=NAME says whose search gets the trial.
+
+    Example: dalr sweep add sweeps/core optim.learning_rate=3e-4 data.pair_every=1
+    """
+    ask(folder, new_request("add", values=parse_overrides(values)), quiet=quiet)
+
+
+def set_values(folder: Dir, values: Words, quiet: Quiet = False) -> None:
+    """Change a sweep while it runs: budget.*, stop.*, seeds.final, seeds.final_top, resources.concurrent, keep_models.
+
+    It stays so when the same command continues the sweep, until a command gives that key another value.
+
+    Example: dalr sweep set sweeps/core budget.trials=60 resources.concurrent=4
+    """
+    ask(folder, new_request("set", values=parse_overrides(values)), quiet=quiet)
+
+
+def ask(folder: Path, request: Request, *, quiet: bool) -> None:
+    """Checks a request, writes it down, and waits a moment for the answer.
+
+    Raises:
+        InputError: it makes no sense; the folder holds no sweep, or one that has not begun.
+    """
+    state = read_state(folder)
+    if not state.plans:
+        raise InputError(f"{folder}: the sweep has not begun; say it to dalr sweep SPEC --out {folder} instead")
+    check_request(state, request)
+    answered = _written(state, request)
+    if answered.state == "refused":
+        raise InputError(f"{request.words}: {answered.answer}")
+    if not quiet:
+        typer.echo(_told(answered))
+
+
+def _told(request: Request) -> str:
+    if request.state == "obeyed":
+        return f"{request.words}: {request.answer}"
+    if request.action == "stop" and request.trial is None:
+        return f"{request.words}: nobody has answered within {WAIT_SECONDS:.0f} s; does the sweep run?"
+    return f"{request.words}: written down; it is obeyed when the sweep runs (nobody has answered within 10 s)"
+
+
+def _written(state: SweepState, request: Request) -> Request:
+    """Writes a request down; the request with its answer, if one came soon."""
+    storage = open_storage(database_url(state.spec, state.out))
+    try:
+        name = stored_name(storage, state.spec, state.spec.recipe[0])
+        log = RequestLog(optuna.load_study(study_name=name, storage=storage))
+        log.ask(request)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (answered := log.get(request)).state == "asked" and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return answered
+    finally:
+        close_storage(storage)
