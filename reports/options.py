@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
 
-from dalr.errors import InputError
+from dalr.errors import InputError, did_you_mean
 from dalr.reports.figures.export import FORMATS
 from dalr.reports.load.frame import Loaded
 from dalr.reports.tables.labels import labels
@@ -127,9 +126,8 @@ def apply(options: Options, loaded: Loaded) -> tuple[Options, Loaded, dict[str, 
 def _rows(option: str, word: str, named: Mapping[str, str], loaded: Loaded) -> list[str]:
     rows = rows_called(word, named, loaded.sources.values())
     if not rows:
-        raise InputError(
-            f"{option} {word}: no row is called so{_near(word, named.values())} ({listed(named.values())})"
-        )
+        hint = did_you_mean(word, named.values())
+        raise InputError(f"{option} {word}: no row has this name{hint} ({listed(named.values())})")
     return rows
 
 
@@ -145,10 +143,7 @@ def _tasks(words: Iterable[str], loaded: Loaded) -> list[str]:
     meanings |= {task: (task,) for task in (*GROUPS["all"], *others)} | groups | GROUPS
     for word in words:
         if word not in meanings:
-            raise InputError(f"--tasks {word}: no such task{_near(word, meanings)}; known: {', '.join(meanings)}")
+            raise InputError(
+                f"--tasks {word}: no such task{did_you_mean(word, meanings)}; known: {', '.join(meanings)}"
+            )
     return list(dict.fromkeys(task for word in words for task in meanings[word]))
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -255,3 +255,9 @@ def test_the_help_page_imports_nothing_heavy() -> None:
 def test_reading_results_needs_no_torch() -> None:
     modules = "dalr.results, dalr.errors, dalr.files, dalr.statistics, dalr.statistics.finals"
     assert not loaded_by(f"import {modules}") & {"torch", "ray", "transformers"}
+
+
+def test_yaml_is_read_and_written_by_one_module() -> None:
+    """PyYAML's own rules are those of YAML 1.1, where `no` is false and `1e-4` is text."""
+    users = {module for module, names in IMPORTS.items() if any(name.split(".")[0] == "yaml" for name in names)}
+    assert users == {"dalr.yaml_text"}

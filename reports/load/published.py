@@ -3,10 +3,10 @@
 from functools import cache
 from importlib import resources
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from dalr.results import GROUPS
+from dalr.yaml_text import parse_yaml
 
 
 class PublishedSource(BaseModel):
@@ -99,7 +99,7 @@ COLUMNS = {
 def published() -> Published:
     """The package's published rows, checked: every source is known, every column is one of its table."""
     text = resources.files("dalr.reports").joinpath("published.yaml").read_text(encoding="utf-8")
-    everything = Published.model_validate(yaml.safe_load(text))
+    everything = Published.model_validate(parse_yaml(text, "published.yaml"))
     for row in everything.rows:
         known = COLUMNS[row.table]
         if row.source not in everything.sources or not set(row.scores) <= known or not set(row.deviations) <= known:

@@ -5,10 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import yaml
-
 from dalr.reports.load.frame import Loaded, Source
 from dalr.reports.load.names import counted, link, shortened, without_paths
+from dalr.yaml_text import dump_yaml
 
 MOST_ROWS = 200
 
@@ -56,7 +55,7 @@ def provenance(
         if not sources:
             continue
         first = sources[0]
-        config = _yaml(first.run.config) if first.run else ""
+        config = dump_yaml(without_paths(first.run.config)) if first.run else ""
         facts.append(
             RowFacts(
                 identity=row,
@@ -99,8 +98,4 @@ def _details(source: Source) -> str:
     }
     if source.run is not None:
         values["run"] = {key: value for key, value in source.run.provenance.items() if key != "packages"}
-    return _yaml(values)
-
-
-def _yaml(values: Mapping[str, object]) -> str:
-    return yaml.safe_dump(without_paths(values), sort_keys=False, allow_unicode=True, width=100)
+    return dump_yaml(without_paths(values))

@@ -92,8 +92,8 @@ def test_published_rows_can_be_left_out(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["dlar"]}, r"--only dlar: no row is called so; did you mean 'dalr'\? \(rows: best, dalr, simcse\)"),
-        ({"tasks": ["STSB"]}, r"--tasks STSB: no such task; did you mean 'STS-B'\?; known: STS12, "),
+        ({"only": ["dlar"]}, r"--only dlar: no row has this name; did you mean dalr\? \(rows: best, dalr, simcse\)"),
+        ({"tasks": ["STSB"]}, r"--tasks STSB: no such task; did you mean STS-B\?; known: STS12, "),
         ({"only": ["best"], "baseline": "dalr"}, "--baseline dalr: no measured row has that name"),
         ({"only": ["best"], "tasks": ["CR"]}, "report: no scores to report"),
     ],

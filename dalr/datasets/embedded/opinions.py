@@ -7,9 +7,11 @@ not always. Their words are in `opinions.yaml`.
 import random
 from importlib import resources
 
-import yaml
+from dalr.yaml_text import parse_yaml
 
-WORDS: dict[str, list[str]] = yaml.safe_load(resources.files(__package__).joinpath("opinions.yaml").read_text("utf-8"))
+WORDS: dict[str, list[str]] = parse_yaml(
+    resources.files(__package__).joinpath("opinions.yaml").read_text("utf-8"), "opinions.yaml"
+)
 
 
 def film_review(rng: random.Random, good: bool) -> str:
