@@ -30,7 +30,8 @@ def fetch(
 
     `senteval` and `wiki1m` are downloaded, resumed where a download was cut, checked and put where the
     recipes look for them. For `flickr30k` and `coco`, which need an agreement, it says how to get them
-    and where to put them, and exits with 2 until they are there.
+    and where to put them, and exits with 2 until they are there. Without --mirror the Hub is asked as
+    HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE say.
 
     Example: dalr data fetch senteval wiki1m --out data
     """
@@ -41,7 +42,7 @@ def fetch(
     missing = False
     for name in chosen:
         if name in fetching.FETCHERS:
-            done = fetching.FETCHERS[name](out, mirror=mirror or fetching.HUB, quiet=quiet)
+            done = fetching.FETCHERS[name](out, mirror=mirror, quiet=quiet)
         elif lacking := fetching.missing_files(name, out):
             missing = True
             print(fetching.instructions(name, out), file=sys.stderr)

@@ -1,5 +1,10 @@
 """Downloads one file: resumed where it was cut, repeated where the network fails, held against its
-length and checksum."""
+length and checksum.
+
+huggingface_hub's own download is not used, also for files of the Hub (`dalr.datasets.fetch` takes address and token
+from it): it removes what has arrived when a call fails, so that the next one starts over, it compares the length
+alone, and it takes nothing from a plain web server, which a mirror is.
+"""
 
 import json
 import time
@@ -46,13 +51,15 @@ def download(
     url: str,
     target: Path,
     *,
+    headers: Mapping[str, str] | None = None,
     sha256: str | None = None,
     first_use: str | None = None,
     attempts: int = 5,
     wait: float = 1.0,
     quiet: bool = False,
 ) -> Source:
-    """Downloads `url` to `target` and says what came.
+    """Downloads `url` to `target` and says what came. `headers` are sent along; a token in them goes to no other
+    host that the server redirects to.
 
     What has arrived stays in `<target>.part`; a later call goes on from there if the server still has
     the same version (by ETag or date) and can send ranges, and starts over otherwise. Failed attempts
@@ -70,7 +77,7 @@ def download(
     while answer is None:
         before = _size(part)
         try:
-            answer = _attempt(url, part, quiet=quiet)
+            answer = _attempt(url, part, headers or {}, quiet=quiet)
         except (_Cut, requests.RequestException) as error:
             failures = 1 if _size(part) > before else failures + 1
             if failures >= attempts:
@@ -99,10 +106,10 @@ def _expected(pinned: str | None, published: str | None, first_use: str | None) 
     return "first use", first_use
 
 
-def _attempt(url: str, part: Path, *, quiet: bool) -> _Answer:
+def _attempt(url: str, part: Path, given: Mapping[str, str], *, quiet: bool) -> _Answer:
     """Asks for the rest of the file and appends it to `part`; returns when all of it is there."""
     offset, validator = _size(part), _validator_of(part, url)
-    headers = {"Accept-Encoding": "identity"}  # a range counts bytes of the file, not of its compression
+    headers = {**given, "Accept-Encoding": "identity"}  # a range counts bytes of the file, not of its compression
     if offset and validator:
         headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:

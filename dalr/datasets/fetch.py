@@ -12,8 +12,8 @@ from dalr.errors import InputError, did_you_mean
 from dalr.evaluation.tasks import expected_files
 from dalr.files import atomic_write, writable_folder
 
-HUB = "https://huggingface.co/datasets/princeton-nlp/datasets-for-simcse/resolve/main"
-"""Where SimCSE's authors keep both corpora. No checksum of theirs is pinned here: none is published
+HUB_DATASET = "princeton-nlp/datasets-for-simcse"
+"""Where SimCSE's authors keep both corpora on the Hub. No checksum of theirs is pinned here: none is published
 outside the Hub. The Hub itself names the sha256 of each file when it is fetched, which is checked;
 from a mirror that does not, the first fetch's sha256 is recorded and later ones are held against it.
 What arrives is checked by content as well: row counts, encodings, scores."""
@@ -56,7 +56,24 @@ MANUAL: dict[str, Manual] = {
 }
 
 
-def fetch_senteval(root: Path, *, mirror: str = HUB, quiet: bool = False) -> str:
+def _address(name: str, mirror: str | None) -> tuple[str, dict[str, str]]:
+    """Where a file is, and the headers to ask with: below a mirror, or on the Hub as the environment has it
+    (HF_ENDPOINT, HF_TOKEN or a login, HF_HUB_OFFLINE)."""
+    if mirror is not None:
+        return f"{mirror.rstrip('/')}/{name}", {}
+    from huggingface_hub import constants, get_token, hf_hub_url
+
+    if constants.HF_HUB_OFFLINE:
+        raise InputError(
+            f"fetch: HF_HUB_OFFLINE is set, so {name} is not taken from the Hub; unset it, or give --mirror the "
+            "address of a folder with the file"
+        )
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return hf_hub_url(HUB_DATASET, name, repo_type="dataset"), headers
+
+
+def fetch_senteval(root: Path, *, mirror: str | None = None, quiet: bool = False) -> str:
     """`<root>/senteval`: SimCSE's archive of SentEval's data, unpacked, checked, with a manifest.
 
     Returns one line that says what was done. The folder appears only when all is well.
@@ -71,7 +88,8 @@ def fetch_senteval(root: Path, *, mirror: str = HUB, quiet: bool = False) -> str
     writable_folder(root, "fetch")
     archive = Path(root) / "senteval.tar"
     known = _first_use(root, archive.name)
-    source = download(f"{mirror.rstrip('/')}/{archive.name}", archive, first_use=known, quiet=quiet)
+    url, headers = _address(archive.name, mirror)
+    source = download(url, archive, headers=headers, first_use=known, quiet=quiet)
     with atomic_write(folder) as aside:
         extract_tar(archive, aside / "unpacked")
         _tasks_folder(aside / "unpacked", archive).rename(aside / "downstream")
@@ -122,7 +140,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def fetch_wiki1m(root: Path, *, mirror: str = HUB, quiet: bool = False) -> str:
+def fetch_wiki1m(root: Path, *, mirror: str | None = None, quiet: bool = False) -> str:
     """`<root>/wiki1m_for_simcse.txt`: a million sentences of Wikipedia, one a line, recorded in
     `<root>/manifest.json`. Returns one line that says what was done.
 
@@ -140,9 +158,10 @@ def fetch_wiki1m(root: Path, *, mirror: str = HUB, quiet: bool = False) -> str:
         _record(root, target)
         return f"wiki1m: {target} is there already, and sound"
     known = _first_use(root, WIKI1M)
+    url, headers = _address(WIKI1M, mirror)
     with atomic_write(target) as aside:
         kept = root / f"{WIKI1M}.download"  # a stable name, so that the next call resumes it
-        source = download(f"{mirror.rstrip('/')}/{WIKI1M}", kept, first_use=known, quiet=quiet)
+        source = download(url, kept, headers=headers, first_use=known, quiet=quiet)
         kept.rename(aside)
         _check_wiki1m(aside)
     _record(root, target, {WIKI1M: source})

@@ -14,17 +14,20 @@ class HttpFolder:
 
     `cuts`: for each answer in turn, after how many bytes it hangs up (None: never). `statuses`: for
     each answer in turn, a status to fail with (0: none). `hub`: answer with a redirect that names the
-    sha256, as the Hugging Face Hub does.
+    sha256, as the Hugging Face Hub does; `cdn` is the address that it leads to, if it is another one.
+    `tokens`: what each caller said of who it is.
     """
 
     files: dict[str, bytes]
     ranges: bool = True
     etags: bool = True
     hub: bool = False
+    cdn: str = ""
     lie: str | None = None
     cuts: list[int | None] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
     address: str = ""
 
 
@@ -35,13 +38,14 @@ def _handler(folder: HttpFolder) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             name = self.path.lstrip("/")
+            folder.tokens.append(self.headers.get("Authorization"))
             if folder.hub and not name.startswith("cdn/"):
                 return self._redirect(name)
             return self._answer(name.removeprefix("cdn/"))
 
         def _redirect(self, name: str) -> None:
             self.send_response(302)
-            self.send_header("Location", f"/cdn/{name}")
+            self.send_header("Location", f"{folder.cdn}/cdn/{name}")
             digest = folder.lie or sha256(folder.files[name]).hexdigest()
             self.send_header("X-Linked-Etag", f'"{digest}"')
             self.send_header("Content-Length", "0")

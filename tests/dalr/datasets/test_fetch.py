@@ -2,8 +2,11 @@
 
 import hashlib
 import io
+import os
 import random
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +29,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
 
 
 @pytest.fixture
@@ -293,6 +296,27 @@ def test_wiki1m_is_held_against_its_first_fetch(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(FetchError, match="differs from the first use one"):
             fetch.fetch_wiki1m(tmp_path, mirror=server.address, quiet=True)
     assert left_over(tmp_path) == ["manifest.json"]
+
+
+def test_the_hub_is_asked_as_the_environment_says(tmp_path: Path) -> None:
+    """Another endpoint and a token; the token is for the Hub, not for the host that it redirects to."""
+    path = f"datasets/{fetch.HUB_DATASET}/resolve/main/{fetch.WIKI1M}"
+    command = [sys.executable, "-m", "dalr", "data", "fetch", "wiki1m", "--out", str(tmp_path)]
+    with served(HttpFolder({path: b"a sentence\n" * 1_000_000}, hub=True)) as server:
+        server.cdn = server.address.replace("127.0.0.1", "localhost")
+        hub = {"HF_ENDPOINT": server.address, "HF_TOKEN": "hf_secret"}
+        offline = subprocess.run(
+            command, env=os.environ | hub | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False
+        )
+        assert (offline.returncode, server.tokens) == (2, [])
+        assert "HF_HUB_OFFLINE is set, so wiki1m_for_simcse.txt is not taken from the Hub" in offline.stderr
+        done = subprocess.run(
+            command, env=os.environ | hub | {"HF_HUB_OFFLINE": "0"}, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    assert "published" in done.stdout
+    assert server.tokens == ["Bearer hf_secret", None]
+    assert "hf_secret" not in (tmp_path / "manifest.json").read_text()
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"only\n", "1 lines, expected"), (b"\xff\xfe\nx\n", "not UTF-8")])
