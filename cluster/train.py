@@ -58,9 +58,11 @@ def train_on_ray(
     workers: Workers,
     recipe: str | None = None,
     report_to: Sequence[str] = (),
+    extend: bool = False,
     quiet: bool = False,
 ) -> Outcome:
-    """Trains, or goes on training, the run in folder `out` on the connected Ray cluster.
+    """Trains, or goes on training, the run in folder `out` on the connected Ray cluster. `extend`: as
+    `dalr.training.loop.train`.
 
     `out` is a folder that every node sees, or a storage that every node reaches. A lost worker or node is
     replaced and the run goes on from its newest checkpoint; where a node is drained, one is written first.
@@ -74,11 +76,12 @@ def train_on_ray(
             read what is stored, or the end of the run could not be stored; another attempt is at work.
     """
     storage = storage_at(out) if isinstance(out, Path) else out
-    storage.folder.check(identity_of(config))
+    storage.folder.check(identity_of(config), extend=extend)
     task: dict[str, Any] = {
         "config": config.dump(),
         "out": storage.uri,
         "recipe": recipe,
+        "extend": extend,
         "report_to": list(report_to),
         "gpus": workers.gpus,
         "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
@@ -194,6 +197,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
             device=device,
             quiet=True,
             called=folder.called,
+            extend=task["extend"],
         )
         if outcome.finished and _first_on_node():
             storage.cleanup_local(writer=rank == 0)

@@ -68,8 +68,12 @@ class Identity:
         return digest_of({key: value for key, value in self.settings.items() if key != "train.seed"})
 
     def differences(self, saved: Mapping[str, Any], notes: Mapping[str, Any]) -> list[str]:
-        """In what a saved config differs from this one, a dotted key each. `notes` are what was written beside
-        it: `schema` and `contents`, or, by schema 1, the checksums `data` of the data's files.
+        """The words of `differing`."""
+        return list(self.differing(saved, notes).values())
+
+    def differing(self, saved: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, str]:
+        """In what a saved config differs from this one: by dotted key, in words that begin with it. `notes` are what
+        was written beside it: `schema` and `contents`, or, by schema 1, the checksums `data` of the data's files.
 
         Raises:
             InputError: the saved config is none.
@@ -84,12 +88,12 @@ class Identity:
             contents = {key: noted.get(key, same.get(key, UNKNOWN)) for key in self.contents}
         old, new = Identity(config, contents).settings, self.settings
         keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        return [
-            f"{key}: {now[key]} holds something else than {'it' if before[key] == now[key] else before[key]} did"
+        return {
+            key: f"{key}: {now[key]} holds something else than {'it' if before[key] == now[key] else before[key]} did"
             if contents.get(key, UNKNOWN) != UNKNOWN and key in self.contents
             else f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
             for key in keys
-        ]
+        }
 
 
 def digest_of(settings: Mapping[str, Any]) -> str:
@@ -145,6 +149,8 @@ def _read_by(config: RunConfig) -> Iterator[Reading]:
     """What a run of this config reads."""
     data, evaluation, image = config.data, config.evaluation, config.teachers.image
     models = {"model.student": config.model.student}
+    if config.model.init is not None:
+        models["model.init"] = config.model.init
     models |= {f"teachers.text.{i}.model": teacher.model for i, teacher in enumerate(config.teachers.text)}
     for key, name in models.items():
         yield key, ("model", name), partial(model_checksum, name)

@@ -41,6 +41,12 @@ def train(
         bool, typer.Option("--no-preflight", help="Start without asking whether the cluster has room.")
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Train in this process, without Ray.")] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend", help="Train a run that is there on to more train.steps or train.epochs (docs/inputs.md)."
+        ),
+    ] = False,
     strict: Strict = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
@@ -57,17 +63,17 @@ def train(
     trackers = _trackers(report_to)
     report_unread([config], written, strict=strict)
     check_inputs(config)
-    if tell_finished(config, out, quiet=quiet):
+    if tell_finished(config, out, extend=extend, quiet=quiet):
         return
 
     # torch comes with these: what is wrong so far is refused without waiting for it.
     from dalr.cluster.storage.storage import storage_at
 
     storage = storage_at(out)
-    storage.check(config)
+    storage.check(config, extend=extend)
     with resumable():
         if local:
-            outcome = train_here(config, storage, recipe=recipe, trackers=trackers, quiet=quiet)
+            outcome = train_here(config, storage, recipe=recipe, trackers=trackers, extend=extend, quiet=quiet)
         else:
             from dalr.cluster.preflight.resources import default_gpus, preflight
             from dalr.cluster.session import ray_session
@@ -77,7 +83,9 @@ def train(
                 asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
                 if not no_preflight:
                     asked = replace(asked, labels=preflight(config, asked.resources, asked.count))
-                outcome = train_on_ray(config, storage, workers=asked, recipe=recipe, report_to=trackers, quiet=quiet)
+                outcome = train_on_ray(
+                    config, storage, workers=asked, recipe=recipe, report_to=trackers, extend=extend, quiet=quiet
+                )
     tell(outcome, config, storage.display_name, quiet=quiet)
 
 
@@ -90,8 +98,8 @@ def _trackers(names: str) -> tuple[str, ...]:
     return parse_names(names)
 
 
-def tell_finished(config: "RunConfig", out: str, *, quiet: bool) -> bool:
-    """Whether `out` is a folder that holds this run, finished; says so."""
+def tell_finished(config: "RunConfig", out: str, *, extend: bool, quiet: bool) -> bool:
+    """Whether `out` is a folder that holds this run, finished; says so. `extend`: a shorter one is not it."""
     from pathlib import Path
 
     from dalr.files import uri_of
@@ -104,7 +112,9 @@ def tell_finished(config: "RunConfig", out: str, *, quiet: bool) -> bool:
     noted = folder.finished(config)
     if noted is None:
         return False
-    folder.check(identity_of(config))
+    folder.check(identity_of(folder.extended(config) if extend else config), extend=extend)
+    if extend and folder.is_made_longer(config):
+        return False
     if not quiet:
         typer.echo(f"finished: {summary_line(noted, config, str(folder.path))}")
     return True
@@ -129,7 +139,7 @@ def tell(outcome: "Outcome", config: "RunConfig", name: str, *, quiet: bool) -> 
 
 
 def train_here(
-    config: "RunConfig", storage: "Storage", *, recipe: str, trackers: Sequence[str], quiet: bool
+    config: "RunConfig", storage: "Storage", *, recipe: str, trackers: Sequence[str], extend: bool, quiet: bool
 ) -> "Outcome":
     """Trains in this process."""
     from dalr.tracking import make_trackers
@@ -141,7 +151,9 @@ def train_here(
     folder = storage.folder
     watching = [ProgressCallback(quiet=quiet), *make_trackers(trackers, folder, config)]
     callbacks = [*watching, *storage.callbacks(config)]
-    outcome = train(config, folder.path, callbacks=callbacks, recipe=recipe, quiet=quiet, called=folder.called)
+    outcome = train(
+        config, folder.path, callbacks=callbacks, recipe=recipe, quiet=quiet, called=folder.called, extend=extend
+    )
     if outcome.finished:
         storage.cleanup_local(writer=True)
     return outcome

@@ -37,8 +37,9 @@ class Storage(Protocol):
     @property
     def folder(self) -> RunFolder: ...
 
-    def check(self, config: RunConfig) -> None:
-        """Refuses, before anything starts, a place that holds another config's run or cannot be written."""
+    def check(self, config: RunConfig, *, extend: bool = False) -> None:
+        """Refuses, before anything starts, a place that holds another config's run (`extend`: or one that is not
+        shorter) or cannot be written."""
 
     def push_pending(self, config: RunConfig) -> None:
         """Stores what the last attempt could not store, if it ran on this machine. On several machines all
@@ -97,8 +98,8 @@ class SharedFolder:
         self.folder = RunFolder(path)
         self.display_name = self.uri = str(path)
 
-    def check(self, config: RunConfig) -> None:
-        self.folder.check(identity_of(config))
+    def check(self, config: RunConfig, *, extend: bool = False) -> None:
+        self.folder.check(identity_of(config), extend=extend)
         writable_folder(self.folder.path, "--out")
 
     def push_pending(self, config: RunConfig) -> None:
@@ -145,13 +146,13 @@ class RemoteRun:
         self.folder = RunFolder(mirror.absolute(), called=self.display_name)
         self._mirror = Mirror(self._remote, self.folder)
 
-    def check(self, config: RunConfig) -> None:
+    def check(self, config: RunConfig, *, extend: bool = False) -> None:
         try:
             written = self._remote.read("config.yaml")
             if written is not None:
                 notes = _json_object(self._remote.read("provenance.json"))
                 text = written.decode("utf-8", errors="replace")
-                refuse_another(text, notes, self.display_name, identity_of(config))
+                refuse_another(text, notes, self.display_name, identity_of(config), extend=extend)
             self._remote.check_writable()
         except StorageFailed as error:
             raise InputError(f"--out {error}") from error

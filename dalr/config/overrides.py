@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dalr.config.fields import PACKAGED
 from dalr.config.keys import PATH_KEYS, describe, field_at, takes_text, unknown_key
 from dalr.config.schema import RunConfig, default_root, given_root
 from dalr.errors import InputError
@@ -157,7 +158,8 @@ def config_problems(error: ValidationError) -> str:
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """The config with every path absolute: relative ones, which are a recipe's, lie under `data.root`, which defaults
-    to `default_root()`. `data.store` defaults to features under it."""
+    to `default_root()`. `data.store` defaults to features under it. The name of a model that is a folder here is its
+    path: a worker in another working directory finds the same one."""
     values = config.dump()
     root = Path(values["data"]["root"] or default_root()).expanduser().absolute()
     values["data"]["root"] = str(root)
@@ -166,6 +168,11 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         part, name = key.split(".")
         if values[part][name] is not None:
             values[part][name] = str(root / values[part][name])
+    for node, name in [(values["model"], "student"), (values["model"], "init")] + [
+        (teacher, "model") for teacher in values["teachers"]["text"]
+    ]:
+        if node[name] and node[name] not in PACKAGED and (folder := Path(node[name]).expanduser()).is_dir():
+            node[name] = str(folder.absolute())
     return validated(values)
 
 

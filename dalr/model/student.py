@@ -17,6 +17,7 @@ from dalr.files import atomic_write
 from dalr.model.attention import attention_mask_for
 from dalr.model.loading import load_encoder, position_limit, quiet_transformers
 from dalr.model.pooling import pool
+from dalr.model.warm_start import start_from
 
 UNLIMITED = 10**9
 """A tokenizer that knows no limit says a larger number."""
@@ -113,9 +114,11 @@ def make_student(config: ModelConfig) -> tuple[Student, PreTrainedTokenizerBase]
     """The student of a config and its tokenizer. The head's weights are drawn from torch's generator.
 
     Raises:
-        InputError: the model cannot be loaded or cut as asked.
+        InputError: the model cannot be loaded or cut as asked, or `config.init` is of another architecture.
     """
     encoder, tokenizer = load_encoder(config.student, layers=config.layers, dropout=config.dropout)
+    if config.init is not None:
+        encoder = start_from(config.init, encoder, tokenizer, dropout=config.dropout)
     return Student(encoder, config.pooler), tokenizer
 
 

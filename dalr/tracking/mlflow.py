@@ -22,8 +22,7 @@ class MlflowTracker(Tracker):
         """See `Tracker`."""
         from mlflow import MlflowClient
 
-        default = f"sqlite:///{self.folder.path / 'mlflow.db'}"
-        self._client = MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or default)
+        self._client = MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or self._own_database())
         self._pending: Any = None
         known = self.known_id()
         if known is not None:
@@ -33,6 +32,13 @@ class MlflowTracker(Tracker):
         self._run = self._create()
         self.remember_id(self._run)
         return 0
+
+    def _own_database(self) -> str:
+        """The URL of a database in the run's folder, whatever characters its path has."""
+        from sqlalchemy import URL
+
+        path = str(self.folder.path / "mlflow.db")
+        return URL.create("sqlite", database=path).render_as_string(hide_password=False)
 
     def _create(self) -> str:
         from mlflow.entities import Param

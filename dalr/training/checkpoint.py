@@ -21,9 +21,11 @@ import torch
 from safetensors.torch import load_model, save_file
 from torch import Tensor, nn
 
+from dalr.config.overrides import validated
 from dalr.errors import InputError
 from dalr.files import atomic_write, fsync_and_hash, remove_tree, sha256_of, write_json
 from dalr.identity import SCHEMA, Identity
+from dalr.training.extension import continues, is_length_key
 
 _NAME = re.compile(r"(step|best)-(\d+)")
 _log = logging.getLogger(__name__)
@@ -199,8 +201,11 @@ def load_checkpoint(folder: Path, step: int, trainables: Trainables, identity: I
     meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     # One of schema 1 has no contents; its run's folder has been compared by then.
     notes = meta if meta.get("schema", 1) >= SCHEMA else {"data": identity.contents}
-    if differences := identity.differences(meta["config"], notes):
-        raise InputError(f"{path}: this checkpoint is of another config; {', '.join(differences)}")
+    differences = identity.differing(meta["config"], notes)
+    if all(map(is_length_key, differences)) and continues(validated(meta["config"]), identity.config, step):
+        differences = {}
+    if differences:
+        raise InputError(f"{path}: this checkpoint is of another config; {', '.join(differences.values())}")
     load_weights(path, trainables.student, trainables.objective)
     state = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
     trainables.optimizer.load_state_dict(state)

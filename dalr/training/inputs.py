@@ -47,6 +47,8 @@ def check_inputs(config: RunConfig) -> None:
             raise InputError(f"{key}: no such folder: {value}{_elsewhere(Path(value), root)}")
     check_evaluation(config.evaluation)
     models = {f"teachers.text.{i}.model": teacher.model for i, teacher in enumerate(config.teachers.text)}
+    if config.model.init is not None:
+        models["model.init"] = config.model.init
     for key, name in {"model.student": config.model.student, **models}.items():
         try:
             model_path(name)

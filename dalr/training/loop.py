@@ -37,6 +37,7 @@ def train(
     device: torch.device | None = None,
     quiet: bool = False,
     called: str | None = None,
+    extend: bool = False,
 ) -> Outcome:
     """Trains, or goes on training, the run in folder `out`; exports the best checkpoint; scores
     `evaluation.tasks` with it.
@@ -44,7 +45,8 @@ def train(
     Under torch.distributed every worker calls this with the same arguments and the same shared folder;
     worker 0 writes. A callback may keep the folder elsewhere: `called` then says where, and each machine
     may have a copy of its own, all alike when this is called. `recipe` is noted in the provenance. `config`
-    has absolute paths (`dalr.config.overrides.with_absolute_paths`).
+    has absolute paths (`dalr.config.overrides.with_absolute_paths`). With `extend` a run in `out` that differs in
+    `train.steps` or `train.epochs` alone is trained on to the length of `config` (`dalr.training.extension`).
 
     Raises:
         InputError: the folder holds another config's run; a file or model cannot be read.
@@ -53,16 +55,20 @@ def train(
         OSError: a file cannot be written. What was written before is whole.
     """
     folder = RunFolder(Path(out).absolute(), called)
+    if extend:
+        shorter = config
+        config = run_on_rank0(lambda: folder.extended(shorter))
     run_on_rank0(lambda: check_inputs(config))
     identity = Identity(config, run_on_rank0(lambda: dict(identity_of(config).contents)))
-    run_on_rank0(lambda: folder.check(identity))
+    run_on_rank0(lambda: folder.check(identity, extend=extend))
     # Worker 0 fills the feature store first; its bad input is everyone's.
     run_on_rank0(lambda: _prepare(config, quiet=quiet))
     # Each reads it for itself; a machine that does not share the store fills its own.
     run = run_on_all_ranks(lambda: Run.start(config, folder, device or _default_device(), identity=identity))
     with contextlib.closing(run), contextlib.ExitStack() as held:
         run_on_rank0(lambda: held.enter_context(folder.locked()))
-        run_on_rank0(lambda: folder.open(identity, recipe))
+        run_on_rank0(run.check_length)
+        run_on_rank0(lambda: folder.open(identity, recipe, extend=extend))
         run.resume()
         try:
             outcome = _loop(run, callbacks)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dalr.config.loading import load_recipe
-from dalr.config.overrides import to_yaml, with_absolute_paths, with_overrides
+from dalr.config.overrides import to_yaml, validated, with_absolute_paths, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import (
@@ -23,6 +23,7 @@ from dalr.identity import SCHEMA, Identity, flat_values
 from dalr.metrics_log import read_log
 from dalr.provenance import code_version, machine, package_versions
 from dalr.results import Provenance
+from dalr.training.extension import check_longer, continues, extended, is_length_key, length_of, note_of
 from dalr.yaml_text import parse_yaml, read_yaml
 
 LOCK_SECONDS = 120.0
@@ -80,25 +81,69 @@ class RunFolder:
         """
         return locked(self.path / ".attempt.lock", seconds=LOCK_SECONDS, what=f"the run in {self.name}")
 
-    def check(self, identity: Identity) -> None:
-        """Refuses a folder that holds another run, naming the keys that differ."""
+    def check(self, identity: Identity, *, extend: bool = False) -> None:
+        """Refuses a folder that holds another run, naming the keys that differ; `extend`: a shorter one is none."""
         written = self.path / "config.yaml"
         if written.is_file():
-            refuse_another(written.read_text(encoding="utf-8"), self.notes(), self.name, identity)
+            refuse_another(written.read_text(encoding="utf-8"), self.notes(), self.name, identity, extend=extend)
 
-    def open(self, identity: Identity, recipe: str | None) -> None:
-        """Creates the folder, or reopens it for one more attempt, and notes the attempt's start."""
+    def extended(self, config: RunConfig) -> RunConfig:
+        """The config of the run in this folder when it goes on to the length of `config`: see
+        `dalr.training.extension`.
+
+        Raises:
+            InputError: it would be shorter, or is one of a sweep's, which compares its runs at one length.
+        """
+        saved = self._saved_config()
+        if saved is None:
+            return config
+        check_longer(saved.train, config.train, self.name)
+        sweep = self.path.parent.parent
+        if self.is_made_longer(config) and (sweep / "sweep.yaml").is_file():
+            raise InputError(
+                f"{self.name}: a run of the sweep in {sweep}, which compares its runs at one length; copy the folder, "
+                "and extend the copy"
+            )
+        step = self.last_step()
+        metrics = next((line for line in read_log(self.metrics).lines if line["step"] == step), {})
+        ended = saved.evaluation.metric in metrics and bool(step % saved.train.eval_every)
+        return extended(config, saved, step, ended=ended)
+
+    def is_made_longer(self, config: RunConfig) -> bool:
+        """Whether the folder holds a run of another length, which `extended` allows for a longer one alone."""
+        saved = self._saved_config()
+        return saved is not None and length_of(saved.train) != length_of(config.train)
+
+    def _saved_config(self) -> RunConfig | None:
+        """The config of the run that the folder holds; None where it holds none."""
+        path = self.path / "config.yaml"
+        return (
+            validated(parse_yaml(path.read_text(encoding="utf-8"), str(path)), f"{path}: ") if path.is_file() else None
+        )
+
+    def open(self, identity: Identity, recipe: str | None, *, extend: bool = False) -> None:
+        """Creates the folder, or reopens it for one more attempt, and notes the attempt's start. Where it makes the
+        run longer, the model and the results of the shorter one are moved to `checkpoints/before-extension-N`."""
         from dalr.training.checkpoint import quarantine  # torch comes with it
 
-        self.check(identity)
-        config = identity.config
+        self.check(identity, extend=extend)
+        config, saved = identity.config, self._saved_config()
         writable_folder(self.path, "--out")
         for place in (self.path, self.checkpoints, self.results):
             remove_leftovers(place)
         quarantine(self.checkpoints)
-        write_text(self.path / "config.yaml", to_yaml(config))
         step = self.last_step()
+        if saved is not None and self.is_made_longer(config) and not continues(saved, config, step):
+            raise InputError(
+                f"{self.name}: another attempt trained on to step {step}; the same command extends from there"
+            )
+        write_text(self.path / "config.yaml", to_yaml(config))
         notes = self.notes()
+        extensions = notes.get("extensions", [])
+        if saved is not None and length_of(saved.train) != length_of(config.train):
+            extensions = [*extensions, note_of(saved, config, step, notes.get("config_fingerprint"))]
+            self._set_outcome_aside(self.checkpoints / f"before-extension-{len(extensions)}")
+            notes.pop("config_fingerprint", None)  # what was scored before is another model
         notes = {
             "schema": SCHEMA,
             "recipe": recipe if recipe is not None else notes.get("recipe"),
@@ -111,9 +156,18 @@ class RunFolder:
             "code_version": code_version(),
             "packages": package_versions(),
             "machine": machine(),
+            **({"extensions": extensions} if extensions else {}),
+            **({"init": _start(config.model.init)} if config.model.init is not None else {}),
             "attempts": [*notes.get("attempts", []), {"start_step": step, "end_step": step}],
         }
         write_json(self.provenance, notes)
+
+    def _set_outcome_aside(self, aside: Path) -> None:
+        """Moves what the run had come to, which is not what it will come to."""
+        for path in (self.model, self.results):
+            if path.is_dir():
+                aside.mkdir(parents=True, exist_ok=True)
+                path.rename(aside / path.name)
 
     def notes(self) -> dict[str, Any]:
         """The contents of provenance.json; empty before the first attempt."""
@@ -150,6 +204,13 @@ class RunFolder:
         write_json(self.provenance, notes)
 
 
+def _start(init: str) -> dict[str, Any]:
+    """What is known of a warm start: the model, and of a run's model the run's fingerprint."""
+    folder = Path(init).expanduser()
+    run = next((RunFolder(place) for place in (folder, folder.parent) if RunFolder(place).provenance.is_file()), None)
+    return {"model": init, "config_fingerprint": run.notes().get("config_fingerprint") if run else None}
+
+
 def _former_fingerprints(notes: Mapping[str, Any], identity: Identity) -> list[str]:
     """The fingerprints that earlier versions gave this run: results bear them."""
     former = [*notes.get("former_fingerprints", []), notes.get("config_fingerprint")]
@@ -162,12 +223,21 @@ def _saved_tasks(path: Path) -> list[str] | None:
     return values.get("evaluation", {}).get("tasks") if isinstance(values, dict) else None
 
 
-def refuse_another(written: str, notes: Mapping[str, Any], place: str, identity: Identity) -> None:
+def refuse_another(
+    written: str, notes: Mapping[str, Any], place: str, identity: Identity, *, extend: bool = False
+) -> None:
     """Refuses a `place` whose config.yaml, as it was `written`, and provenance, `notes`, are another run's,
-    naming the keys that differ."""
+    naming the keys that differ. `extend`: a run that is as long or shorter, and the same but for that, may go on."""
     saved = parse_yaml(written, f"{place}/config.yaml")
-    if differences := identity.differences(saved, notes):
-        raise InputError(f"{place}: this folder holds another run; {', '.join(differences)}; choose another --out")
+    differences = identity.differing(saved, notes)
+    only_length = all(map(is_length_key, differences))
+    if extend and only_length:
+        check_longer(validated(saved).train, identity.config.train, place)
+    elif differences:
+        hint = "add --extend to train it on to the new length, or " if only_length else ""
+        raise InputError(
+            f"{place}: this folder holds another run; {', '.join(differences.values())}; {hint}choose another --out"
+        )
 
 
 def _overrides(recipe: str, config: RunConfig) -> dict[str, Any]:

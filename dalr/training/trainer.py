@@ -35,6 +35,7 @@ from dalr.training.checkpoint import (
     steps_saved,
     weights_folder,
 )
+from dalr.training.extension import length_of
 from dalr.training.grad_cache import compute_gradients, seed_step
 from dalr.training.gradients import Gradients
 from dalr.training.loader import BatchLoader
@@ -125,6 +126,16 @@ class Run:
         """Ends what works beside the steps."""
         self.loader.close()
 
+    def check_length(self) -> None:
+        """Refuses a run that is shorter than what its folder has done of it already.
+
+        Raises:
+            InputError: names both numbers of steps.
+        """
+        if (step := self.folder.last_step()) > self.total:
+            key, value = length_of(self.config.train)
+            raise InputError(f"{self.folder.name}: {step} steps are done; {key}={value} is {self.total}")
+
     def resume(self) -> None:
         """Goes back to the newest checkpoint, if there is one; all workers to the same."""
         step = broadcast(self.folder.last_step())
@@ -139,7 +150,7 @@ class Run:
         self.student.train()
         self.objective.train()
         batch = self.prepared_batch(step)
-        rate = learning_rate_at(step, self.total, config.optim)
+        rate = learning_rate_at(step, self.batches.schedule.total_at(step, config.train), config.optim)
         set_learning_rate(self.optimizer, rate)
         terms = compute_gradients(
             self.student,
@@ -167,7 +178,7 @@ class Run:
         last, so that no checkpoint and no score comes of a loss that was not finite. On the CPU, always."""
         train, step = self.config.train, self.progress.step
         due = (train.log_every, train.eval_every, train.checkpoint_every or train.eval_every)
-        return reading_is_free(self.device) or step == self.total or any(step % every == 0 for every in due)
+        return reading_is_free(self.device) or self._ends(step) or any(step % every == 0 for every in due)
 
     def read(self) -> tuple[list[Line], Diverged | None]:
         """The lines of the steps since the last read; and, where one of them was not finite, the lines before it
@@ -224,12 +235,16 @@ class Run:
     def evaluate_if_due(self) -> float | None:
         """The score of `evaluation.metric` where this step is due, the same on every worker."""
         step = self.progress.step
-        if self.validation is None or (step % self.config.train.eval_every and step != self.total):
+        if self.validation is None or (step % self.config.train.eval_every and not self._ends(step)):
             return None
         score = self.scored(self.validation)
         if self.progress.best_score is None or score > self.progress.best_score:
             self.progress = replace(self.progress, best_step=step, best_score=score)
         return score
+
+    def _ends(self, step: int) -> bool:
+        """Whether the run ends after `step`, or did before it was extended."""
+        return step == self.total or step in self.batches.schedule.earlier_ends(self.config.train)
 
     def scored(self, validation: Validation) -> float:
         """The student's score. The data was checked when the run began: what is wrong now is the student."""

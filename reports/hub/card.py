@@ -41,6 +41,8 @@ def model_card(folder: Path, name: str) -> str:
         "run": run,
         "recipe": shortened(run.recipe) if run.recipe else "a config of its own",
         "student": shortened(str(run.config.get("model", {}).get("student"))),
+        "init": shortened(str(init)) if (init := run.config.get("model", {}).get("init")) else None,
+        "extensions": run.provenance.get("extensions") or [],
         "layers": run.config.get("model", {}).get("layers"),
         "pooler": run.config.get("model", {}).get("pooler"),
         "max_tokens": run.config.get("model", {}).get("max_tokens"),

@@ -24,6 +24,9 @@ NOT_SETTINGS = (
     "train.seed",
 )
 
+EXTENDED = "train.extended"
+"""A setting of the report's own: the lengths that a run had before it was extended (`train.stages`)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -163,9 +166,25 @@ def read_run(folder: Path) -> Run:
 def settings_of(config: dict[str, Any], names: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The config as dotted keys, without what decides no outcome. A file stands by its name, which says
     the same on every machine, or as `names` calls it (by dotted key)."""
-    flat = {".".join(path): value for path, value in _flat(config, ())}
+    flat = {".".join(path): value for path, value in _flat(_with_stages_in_words(config), ())}
     called = names or {}
     return {key: called.get(key, file_name(value)) for key, value in flat.items() if key not in NOT_SETTINGS}
+
+
+def _with_stages_in_words(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with the lengths that an extended run had before as one setting, `60 of 100 steps`; of another run
+    without the key, which earlier versions did not have."""
+    train = config.get("train")
+    if not isinstance(train, dict) or "stages" not in train:
+        return config
+    words = [
+        f"{stage.get('until')} of {stage[unit]} {unit}"
+        for stage in train["stages"] or ()
+        for unit in ("steps", "epochs")
+        if isinstance(stage, dict) and stage.get(unit)
+    ]
+    rest = {key: value for key, value in train.items() if key != "stages"}
+    return {**config, "train": {**rest, **({"extended": "; ".join(words)} if words else {})}}
 
 
 def file_name(value: Any) -> Any:
@@ -205,11 +224,11 @@ def disambiguate(runs: Sequence[Run]) -> list[Run]:
 
 def _unknown_to_some(settings: Sequence[Mapping[str, Any]]) -> set[str]:
     """The keys that not all have, though a config is always written whole, and whose values agree. (A
-    teacher's keys are there or not as it is itself.)"""
+    teacher's keys are there or not as it is itself; so is the one that says that a run was extended.)"""
     values: dict[str, list[Any]] = defaultdict(list)
     for one in settings:
         for key, value in one.items():
-            if not key.startswith("teachers."):
+            if not key.startswith(("teachers.", EXTENDED)):
                 values[key].append(value)
     return {key for key, found in values.items() if len(found) < len(settings) and found.count(found[0]) == len(found)}
 

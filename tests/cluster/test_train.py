@@ -155,3 +155,26 @@ def _work_without_room(task: dict[str, Any]) -> dict[str, Any]:
 
     with mock.patch("dalr.training.loop.train", train_without_room):
         return _work(task)
+
+
+def test_workers_extend_a_run_and_start_from_another(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
+    """One worker, stopped in the middle of the extension by the death of its process, equals one process."""
+    from dalr.cluster.train import Workers, train_on_ray
+
+    train(small, tmp_path / "start", quiet=True)
+    warm = with_overrides(small, {"model.init": str(tmp_path / "start"), "model.dropout": 0.1})
+    longer = with_overrides(warm, {"train.steps": 60, "train.eval_every": 10})
+    shorter = with_overrides(longer, {"train.steps": 20})
+    plain, on_ray = tmp_path / "plain", tmp_path / "ray"
+    train(shorter, plain, quiet=True)
+    train(longer, plain, quiet=True, extend=True)
+    train_on_ray(shorter, on_ray, workers=Workers(1), quiet=True)
+    killer = threading.Thread(target=kill_worker_at, args=(on_ray, 35), daemon=True)
+    killer.start()
+    assert train_on_ray(longer, on_ray, workers=Workers(1), extend=True, quiet=True).finished
+    killer.join(5)
+    assert losses(on_ray) == losses(plain)
+    notes = [json.loads((out / "provenance.json").read_text()) for out in (plain, on_ray)]
+    assert notes[0]["config_fingerprint"] == notes[1]["config_fingerprint"]
+    assert [len(note["extensions"]) for note in notes] == [1, 1]
+    assert len(notes[1]["attempts"]) == 3, "the worker was not killed in time"

@@ -115,7 +115,7 @@ def test_a_remote_run_is_the_local_run_and_leaves_nothing_behind(
 ) -> None:
     storage = storage_at(f"s3://bucket/{run}/")
     storage.check(small)
-    assert train_here(small, storage, recipe="dalr", trackers=["tensorboard"], quiet=True).finished
+    assert train_here(small, storage, recipe="dalr", trackers=["tensorboard"], extend=False, quiet=True).finished
     assert_same_run(server.copy(run, tmp_path / "copy"), undisturbed, attempts=1)
     best = json.loads(server.read(f"{run}/checkpoints/step-000008/meta.json"))["best_step"]
     assert server.checkpoints(run) == dict.fromkeys(sorted({best, 8}), COMPLETE)

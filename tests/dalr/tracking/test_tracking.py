@@ -191,6 +191,17 @@ def test_tensorboard_shows_every_metric_of_every_step_once(small: RunConfig, tmp
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's, of SQLAlchemy
+@pytest.mark.parametrize("name", ["a b", "a?b#c", "50%25"])
+def test_mlflows_database_lies_in_the_runs_folder_whatever_its_name(
+    name: str, small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    train_with(small, tmp_path / name, "mlflow")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "mlflow.db").stat().st_size > 0
+
+
 def test_mlflow_keeps_every_metric_of_every_step_once(
     small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,15 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_card_says_from_what_a_run_started_and_how_it_was_extended(tmp_path: Path) -> None:
+    extension = {"step": 100, "from": {"train.steps": 100}, "to": {"train.steps": 200}, "schedule": "linear, from here"}
+    made = {"results": {"sts.json": make.result()}, "notes": {"extensions": [extension]}}
+    card = model_card(make.run(tmp_path / "a", model__init="/home/me/runs/first/model", **made), "me/dalr")
+    assert "its weights those of `…/first/model` at the start" in card or "first/model` at the start" in card
+    assert "After step 100 the run was extended, train.steps from 100 to 200; the learning rate: linear" in card
+    assert "/home/me" not in card
+
+
 def _metadata(card: str) -> dict:
     return yaml.safe_load(card.split("---\n")[1])
 

@@ -217,3 +217,17 @@ def test_a_result_finds_its_run_by_the_fingerprint_of_an_earlier_version(tmp_pat
     make.result(model="/gone/a/model", config_fingerprint="old").write(tmp_path / "runs" / "results.json")
     (source,) = load([tmp_path / "runs"]).sources.values()
     assert source.run_name == "runs/a"
+
+
+def test_a_run_that_was_extended_is_one_row_whose_settings_say_so(tmp_path: Path) -> None:
+    stages = [{"until": 60, "steps": 100, "epochs": None}]
+    make.run(tmp_path / "a", results={"a.json": make.result(seed=1)}, train__stages=[])
+    make.run(tmp_path / "b", results={"a.json": make.result(seed=1)}, train__stages=stages, train__steps=200)
+    make.run(tmp_path / "old", seed=2, results={"a.json": make.result(seed=2)})  # an earlier version's: no such key
+    loaded = load([tmp_path])
+    assert loaded.scores.collect()["row"].n_unique() == 2
+    settings = {one.run.folder.name: one.run.settings for one in loaded.sources.values() if one.run}
+    assert settings["b"]["train.extended"] == "60 of 100 steps"
+    assert settings["b"].keys() - settings["a"].keys() == {"train.extended"}
+    assert settings["a"] == settings["old"]
+    assert loaded.problems == ()
