@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from dalr.config.schema import RunConfig
-from dalr.data.features.prepare import prepare_features
+from dalr.data.features.prepare import Features, prepare_features
 from dalr.distributed import first_reason, rank, run_on_all_ranks, run_on_rank0
 from dalr.identity import Identity, identity_of
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
@@ -61,10 +61,9 @@ def train(
     run_on_rank0(lambda: check_inputs(config))
     identity = Identity(config, run_on_rank0(lambda: dict(identity_of(config).contents)))
     run_on_rank0(lambda: folder.check(identity, extend=extend))
-    # Worker 0 fills the feature store first; its bad input is everyone's.
-    run_on_rank0(lambda: _prepare(config, quiet=quiet))
-    # Each reads it for itself; a machine that does not share the store fills its own.
-    run = run_on_all_ranks(lambda: Run.start(config, folder, device or _default_device(), identity=identity))
+    features = _features(config, quiet=quiet)
+    place = device or _default_device()
+    run = run_on_all_ranks(lambda: Run.start(config, folder, place, identity=identity, features=features))
     with contextlib.closing(run), contextlib.ExitStack() as held:
         run_on_rank0(lambda: held.enter_context(folder.locked()))
         run_on_rank0(run.check_length)
@@ -85,8 +84,12 @@ def train(
     return outcome
 
 
-def _prepare(config: RunConfig, *, quiet: bool) -> None:
-    prepare_features(config, quiet=quiet)  # read again by each worker: arrays are mapped, not sent
+def _features(config: RunConfig, *, quiet: bool) -> Features:
+    """Worker 0 fills the feature store first; its bad input is everyone's. Then each of the others reads it for
+    itself; a machine that does not share the store fills its own."""
+    mine: list[Features] = []
+    run_on_rank0(lambda: mine.append(prepare_features(config, quiet=quiet)))
+    return run_on_all_ranks(lambda: mine[0] if mine else prepare_features(config, quiet=True))
 
 
 def _default_device() -> torch.device:

@@ -73,13 +73,19 @@ class Run:
 
     @classmethod
     def start(
-        cls, config: RunConfig, folder: RunFolder, device: torch.device, *, identity: Identity | None = None
+        cls,
+        config: RunConfig,
+        folder: RunFolder,
+        device: torch.device,
+        *,
+        identity: Identity | None = None,
+        features: Features | None = None,
     ) -> "Run":
-        """Builds everything from the config. Every worker draws the same initial weights. `identity` is the
-        config's, where the caller knows it."""
+        """Builds everything from the config. Every worker draws the same initial weights. `identity` and `features`
+        are the config's, where the caller has them."""
+        features = features or prepare_features(config, quiet=True)  # before the seed: loading a teacher may draw
         torch.manual_seed(config.train.seed)
         student, tokenizer = make_student(config.model)
-        features = prepare_features(config, quiet=True)
         batches = MixedBatches(config, features, shape_step=shape_step(device))
         objective = _objective(config, student, features)
         for module in (student, objective, features.token_states):

@@ -5,12 +5,15 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import dalr.training.loop
+import dalr.training.trainer
 from dalr.config.loading import read_config
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
@@ -80,6 +83,22 @@ def test_a_run_writes_its_folder(small: RunConfig, tmp_path: Path) -> None:
     assert set(steps_saved(tmp_path / "checkpoints")) == {outcome.best_step, 8}
     scores = [line["STSBenchmark.dev"] for line in lines(tmp_path) if "STSBenchmark.dev" in line]
     assert outcome.best_score == max(scores)
+
+
+def test_a_process_prepares_its_features_once(
+    small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    plain = dalr.training.loop.prepare_features
+
+    def counted(*words: Any, **options: Any) -> Any:
+        calls.append(options)
+        return plain(*words, **options)
+
+    for module in (dalr.training.loop, dalr.training.trainer):
+        monkeypatch.setattr(module, "prepare_features", counted)
+    train(with_overrides(small, {"train.steps": 1}), tmp_path, quiet=True)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("step", [2, 3, 5, 8])
