@@ -163,7 +163,7 @@ def estimate_memory(
     """
     shape = EncoderShape.of(student, config.model.layers)
     parameters = shape.parameters() + head_parameters(shape.width, config.model.projection_dim)
-    half = config.train.precision == "bfloat16"
+    half = config.train.in_bfloat16(on_gpu=on_gpu)
     batch, tokens = config.train.batch_size, config.model.max_tokens
     part = ceil(ceil(batch / workers) / config.train.accumulate)
     blocks = OBJECTIVE_MATRICES + (TOKEN_MATRICES * tokens if needs_of(config.objective).token_states else 0)

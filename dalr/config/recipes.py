@@ -7,7 +7,8 @@ sentences alone.
 All published ones: 32 tokens, linear decay without warm-up, no weight decay, AdamW with eps 1e-6 (the default of
 transformers' AdamW, which the authors used), gradients clipped at norm 1, STS-B dev every 125 steps. The authors
 ran on GPUs whose float32 products are rounded to TF32 (torch 1.8's default), DALR's script also asks for float16;
-here `train.precision` is float32. `docs/fidelity.md` lists what else differs, and by how much.
+here `train.precision` is auto: bfloat16 on CUDA, float32 on the CPU. `docs/fidelity.md` lists what else differs, and
+by how much.
 """
 
 from collections.abc import Callable
@@ -109,7 +110,7 @@ def _published(
         teachers=teachers,
         objective=PRESETS[preset],
         optim=OptimConfig(learning_rate=learning_rate, eps=1e-6),
-        train=TrainConfig(epochs=epochs, batch_size=batch_size, eval_every=125),
+        train=TrainConfig(epochs=epochs, batch_size=batch_size, eval_every=125, precision="auto"),
     )
 
 
@@ -168,7 +169,7 @@ def quickstart() -> RunConfig:
         ),
         objective=PRESETS["dalr"],
         optim=OptimConfig(learning_rate=3e-4),
-        train=TrainConfig(steps=40, batch_size=32, eval_every=20),
+        train=TrainConfig(steps=40, batch_size=32, eval_every=20, precision="auto"),
     )
 
 

@@ -201,8 +201,19 @@ class TrainConfig(Part):
         default=None, ge=1, description="optimizer steps between further checkpoints; null: none but by minutes"
     )
     keep: int = Field(default=1, ge=1, description="last checkpoints that stay, beside the best one")
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="the encoder's arithmetic; bfloat16 is autocast, the objective stays float32"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="float32",
+        description="the encoder's arithmetic; bfloat16 is autocast, weights and objective stay float32; auto: "
+        "bfloat16 on CUDA, else float32",
+    )
+    matmul: Literal["highest", "high"] = Field(
+        default="highest",
+        description="float32 matrix products on CUDA: highest is float32, high is TF32, faster with 10 bits of "
+        "mantissa; the objective's forward pass stays float32",
+    )
+    deterministic: bool = Field(
+        default=False,
+        description="on CUDA, only operations that add in a fixed order: slower; refused where one has no such kind",
     )
     compile: bool = Field(default=False, description="compile the encoder with torch.compile; not with accumulate > 1")
     accumulate: int = Field(
@@ -224,6 +235,10 @@ class TrainConfig(Part):
         description="steps whose losses and norms are read from the GPU at once: metrics.jsonl has a line for each "
         "step, this many steps late at most; on the CPU each step is read at once",
     )
+
+    def in_bfloat16(self, *, on_gpu: bool) -> bool:
+        """Whether `precision` has the encoder compute in bfloat16 there."""
+        return self.precision == "bfloat16" or (self.precision == "auto" and on_gpu)
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

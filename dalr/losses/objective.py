@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from dalr.config.objective import ObjectiveConfig
@@ -18,6 +17,7 @@ from dalr.data.batches import PairedBatch, TextBatch, Views
 from dalr.errors import InputError
 from dalr.losses.contrastive import info_nce
 from dalr.losses.inputs import TermInputs
+from dalr.losses.precision import exact
 from dalr.losses.targets import TeacherMix
 from dalr.losses.terms import TERMS, Need, Space, names
 
@@ -103,7 +103,7 @@ class Objective(nn.Module):
         """The terms of one global batch: of a paired batch all active ones, of a text batch `text` and
         the active ones that `on_text` names. Always in float32, also inside autocast."""
         config = self.config
-        with torch.autocast(views.projected.device.type, enabled=False):
+        with exact(views.projected.device):
             inputs = TermInputs(config, views, batch, dict(self.named_children()), self.teachers)
             text = info_nce(inputs.z, inputs.z2, temperature=config.temperature, margin=config.margin_text)
             terms = {"text": text}

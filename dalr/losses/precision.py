@@ -1,6 +1,7 @@
 """Losses are computed in float32 at least, whatever surrounds them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec
 
@@ -13,6 +14,20 @@ P = ParamSpec("P")
 def widen(tensor: Tensor) -> Tensor:
     """float16 and bfloat16 as float32; every other dtype as it is."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Inside, float32 is float32: no autocast, and on CUDA no TF32."""
+    before = torch.get_float32_matmul_precision()
+    try:
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("highest")
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision(before)
 
 
 def in_full_precision(function: Callable[P, Tensor]) -> Callable[P, Tensor]:

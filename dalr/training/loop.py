@@ -18,6 +18,7 @@ from dalr.config.schema import RunConfig
 from dalr.data.features.prepare import Features, prepare_features
 from dalr.distributed import first_reason, rank, run_on_all_ranks, run_on_rank0
 from dalr.identity import Identity, identity_of
+from dalr.training.arithmetic import arithmetic
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.inputs import check_inputs
 from dalr.training.run_folder import MetricsLog, RunFolder
@@ -51,7 +52,8 @@ def train(
     Raises:
         InputError: the folder holds another config's run; a file or model cannot be read.
         Diverged: the loss is not finite; the batch is saved in `out`.
-        Failed: another attempt at this run is still at work.
+        Failed: another attempt at this run is still at work; or an operation has no kind that `train.deterministic`
+            allows.
         OSError: a file cannot be written. What was written before is whole.
     """
     folder = RunFolder(Path(out).absolute(), called)
@@ -61,8 +63,8 @@ def train(
     run_on_rank0(lambda: check_inputs(config))
     identity = Identity(config, run_on_rank0(lambda: dict(identity_of(config).contents)))
     run_on_rank0(lambda: folder.check(identity, extend=extend))
-    features = _features(config, quiet=quiet)
     place = device or _default_device()
+    features = _features(config, quiet=quiet)
     run = run_on_all_ranks(lambda: Run.start(config, folder, place, identity=identity, features=features))
     with contextlib.closing(run), contextlib.ExitStack() as held:
         run_on_rank0(lambda: held.enter_context(folder.locked()))
@@ -70,7 +72,8 @@ def train(
         run_on_rank0(lambda: folder.open(identity, recipe, extend=extend))
         run.resume()
         try:
-            outcome = _loop(run, callbacks)
+            with arithmetic(config.train, place):
+                outcome = _loop(run, callbacks)
             if outcome.finished and rank() == 0:  # the others leave: nobody waits for the final evaluation
                 run.finish()
                 best = {"best_step": outcome.best_step, "best_score": outcome.best_score}

@@ -91,7 +91,7 @@ class Run:
         for module in (student, objective, features.token_states):
             if module is not None:
                 module.to(device)
-        if config.train.precision == "bfloat16" and features.token_states is not None:
+        if config.train.in_bfloat16(on_gpu=device.type == "cuda") and features.token_states is not None:
             features.token_states.narrow()
         if config.train.activation_checkpointing:
             student.checkpoint_activations()
@@ -211,9 +211,9 @@ class Run:
         return on_device(batch, self.device)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        if self.config.train.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        if self.config.train.in_bfloat16(on_gpu=self.device.type == "cuda"):
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
 
     def clip(self) -> Tensor:
         """Bounds the gradient's norm over all parameters; returns the norm before, on the device."""

@@ -61,13 +61,13 @@ def main() -> int:
     checks: dict[str, tuple[Callable[[Report, World], None], float]] = {
         "environment": (environment, 45),
         "waits": (steps.waits, 40),
-        "steps": (steps.steps, 120),
+        "steps": (steps.steps, 170),
         "terms": (correct.terms, 45),
         "replay": (correct.replay, 20),
-        "resume": (correct.resume, 45),
+        "resume": (correct.resume, 60),
         "out_of_memory": (sharing.out_of_memory, 30),
         "evaluation": (correct.evaluation, 40),
-        "share": (partial(sharing.share, options=options), 60),
+        "share": (partial(sharing.share, options=options), 90),
         "nccl": (sharing.nccl, 20),
         "compile": (sharing.compiled, 200),
     }

@@ -1,12 +1,13 @@
 """Whether CUDA computes what the CPU does, and the same twice."""
 
-import contextlib
+import time
 
 import torch
 from torch import Tensor
 
 from dalr.data.batches import TextBatch
-from dalr.training.checkpoint import load_checkpoint, save_checkpoint
+from dalr.training.arithmetic import arithmetic
+from dalr.training.checkpoint import load_checkpoint, save_checkpoint, state_of
 from dalr.training.grad_cache import compute_gradients, seed_step
 from dalr.training.trainer import Run
 from tests.gpu.report import Report
@@ -19,8 +20,6 @@ def gradient(run: Run, batch: TextBatch, *, parts: int = 1, groups: int = 1) -> 
     """The terms of a batch and the whole gradient, float64 on the CPU."""
     for module in (run.student, run.objective):
         module.train()
-    half = run.config.train.precision == "bfloat16"
-    device = run.device.type
     terms = compute_gradients(
         run.student,
         run.objective,
@@ -29,7 +28,7 @@ def gradient(run: Run, batch: TextBatch, *, parts: int = 1, groups: int = 1) -> 
         parts=parts,
         groups=groups,
         seed=lambda part: seed_step(1, 0, part),
-        autocast=lambda: torch.autocast(device, torch.bfloat16) if half else contextlib.nullcontext(),
+        autocast=run.autocast,
     )
     parameters = [*run.student.parameters(), *run.objective.parameters()]
     flat = torch.cat([p.grad.detach().double().flatten().cpu() for p in parameters if p.grad is not None])
@@ -91,8 +90,24 @@ def weights(run: Run) -> Tensor:
 
 
 def resume(report: Report, world: World) -> None:
-    """5 steps, a checkpoint, a fresh run, 5 more, against 10: no further apart than 10 steps and 10 steps are."""
+    """5 steps, a checkpoint, a fresh run, 5 more, against 10: no further apart than 10 steps and 10 steps are; and
+    with train.deterministic neither is apart at all."""
     settings = {"train__precision": "bfloat16", "train__batch_size": max(8, world.size.batch // 2)}
+    for deterministic in (False, True):
+        config = world.config("dalr", train__deterministic=deterministic, **settings)
+        with arithmetic(config.train, DEVICE):
+            repeated, after_resume, ms = apart(world, train__deterministic=deterministic, **settings)
+        kind = "deterministic, " if deterministic else ""
+        report.say(f"     {kind}10 steps against 10: weights differ by {repeated:.1e}; {ms:.1f} ms a step")
+        most = 0.0 if deterministic else 3 * repeated
+        text = f"{kind}5 + resume + 5 steps against 10: weights differ by {after_resume:.1e}"
+        report.expect(after_resume <= most and (repeated == 0 or not deterministic), text)
+        report.note("resume", deterministic=deterministic, repeated=repeated, after_resume=after_resume, ms=ms)
+
+
+def apart(world: World, **settings: object) -> tuple[float, float, float]:
+    """The largest difference of a weight after 10 steps: from 10 more from the start, and from 5 + resume + 5; and
+    milliseconds a step, of the second half of the repetition."""
 
     def stepped(run: Run, steps: int) -> Run:
         for _ in range(steps):
@@ -100,22 +115,21 @@ def resume(report: Report, world: World) -> None:
         return run
 
     first = stepped(world.run("dalr", **settings), 5)
-    folder = world.folder / "resume"
-    save_checkpoint(folder, first.trainables, first.progress, first.identity)
+    folder = world.folder / f"resume-{time.monotonic_ns()}"
+    save_checkpoint(folder, state_of(first.trainables), first.progress, first.identity)
     whole = weights(stepped(first, 5))
     del first
     again = world.run("dalr", **settings)
     again.progress = load_checkpoint(folder, 5, again.trainables, again.identity)
     resumed = weights(stepped(again, 5))
     del again
-    twice = weights(stepped(world.run("dalr", **settings), 10))
+    other = stepped(world.run("dalr", **settings), 5)
+    other.read()
+    began = time.perf_counter()
+    stepped(other, 5).read()
+    ms = (time.perf_counter() - began) / 5 * 1e3
     # Attention's backward pass adds in no fixed order on a GPU, so that 10 steps differ from 10 steps, too.
-    repeated, after_resume = (float((whole - other).abs().max()) for other in (twice, resumed))
-    report.say(f"     10 steps against 10: weights differ by {repeated:.1e}")
-    report.expect(
-        after_resume <= 3 * repeated, f"5 + resume + 5 steps against 10: weights differ by {after_resume:.1e}"
-    )
-    report.note("resume", repeated=repeated, after_resume=after_resume)
+    return float((whole - weights(other)).abs().max()), float((whole - resumed).abs().max()), ms
 
 
 def evaluation(report: Report, world: World) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dalr.training.arithmetic import arithmetic
 from dalr.training.trainer import Run
 from tests.gpu.report import Report
 from tests.gpu.world import DEVICE, World
@@ -175,14 +176,21 @@ def waits(report: Report, world: World) -> None:
 VARIANTS: list[tuple[str, str, dict[str, object], int]] = [
     ("simcse", "bf16 groups=auto", {}, 10),
     ("simcse", "bf16 groups=4", {"length_groups": 4}, 10),
-    ("dalr", "bf16 groups=auto", {}, 10),
-    ("dalr", "bf16 groups=auto, no cuDNN attention", {}, 10),
-    ("dalr", "bf16 groups=4", {"length_groups": 4}, 6),
-    ("dalr", "bf16 groups=auto batch x4", {"batch": 4}, 6),
-    ("dalr", "bf16 groups=auto batch x16 accumulate=4", {"batch": 16, "accumulate": 4}, 3),
-    ("dalr", "bf16 groups=auto batch x16", {"batch": 16}, 3),
     ("simcse", "float32 groups=auto", {"precision": "float32"}, 6),
+    ("simcse", "TF32 groups=auto", {"precision": "float32", "matmul": "high"}, 6),
+    ("dalr", "bf16 groups=auto, no cuDNN attention", {}, 10),
+    *(
+        (
+            "dalr",
+            f"bf16 groups={groups} accumulate={parts}",
+            {"batch": batch, "length_groups": groups, "accumulate": parts},
+            3,
+        )
+        for groups, parts in ((1, 1), (1, 4), (4, 1), (4, 4))
+        for batch in (1, 4, 16)
+    ),
 ]
+"""A recipe, what differs, the settings (`batch`: times the size's), and the steps measured."""
 
 
 def steps(report: Report, world: World) -> None:
@@ -199,12 +207,17 @@ def steps(report: Report, world: World) -> None:
             run, recipe_now = world.run(recipe), recipe
         train: dict[str, object] = {"precision": "bfloat16", "length_groups": "auto", "accumulate": 1, **settings}
         train["batch_size"] = world.size.batch * int(str(train.pop("batch", 1)))
+        run = world.change(run, **{"matmul": "highest", **train})
         torch.backends.cuda.enable_cudnn_sdp("no cuDNN" not in name)
         try:
-            m = measured(world, world.change(run, **train), warm=3 if count > 3 else 2, steps=count)
+            with arithmetic(run.config.train, DEVICE):
+                m = measured(world, run, warm=3 if count > 3 else 2, steps=count)
         finally:
             torch.backends.cuda.enable_cudnn_sdp(True)
-        report.say(row(f"{recipe} {name} b={train['batch_size']}", m))
-        report.note("steps", recipe=recipe, variant=name, **train, **m)
+        expected = world.expected_memory(run.config) / 2**30
+        label = f"{recipe} {name} b={train['batch_size']}"
+        report.say(row(label, m))
+        report.expect(m["peak_GiB"] <= expected, f"memory: {m['peak_GiB']:.1f} GiB of the {expected:.1f} expected")
+        report.note("steps", recipe=recipe, variant=name, expected_GiB=expected, **train, **m)
         if CUDA:
             torch.cuda.empty_cache()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dalr.cluster.preflight.memory import encoder_config, estimate_memory
 from dalr.config.loading import load_recipe
 from dalr.config.overrides import with_absolute_paths, with_overrides
 from dalr.config.schema import RunConfig
@@ -14,6 +15,7 @@ from dalr.data.mixing import MixedBatches
 from dalr.data.schedule import schedule_of
 from dalr.identity import identity_of
 from dalr.training.checkpoint import Progress
+from dalr.training.loader import BatchLoader
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run
 from dalr.training.unread import Unread
@@ -109,6 +111,7 @@ class World:
             "data.store": str(self.folder / "features"),
             "evaluation.data": None,
             "train.epochs": None,
+            "train.precision": "float32",  # what differs says so
             "train.steps": 1000,
             "train.eval_every": 1000,
             "train.batch_size": self.size.batch,
@@ -139,6 +142,12 @@ class World:
         folder = self.folder / "runs" / f"{recipe}-{time.monotonic_ns()}"
         return Run.start(self.config(recipe, **changes), RunFolder(folder), device)
 
+    def expected_memory(self, config: RunConfig) -> int:
+        """What the preflight expects of torch's memory on the GPU, bytes."""
+        teachers = [encoder_config(teacher.model) or {} for teacher in config.teachers.text]
+        student = encoder_config(config.model.student) or {}
+        return estimate_memory(config, student, teachers=teachers, on_gpu=True).training
+
     def change(self, run: Run, **train: object) -> Run:
         """The same run with other values of `train`, back at its first step: the model is not loaded again."""
         config = with_overrides(run.config, {f"train.{key}": value for key, value in train.items()})
@@ -151,5 +160,7 @@ class World:
         )
         run.identity, run.features = identity_of(config), replace(run.features, schedule=schedule)
         run.batches = MixedBatches(config, run.features, shape_step=run.batches.shape_step)
+        run.loader.close()
+        run.loader = BatchLoader(run.batches, run.features.token_states, run.device)
         run.progress, run.unread = Progress(), Unread()
         return run
