@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from dalr.config.overrides import to_yaml
 from tests.benchmarks.overlap_workers import worker
@@ -20,14 +20,24 @@ from tests.tiny import write_tiny_bert
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
 RATIO = 1.2
+VOCABULARY = 6600
+
+
+def write_student(folder: Path) -> Path:
+    """8 layers of 256 drawn at random; the tokenizer has words enough that no sentence has."""
+    write_tiny_bert(folder)
+    words = (folder / "vocab.txt").read_text().split()
+    words += [f"word{number}" for number in range(VOCABULARY - len(words))]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    shape = {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 4, "intermediate_size": 1024}
+    BertModel(BertConfig(vocab_size=VOCABULARY, **shape)).save_pretrained(folder)
+    return folder
 
 
 def test_the_link_works_while_the_backward_pass_does(tmp_path: Path) -> None:
     write_corpora(tmp_path, np.random.default_rng(0))
-    student = tmp_path / "student"
-    write_tiny_bert(student)
-    shape = {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 4, "intermediate_size": 1024}
-    BertModel(BertConfig(vocab_size=6600, **shape)).save_pretrained(student)
+    student = write_student(tmp_path / "student")
     changes = {"train__batch_size": 64, "train__steps": 100, "data__pair_every": None, "objective__intra_modal": 0.0}
     config = small_config(tmp_path, student, **changes, teachers__text=[], objective__cross_modal=0.0)
     (tmp_path / "config.yaml").write_text(to_yaml(config))
