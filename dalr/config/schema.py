@@ -215,7 +215,7 @@ class TrainConfig(Part):
         default=False,
         description="on CUDA, only operations that add in a fixed order: slower; refused where one has no such kind",
     )
-    compile: bool = Field(default=False, description="compile the encoder with torch.compile; not with accumulate > 1")
+    compile: bool = Field(default=False, description="compile the encoder's layers with torch.compile")
     accumulate: int = Field(
         default=1, ge=1, description="parts that a batch is encoded in, one after another, with all of its negatives"
     )
@@ -249,16 +249,6 @@ class TrainConfig(Part):
             raise ValueError("train.stages must end at ascending steps, each before the end of the run")
         if self.accumulate > self.batch_size:
             raise ValueError(f"train.accumulate ({self.accumulate}) exceeds train.batch_size ({self.batch_size})")
-        return self
-
-    @model_validator(mode="after")
-    def _two_passes_drop_alike(self) -> Self:
-        if self.compile and self.accumulate > 1:
-            raise ValueError(
-                "train.compile with train.accumulate > 1: a compiled encoder may drop other units with gradient than "
-                "without, and the gradient would be of another loss; set train.compile to false, or "
-                "train.activation_checkpointing in place of train.accumulate"
-            )
         return self
 
 

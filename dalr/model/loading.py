@@ -92,11 +92,18 @@ def keep_first_layers(model: PreTrainedModel, layers: int, name: str) -> None:
     total = model.config.num_hidden_layers
     if layers > total:
         raise InputError(f"model.layers: {layers} is more than the {total} layers of {name}")
-    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == total]
-    if len(stacks) != 1:
+    stack = layer_stack(model)
+    if stack is None:
         raise InputError(f"model.layers: cannot tell which part of {name} is its stack of {total} layers")
-    del stacks[0][layers:]
+    del stack[layers:]
     model.config.num_hidden_layers = layers
+
+
+def layer_stack(model: PreTrainedModel) -> nn.ModuleList | None:
+    """The encoder's transformer layers; None where it is not plain which of its parts they are."""
+    total = model.config.num_hidden_layers
+    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == total]
+    return stacks[0] if len(stacks) == 1 else None
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:

@@ -15,7 +15,7 @@ from dalr.data.batches import Views, rounded_up, shape_step, to_device
 from dalr.errors import InputError
 from dalr.files import atomic_write
 from dalr.model.attention import attention_mask_for
-from dalr.model.loading import load_encoder, position_limit, quiet_transformers
+from dalr.model.loading import layer_stack, load_encoder, position_limit, quiet_transformers
 from dalr.model.pooling import pool
 from dalr.model.warm_start import start_from
 
@@ -58,6 +58,12 @@ class Student(nn.Module):
             enable({"use_reentrant": False})
         except ValueError as error:
             raise InputError(f"train.activation_checkpointing: {error} Set it to false.") from error
+
+    def compile_layers(self) -> None:
+        """Has torch compile the encoder, layer by layer, when it is first used: layers are alike, so that one graph
+        serves them all, of any number of rows and tokens."""
+        for layer in layer_stack(self.encoder) or [self.encoder]:
+            layer.compile(dynamic=True)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, *, groups: int = 1, lengths: Sequence[int] | None = None

@@ -9,9 +9,13 @@ from torch import Tensor, nn
 
 from dalr.data.batches import TextBatch, Views, to_device
 from dalr.distributed import gather_rows, rank, shard, shard_sizes, world_size
+from dalr.errors import Failed
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student
 from dalr.training.gradients import Gradients
+
+SAME_PASS = 0.05
+"""The relative distance of two passes over the same rows from which on they are not taken for the same."""
 
 Seed = Callable[[int], None]
 """Seeds the generators for part p of a step, so that a second pass drops what the first one dropped."""
@@ -39,6 +43,7 @@ def compute_gradients(
     groups: int,
     seed: Seed,
     autocast: Autocast,
+    compare_passes: bool = False,
 ) -> LossTerms:
     """Leaves the gradient of the objective on the global `batch` in `gradients`, the same on every
     worker. Returns the terms, detached.
@@ -49,6 +54,9 @@ def compute_gradients(
     embeddings is taken once; then each part is encoded again, with the same dropout, and that gradient
     is sent through it (GradCache, Gao et al. 2021): the negatives are the whole batch's, the memory
     one part's.
+
+    Raises:
+        Failed: with `compare_passes`, which waits for the device, the two passes over a part differ.
     """
     device = next(student.parameters()).device
     here = shard(len(batch), rank(), world_size())
@@ -76,6 +84,8 @@ def compute_gradients(
         gradients.backward([terms.total], last=False)
         for part, piece in enumerate(pieces):
             again = encode(part)
+            if compare_passes:
+                _compare(again.projected, views.projected[piece])
             outputs = [again.pooled, again.projected]
             cached = [_gradient(views.pooled)[piece], _gradient(views.projected)[piece]]
             gradients.backward(outputs, cached, last=part == len(pieces) - 1)
@@ -86,6 +96,19 @@ def compute_gradients(
         intra_modal=terms.intra_modal.detach(),
         terms={name: value.detach() for name, value in terms.terms.items()},
     )
+
+
+def _compare(again: Tensor, first: Tensor) -> None:
+    """Refuses a second pass that dropped other units than the first: the gradient would be of another loss. What is
+    only rounded otherwise is within a hundredth or so, also in bfloat16."""
+    with torch.no_grad():
+        apart = float((again - first).norm() / first.norm().clamp(min=torch.finfo(first.dtype).tiny))
+    if apart > SAME_PASS:
+        raise Failed(
+            f"train.compile with train.accumulate > 1: the compiled encoder's pass with gradient is {apart:.0%} off "
+            "the one without, so that the gradient would be of another loss; set train.compile to false, or "
+            "train.activation_checkpointing in place of train.accumulate"
+        )
 
 
 def _pieces(rows: int, parts: int) -> list[slice]:

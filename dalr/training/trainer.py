@@ -44,6 +44,9 @@ from dalr.training.run_folder import RunFolder
 from dalr.training.unread import Line, Unread
 from dalr.training.validation import Validation
 
+COMPARED_STEPS = 2
+"""Steps of a process in which a compiled encoder's two passes over a batch are compared: pairs, then sentences."""
+
 
 @dataclass
 class Run:
@@ -68,6 +71,8 @@ class Run:
     progress: Progress
     broken: Tensor
     unread: Unread = field(default_factory=Unread)
+    began_at: int = 0
+    """The steps that were done before this process took over."""
     before_update: Callable[[], None] = lambda: None
     """Called when the gradient is there and the weights are about to change."""
 
@@ -96,7 +101,7 @@ class Run:
         if config.train.activation_checkpointing:
             student.checkpoint_activations()
         if config.train.compile:
-            student.encoder.compile(dynamic=True)
+            student.compile_layers()
         optimizer = make_optimizer([student, objective], config.optim)
         validation = _validation(config, student, tokenizer, device)
         return cls(
@@ -147,6 +152,7 @@ class Run:
         step = broadcast(self.folder.last_step())
         if step:
             self.progress = load_checkpoint(self.folder.checkpoints, step, self.trainables, self.identity)
+            self.began_at = step
 
     def step(self) -> None:
         """One optimizer step on the next global batch. Its numbers stay on the device until they are `read`:
@@ -167,6 +173,7 @@ class Run:
             groups=length_groups(config.train.length_groups, self.device),
             seed=lambda part: seed_step(config.train.seed, step, part),
             autocast=self.autocast,
+            compare_passes=config.train.compile and step < self.began_at + COMPARED_STEPS,
         )
         norm = self.clip()
         # What is not finite, and all that comes after it until it is read, never reaches the weights.

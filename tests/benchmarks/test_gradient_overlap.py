@@ -15,7 +15,7 @@ from dalr.config.overrides import to_yaml
 from tests.benchmarks.overlap_workers import worker
 from tests.processes import run_workers
 from tests.small_run import small_config, write_corpora
-from tests.tiny import write_tiny_bert
+from tests.tiny import WORDS, write_tiny_bert
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
@@ -36,9 +36,12 @@ def write_student(folder: Path) -> Path:
 
 
 def test_the_link_works_while_the_backward_pass_does(tmp_path: Path) -> None:
-    write_corpora(tmp_path, np.random.default_rng(0))
+    random = np.random.default_rng(0)
+    write_corpora(tmp_path, random)
+    sentences = [" ".join(random.choice(WORDS, size=14)) for _ in range(512)]
+    (tmp_path / "sentences.txt").write_text("\n".join(sentences) + "\n")
     student = write_student(tmp_path / "student")
-    changes = {"train__batch_size": 64, "train__steps": 100, "data__pair_every": None, "objective__intra_modal": 0.0}
+    changes = {"train__batch_size": 128, "train__steps": 100, "data__pair_every": None, "objective__intra_modal": 0.0}
     config = small_config(tmp_path, student, **changes, teachers__text=[], objective__cross_modal=0.0)
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     run_workers(worker, str(tmp_path), count=2)

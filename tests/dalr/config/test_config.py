@@ -80,13 +80,6 @@ def test_both_lengths_are_refused() -> None:
         with_overrides(load_recipe("dalr"), {"train.steps": 5, "train.epochs": 5})
 
 
-def test_a_compiled_encoder_in_two_passes_is_refused() -> None:
-    config = load_recipe("simcse")
-    with pytest.raises(InputError, match=r"train\.compile with train\.accumulate > 1"):
-        with_overrides(config, {"train.compile": True, "train.accumulate": 2})
-    assert with_overrides(config, {"train.compile": True}).train.compile
-
-
 def test_steps_replace_epochs() -> None:
     config = override("train.steps=7")
     assert (config.train.steps, config.train.epochs) == (7, None)
