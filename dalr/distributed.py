@@ -127,8 +127,8 @@ def shard_sizes(n: int, world_size: int) -> list[int]:
 def gather_rows(tensor: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
     """The rows of all workers, in order of rank, as a differentiable function of this worker's rows.
 
-    Every worker is meant to compute the same loss L from the result, and the encoder's gradients to be averaged
-    over W workers. The backward pass therefore sums the incoming gradients over workers
+    Every worker is meant to compute from the result the same loss L, or W times its share of L, and the encoder's
+    gradients to be averaged over W workers. The backward pass therefore sums the incoming gradients over workers
     (each is dL/d rows, the sum W times that) and takes this worker's rows: its encoder then holds W
     times its own share of the gradient, and the average over workers is the sum of shares, exactly
     the gradient of one process with the whole batch.
@@ -153,6 +153,13 @@ def gather_constant(tensor: Tensor, sizes: Sequence[int] | None = None) -> Tenso
     if tensor.dtype == torch.bool:  # gloo cannot send it
         return gather_constant(tensor.to(torch.uint8), sizes).bool()
     return _all_gather(tensor, _agreed_sizes(tensor, sizes))
+
+
+def sum_over_workers(tensor: Tensor) -> Tensor:
+    """The sum of every worker's tensor, without a gradient; `tensor` is changed."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+    return tensor
 
 
 class _GatherRows(torch.autograd.Function):

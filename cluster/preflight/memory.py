@@ -146,7 +146,7 @@ def estimate_memory(
     - optimizer 8P (AdamW's two moments),
     - activations of 2·⌈⌈B/W⌉/accumulate⌉ sequences: two dropout passes, one part of the batch at a time;
       less with `activation_checkpointing`,
-    - objective 24·B² numbers (+ 3·B²·L with a term that reads token states): the global batch, on every worker,
+    - objective 24·B² numbers (+ 3·B²·L with a term that reads token states), a W-th of them on every worker,
     - teachers, with such a term: weights 4P each (+ 2P for autocast's copies), one layer's activations of
       ⌈B/W⌉ sequences, and 3·B·L·T numbers of token states of width T: a share, the gathered batch, its norm.
       Token states that were stored beforehand need the last part alone, so that this is an upper bound.
@@ -174,7 +174,7 @@ def estimate_memory(
         activations=shape.activations(
             2 * part, tokens, element=2 if half else 4, checkpointing=config.train.activation_checkpointing
         ),
-        objective=blocks * batch * batch * 4,
+        objective=blocks * ceil(batch / workers) * batch * 4,
         on_gpu=on_gpu,
         teachers=_teachers(config, teachers, ceil(batch / workers), element=2 if half else 4),
     )

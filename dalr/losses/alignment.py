@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
-from dalr.losses.similarity import angular_margin, cosine
+from dalr.losses.rows import Rows
+from dalr.losses.similarity import angular_margin, cosine, self_similarity
 
 
 @in_full_precision
@@ -17,29 +18,32 @@ def soft_alignment(
     temperature: float,
     target_temperature: float,
     softening: float = 1.0,
+    rows: Rows | None = None,
 ) -> Tensor:
     """KL(Q ‖ softmax(logits/temperature)), mean over rows.
 
     Q = softening·softmax(target_similarity/target_temperature) + (1 − softening)·I.
 
     Args:
-        logits: [B, B], of the student.
-        target_similarity: [B, B], of a teacher; a constant.
+        logits: [b, B], of the student.
+        target_similarity: [b, B], of a teacher; a constant.
         temperature: τ_s > 0, divides the logits.
         target_temperature: > 0, divides the target similarities.
         softening: in [0, 1]. 1 is a fully soft target; 0 a hard one, with which this is the
             cross-entropy with the diagonal.
+        rows: which of the batch's rows the b are; None: all.
 
     Returns:
         A scalar ≥ 0; 0 at B = 1.
 
     Source: the cross-modal and intra-modal alignment of DALR.
     """
-    soft = torch.softmax(target_similarity.detach() / target_temperature, dim=-1)
-    hard = torch.eye(len(soft), dtype=soft.dtype, device=soft.device)
-    target = softening * soft + (1 - softening) * hard
+    rows = rows or Rows.all_of(logits)
+    target = torch.softmax(target_similarity.detach() / target_temperature, dim=-1)
+    if softening != 1:
+        target = softening * target + (1 - softening) * rows.diagonal.to(target.dtype)
     # kl_div reads 0·log 0 as 0, which a hard target needs.
-    return F.kl_div(F.log_softmax(logits / temperature, dim=-1), target, reduction="batchmean")
+    return F.kl_div(F.log_softmax(logits / temperature, dim=-1), target, reduction="sum") / rows.total
 
 
 def cross_alignment(inputs: TermInputs) -> tuple[Tensor, Tensor]:
@@ -47,20 +51,29 @@ def cross_alignment(inputs: TermInputs) -> tuple[Tensor, Tensor]:
 
     With η > 0 both targets mix in s(a, b) of the consistency task, a constant.
     """
-    config, soft, v = inputs.config, _softness(inputs, "cross_alignment"), inputs.images
-    logits = angular_margin(cosine(inputs.z, inputs.head("map_image")(v)), config.margin_text) / config.temperature
-    image_target, text_target = cosine(v, v), inputs.teacher_similarity
+    config, soft, rows = inputs.config, _softness(inputs, "cross_alignment"), inputs.rows
+    mapped = inputs.head("map_image")(inputs.images)
+
+    def logits(one: Tensor, other: Tensor) -> Tensor:
+        return angular_margin(cosine(one, other), config.margin_text, rows=rows) / config.temperature
+
+    by_text = logits(rows.of(inputs.z), mapped)
+    by_image = by_text.T if rows.are_all else logits(rows.of(mapped), inputs.z)
+    image_target, text_target = self_similarity(inputs.images, rows), inputs.teacher_similarity
     eta = config.own("cross_alignment", "eta")
     if eta > 0:
-        agreement = cosine(*inputs.aligned).detach()
-        image_target = (1 - eta) * image_target + eta * agreement.T
-        text_target = (1 - eta) * text_target + eta * agreement
-    return soft_alignment(logits.T, image_target, **soft), soft_alignment(logits, text_target, **soft)
+        a, b = (aligned.detach() for aligned in inputs.aligned)
+        image_target = (1 - eta) * image_target + eta * cosine(rows.of(b), a)
+        text_target = (1 - eta) * text_target + eta * cosine(rows.of(a), b)
+    return soft_alignment(by_image, image_target, **soft, rows=rows), soft_alignment(
+        by_text, text_target, **soft, rows=rows
+    )
 
 
 def intra_alignment(inputs: TermInputs) -> Tensor:
     """The term: s_m(z, z')/τ follows s(t, t)."""
-    return soft_alignment(inputs.logits, inputs.teacher_similarity, **_softness(inputs, "intra_alignment"))
+    soft = _softness(inputs, "intra_alignment")
+    return soft_alignment(inputs.logits, inputs.teacher_similarity, **soft, rows=inputs.rows)
 
 
 def _softness(inputs: TermInputs, term: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dalr.config.objective import ObjectiveConfig
 from dalr.data.batches import PairedBatch, TextBatch, Views
 from dalr.errors import InputError
-from dalr.losses.contrastive import info_nce
+from dalr.losses.contrastive import contrast
 from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import exact
 from dalr.losses.targets import TeacherMix
@@ -40,7 +40,7 @@ class LossTerms:
 class Objective(nn.Module):
     """The heads that the active terms need, and the weighted sum of those terms.
 
-    It sees the whole global batch and knows nothing of workers; every worker computes the same.
+    It sees the whole global batch and knows nothing of workers: each may compute the same, or its share of the rows.
 
     Args:
         config: weights, temperatures, margins, softening.
@@ -99,20 +99,26 @@ class Objective(nn.Module):
                     self.add_module(head, _resolved(spec.kind)(widths[spec.source], widths[spec.target]))
             self._values[name] = _resolved(term.value)
 
-    def forward(self, views: Views, batch: TextBatch | PairedBatch) -> LossTerms:
+    def forward(self, views: Views, batch: TextBatch | PairedBatch, rows: slice | None = None) -> LossTerms:
         """The terms of one global batch: of a paired batch all active ones, of a text batch `text` and
-        the active ones that `on_text` names. Always in float32, also inside autocast."""
+        the active ones that `on_text` names. Always in float32, also inside autocast.
+
+        With `rows`, the share of these rows in each of them: the shares of slices that cover the batch add up to its
+        terms, and their gradients to its gradient. Of the [B, B] matrices only these rows are computed.
+        """
         config = self.config
         with exact(views.projected.device):
-            inputs = TermInputs(config, views, batch, dict(self.named_children()), self.teachers)
-            text = info_nce(inputs.z, inputs.z2, temperature=config.temperature, margin=config.margin_text)
+            inputs = TermInputs(config, views, batch, dict(self.named_children()), self.teachers, rows)
+            text = contrast(inputs.logits, inputs.rows)
             terms = {"text": text}
             sums = dict.fromkeys(("cross_modal", "intra_modal"), text.new_zeros(()))
             for name, term in self.active_terms.items():
                 if not isinstance(batch, PairedBatch) and name not in config.on_text:
                     continue
-                value = self._values[name](inputs)
+                value = self._values[name](inputs if term.by_rows else inputs.whole)
                 parts = dict(zip(term.parts, value, strict=True)) if term.parts else {name: value}
+                if not term.by_rows and not inputs.rows.are_all:
+                    parts = {part: inputs.rows.share * value for part, value in parts.items()}
                 weight = config.weight(name) / len(parts)
                 sums[term.group] = sum((weight * part for part in parts.values()), sums[term.group])
                 terms |= parts

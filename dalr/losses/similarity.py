@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from dalr.losses.precision import in_full_precision
+from dalr.losses.rows import Rows
 
 SHORTEST = 1e-8
 """Vectors no longer than this have no direction."""
@@ -21,22 +22,32 @@ def unit(vectors: Tensor, dim: int = -1) -> Tensor:
 
 @in_full_precision
 def cosine(rows: Tensor, columns: Tensor) -> Tensor:
-    """s(rows, columns): the cosines [B, C] of each row of [B, D] with each row of [C, D], in [-1, 1]
+    """s(rows, columns): the cosines [..., B, C] of each row of [..., B, D] with each row of [C, D], in [-1, 1]
     up to rounding."""
     return unit(rows) @ unit(columns).T
 
 
 @in_full_precision
-def angular_margin(cosines: Tensor, margin: float, similarity: Tensor | None = None) -> Tensor:
+def self_similarity(vectors: Tensor, rows: Rows | None = None) -> Tensor:
+    """s(x, x) [b, B] of `rows` of the vectors [B, D] with all of them."""
+    directions = unit(vectors)
+    return (rows or Rows.all_of(vectors)).of(directions) @ directions.T
+
+
+@in_full_precision
+def angular_margin(
+    cosines: Tensor, margin: float, similarity: Tensor | None = None, rows: Rows | None = None
+) -> Tensor:
     """Brings negatives closer by an angle, so that they must be pushed further away.
 
     With θ = arccos s, off-diagonal entries with θ > m become cos(θ − m·(1 − σ)); all others stay s.
     The threshold is m itself, not the softened margin: a pair inside the margin is left alone.
 
     Args:
-        cosines: s [B, B], in [-1, 1].
+        cosines: s [..., b, B], in [-1, 1].
         margin: m ≥ 0, in radians.
-        similarity: σ [B, B], a constant; how alike two negatives are. None is σ = 0.
+        similarity: σ [b, B], a constant; how alike two negatives are. None is σ = 0.
+        rows: which of the batch's rows the b are; None: all.
 
     Source: ArcCSE's angular margin as MCSE's successors KDMCSE and DALR apply it to negatives.
     """
@@ -46,5 +57,5 @@ def angular_margin(cosines: Tensor, margin: float, similarity: Tensor | None = N
     edge = 1 - torch.finfo(cosines.dtype).eps
     angles = cosines.clamp(-edge, edge).arccos()
     shift = margin if similarity is None else margin * (1 - similarity.detach())
-    diagonal = torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
+    diagonal = (rows or Rows.all_of(cosines)).diagonal
     return torch.where((angles > margin) & ~diagonal, (angles - shift).cos(), cosines)

@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dalr.losses.similarity import SHORTEST, cosine, unit
+from dalr.losses.rows import Rows
+from dalr.losses.similarity import SHORTEST, self_similarity, unit
 
 TokenNorm = Literal["feature", "token", "token_padded"]
 
@@ -24,18 +25,18 @@ class TeacherMix:
         self.shares = {k: weight / total for k, weight in enumerate(weights) if weight > 0}
         self.one_width = len({widths[k] for k in self.shares}) == 1
 
-    def rank_similarity(self, sentences: Sequence[Tensor]) -> Tensor:
-        """Σ_k α_k s(t^k, t^k) [B, B] of each teacher's [B, T_k]."""
-        parts = [share * cosine(sentences[k], sentences[k]) for k, share in self.shares.items()]
+    def rank_similarity(self, sentences: Sequence[Tensor], rows: Rows | None = None) -> Tensor:
+        """Σ_k α_k s(t^k, t^k) [b, B] of each teacher's [B, T_k], of `rows` with all; None: [B, B]."""
+        parts = [share * self_similarity(sentences[k], rows) for k, share in self.shares.items()]
         return torch.stack(parts).sum(0)
 
-    def similarity(self, sentences: Sequence[Tensor]) -> Tensor:
-        """s(t, t) [B, B] of the mixed embeddings t = Σ_k α_k t^k; where the teachers' widths differ,
-        the mixed similarities."""
+    def similarity(self, sentences: Sequence[Tensor], rows: Rows | None = None) -> Tensor:
+        """s(t, t) [b, B] of the mixed embeddings t = Σ_k α_k t^k, of `rows` with all; where the teachers'
+        widths differ, the mixed similarities."""
         if not self.one_width:
-            return self.rank_similarity(sentences)
+            return self.rank_similarity(sentences, rows)
         mixed = torch.stack([share * sentences[k] for k, share in self.shares.items()]).sum(0)
-        return cosine(mixed, mixed)
+        return self_similarity(mixed, rows)
 
 
 def normalise_tokens(tokens: Tensor, token_mask: Tensor, norm: TokenNorm) -> Tensor:

@@ -57,6 +57,8 @@ class Term:
         reads: the objective's settings that it reads, besides `temperature` and `margin_text`.
         own: the keys below `objective.soft.TERM`. A text names the objective's setting, also one that the term
             reads, whose place the key takes for this term.
+        by_rows: whether `value` computes the share of `inputs.rows` (see `dalr.losses.rows.Rows`), which over several
+            workers are not all. Any other term is computed from the whole batch on every worker.
         parts: under which names it is logged and drawn, where it has several parts; each carries an equal share of
             the term's weight.
     """
@@ -69,6 +71,7 @@ class Term:
     reads: tuple[str, ...] = ()
     own: Mapping[str, str | Number] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    by_rows: bool = False
 
     def __post_init__(self) -> None:
         unread = {head.source for head in self.heads.values()} - self.needs - {"student", "projection"}
@@ -107,6 +110,7 @@ TERMS: dict[str, Term] = {
         },
         reads=_GROUNDING_READS,
         own=_GROUNDING_OWN,
+        by_rows=True,
     ),
     "grounding_text": Term(
         "cross_modal",
@@ -119,6 +123,7 @@ TERMS: dict[str, Term] = {
         },
         reads=_GROUNDING_READS,
         own=_GROUNDING_OWN,
+        by_rows=True,
     ),
     "consistency": Term(
         "cross_modal",
@@ -139,6 +144,7 @@ TERMS: dict[str, Term] = {
         heads={"map_image": Head("dalr.losses.heads:LinearMap", "images", "student")},
         own={**_SOFT, "eta": "eta"},
         parts=("cross_alignment_image", "cross_alignment_text"),
+        by_rows=True,
     ),
     "intra_alignment": Term(
         "intra_modal",
@@ -146,6 +152,7 @@ TERMS: dict[str, Term] = {
         "dalr.losses.alignment:intra_alignment",
         needs=frozenset({"sentences"}),
         own=_SOFT,
+        by_rows=True,
     ),
     "rank": Term(
         "intra_modal",
@@ -153,6 +160,7 @@ TERMS: dict[str, Term] = {
         "dalr.losses.ranking:rank",
         needs=frozenset({"sentences"}),
         reads=("temperature_rank", "rank_loss", "rank_reduction"),
+        by_rows=True,
     ),
     "local_global": Term(
         "intra_modal",
@@ -161,11 +169,13 @@ TERMS: dict[str, Term] = {
         needs=frozenset({"tokens"}),
         heads={"map_tokens": Head("dalr.losses.heads:LinearMap", "tokens", "student")},
         reads=("token_norm", "token_teachers"),
+        by_rows=True,
     ),
     "dropout_consistency": Term(
         "intra_modal",
         "both dropout passes of the student give the same similarities",
         "dalr.losses.divergence:dropout_consistency",
+        by_rows=True,
     ),
 }
 """Every term but `text`, which each batch has, by the name of its config key."""

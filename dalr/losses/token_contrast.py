@@ -6,11 +6,14 @@ from torch.nn import functional as F
 
 from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import in_full_precision
+from dalr.losses.rows import Rows
 from dalr.losses.targets import normalise_tokens
 
 
 @in_full_precision
-def local_global(sentences: Tensor, tokens: Tensor, token_mask: Tensor, *, temperature: float) -> Tensor:
+def local_global(
+    sentences: Tensor, tokens: Tensor, token_mask: Tensor, *, temperature: float, rows: Rows | None = None
+) -> Tensor:
     """Contrast of each sentence with its own tokens against the tokens of all other sentences.
 
     With d_ijt = z_i·token_jt/τ (dot products, no cosine), for each token t of sentence i
@@ -21,10 +24,11 @@ def local_global(sentences: Tensor, tokens: Tensor, token_mask: Tensor, *, tempe
     of products is all it takes: memory O(B²L), forward and backward.
 
     Args:
-        sentences: z [B, D].
+        sentences: z [b, D].
         tokens: [B, L, D], a teacher's token states.
         token_mask: [B, L], true or 1 where a token is; others count nowhere.
         temperature: τ > 0.
+        rows: which of the batch's sentences the b are; None: all.
 
     Returns:
         A scalar ≥ 0; 0 at B = 1. A sentence without tokens adds 0.
@@ -32,15 +36,14 @@ def local_global(sentences: Tensor, tokens: Tensor, token_mask: Tensor, *, tempe
     Source: the token-level objective of DALR, as in the authors' code.
     """
     size, length, width = tokens.shape
-    mask = token_mask.bool()
-    logits = (sentences @ tokens.reshape(size * length, width).T / temperature).view(size, size, length)
-    own = logits.diagonal().T
-    diagonal = torch.eye(size, dtype=torch.bool, device=logits.device)
+    mask, rows = token_mask.bool(), rows or Rows.all_of(sentences)
+    logits = (sentences @ tokens.reshape(size * length, width).T / temperature).view(rows.count, size, length)
+    own, own_mask = logits.diagonal(rows.first).T, rows.of(mask)
     # The lowest finite number instead of −inf: a sentence without negatives then costs 0, not NaN.
     lowest = torch.finfo(logits.dtype).min
-    negatives = logits.masked_fill(diagonal[:, :, None] | ~mask, lowest).flatten(1).logsumexp(-1, keepdim=True)
-    losses = F.softplus(negatives - own).masked_fill(~mask, 0.0)
-    return (losses.sum(-1) / mask.sum(-1).clamp(min=1)).mean()
+    negatives = logits.masked_fill(rows.diagonal[:, :, None] | ~mask, lowest).flatten(1).logsumexp(-1, keepdim=True)
+    losses = F.softplus(negatives - own).masked_fill(~own_mask, 0.0)
+    return rows.mean(losses.sum(-1) / own_mask.sum(-1).clamp(min=1))
 
 
 def local_global_of(inputs: TermInputs) -> Tensor:
@@ -48,5 +51,5 @@ def local_global_of(inputs: TermInputs) -> Tensor:
     tokens, mask = inputs.tokens
     normalised = normalise_tokens(tokens, mask, inputs.config.token_norm)
     # Mapping the sentence into the tokens' space gives the same products for 1/L of the work.
-    sentences = inputs.head("map_tokens").transposed(inputs.z)
-    return local_global(sentences, normalised, mask, temperature=inputs.config.temperature)
+    sentences = inputs.head("map_tokens").transposed(inputs.rows.of(inputs.z))
+    return local_global(sentences, normalised, mask, temperature=inputs.config.temperature, rows=inputs.rows)

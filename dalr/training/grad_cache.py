@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dalr.data.batches import TextBatch, Views, to_device
-from dalr.distributed import gather_rows, rank, shard, shard_sizes, world_size
+from dalr.distributed import gather_rows, rank, shard, shard_sizes, sum_over_workers, world_size
 from dalr.errors import Failed
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Student
@@ -48,7 +48,8 @@ def compute_gradients(
     """Leaves the gradient of the objective on the global `batch` in `gradients`, the same on every
     worker. Returns the terms, detached.
 
-    Each worker encodes its share of the rows, in `parts` parts, each in `groups` groups of like length
+    Each worker computes its share of the objective's rows against the columns of all, and
+    encodes its share of the rows, in `parts` parts, each in `groups` groups of like length
     (`Student.forward`). One part is one plain pass. With more,
     the parts are encoded without gradient first; the objective's gradient with respect to all
     embeddings is taken once; then each part is encoded again, with the same dropout, and that gradient
@@ -74,14 +75,14 @@ def compute_gradients(
 
     if len(pieces) == 1:
         views = encode(0)
-        terms = objective(_gathered(views, sizes), batch)
-        gradients.backward([terms.total], last=True)
+        terms = objective(_gathered(views, sizes), batch, here)
+        gradients.backward([_for_all(terms)], last=True)
     else:
         with torch.no_grad():
             views = _joined([encode(part) for part in range(len(pieces))])
         views = Views(views.pooled.requires_grad_(), views.projected.requires_grad_())
-        terms = objective(_gathered(views, sizes), batch)
-        gradients.backward([terms.total], last=False)
+        terms = objective(_gathered(views, sizes), batch, here)
+        gradients.backward([_for_all(terms)], last=False)
         for part, piece in enumerate(pieces):
             again = encode(part)
             if compare_passes:
@@ -90,12 +91,19 @@ def compute_gradients(
             cached = [_gradient(views.pooled)[piece], _gradient(views.projected)[piece]]
             gradients.backward(outputs, cached, last=part == len(pieces) - 1)
     gradients.wait()
-    return LossTerms(
-        total=terms.total.detach(),
-        cross_modal=terms.cross_modal.detach(),
-        intra_modal=terms.intra_modal.detach(),
-        terms={name: value.detach() for name, value in terms.terms.items()},
-    )
+    return _summed(terms)
+
+
+def _for_all(terms: LossTerms) -> Tensor:
+    """What to send back, so that the mean of the gradients over workers is the gradient of the batch's loss."""
+    return terms.total if world_size() == 1 else world_size() * terms.total
+
+
+def _summed(terms: LossTerms) -> LossTerms:
+    """The terms of the batch, detached, from every worker's share of them."""
+    shares = torch.stack([terms.total, terms.cross_modal, terms.intra_modal, *terms.terms.values()])
+    total, cross_modal, intra_modal, *values = sum_over_workers(shares.detach()).unbind()
+    return LossTerms(total, cross_modal, intra_modal, dict(zip(terms.terms, values, strict=True)))
 
 
 def _compare(again: Tensor, first: Tensor) -> None:

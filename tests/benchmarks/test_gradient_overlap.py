@@ -41,7 +41,7 @@ def test_the_link_works_while_the_backward_pass_does(tmp_path: Path) -> None:
     sentences = [" ".join(random.choice(WORDS, size=14)) for _ in range(512)]
     (tmp_path / "sentences.txt").write_text("\n".join(sentences) + "\n")
     student = write_student(tmp_path / "student")
-    changes = {"train__batch_size": 128, "train__steps": 100, "data__pair_every": None, "objective__intra_modal": 0.0}
+    changes = {"train__batch_size": 64, "train__steps": 100, "data__pair_every": None, "objective__intra_modal": 0.0}
     config = small_config(tmp_path, student, **changes, teachers__text=[], objective__cross_modal=0.0)
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     run_workers(worker, str(tmp_path), count=2)

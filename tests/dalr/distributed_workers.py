@@ -24,6 +24,7 @@ from dalr.distributed import (
     rank,
     run_on_all_ranks,
     shard,
+    sum_over_workers,
     world_size,
 )
 from dalr.errors import InputError
@@ -86,28 +87,33 @@ def global_batch(size: int) -> tuple[Tensor, PairedBatch]:
     return inputs, make_batch(size, image_width=9, caption_width=9, token_width=7, seed=size)
 
 
-def step(encoder: nn.Module, objective: Objective, inputs: Tensor, batch: TextBatch, *, sized: bool) -> Tensor:
-    """Encodes this worker's rows, computes the objective of all, and leaves the averaged gradients."""
+def step(
+    encoder: nn.Module, objective: Objective, inputs: Tensor, batch: TextBatch, *, sized: bool, shared: bool
+) -> Tensor:
+    """Encodes this worker's rows, computes the objective of all or, `shared`, of these rows, and leaves the averaged
+    gradients."""
     shards = [shard(len(batch), worker, world_size()) for worker in range(world_size())]
     sizes = [part.stop - part.start for part in shards] if sized else None
     pooled, projected = encoder(inputs[shards[rank()]])
     views = Views(gather_rows(pooled, sizes), gather_rows(projected, sizes))
-    total = objective(views, batch).total
+    total = objective(views, batch, shards[rank()] if shared else None).total
     gradients = Gradients([*encoder.parameters(), *objective.parameters()])
     gradients.zero()
-    gradients.backward([total], last=True)
+    gradients.backward([world_size() * total if shared else total], last=True)
     gradients.wait()
-    return total.detach()
+    return sum_over_workers(total.detach()) if shared else total.detach()
 
 
-def run(*, sized: bool = True) -> dict[str, Tensor]:
+def run(*, sized: bool = True, shared: bool = False) -> dict[str, Tensor]:
     """Loss, gradients and buffers after a step on each batch, from fresh models each time."""
     answers: dict[str, Tensor] = {}
     for size in SIZES:
         for kind in ("paired", "text"):
             encoder, objective = make_models()
             inputs, batch = global_batch(size)
-            total = step(encoder, objective, inputs, batch if kind == "paired" else as_text(batch), sized=sized)
+            total = step(
+                encoder, objective, inputs, batch if kind == "paired" else as_text(batch), sized=sized, shared=shared
+            )
             answers[f"{size}.{kind}.total"] = total
             for name, parameter in [*encoder.named_parameters(), *objective.named_parameters()]:
                 if parameter.grad is not None:
@@ -158,6 +164,7 @@ def worker(number: int, worlds: tuple[int, ...], folder: str) -> None:
             store = dist.FileStore(f"{folder}/store-{world}", world)
             dist.init_process_group("gloo", store=store, rank=number, world_size=world, timeout=timedelta(minutes=5))
             answers = {f"sized.{name}": value for name, value in run().items()}
+            answers |= {f"shared.{name}": value for name, value in run(shared=True).items()}
             answers |= {f"asked.{name}": value for name, value in run(sized=False).items()}
             answers |= {f"collective.{name}": value for name, value in collectives().items()}
             contiguous = {name: value.contiguous() for name, value in answers.items()}

@@ -44,7 +44,7 @@ def workers(request: pytest.FixtureRequest, folder: Path) -> list[dict[str, Tens
     return [load_file(folder / f"{request.param}-{number}.safetensors") for number in range(request.param)]
 
 
-@pytest.mark.parametrize("sizes", ["sized", "asked"])
+@pytest.mark.parametrize("sizes", ["sized", "asked", "shared"])
 def test_loss_and_every_gradient_equal_one_process(
     workers: list[dict[str, Tensor]], single: dict[str, Tensor], sizes: str
 ) -> None:
@@ -53,7 +53,7 @@ def test_loss_and_every_gradient_equal_one_process(
         ours = {name.removeprefix(prefix): value for name, value in answers.items() if name.startswith(prefix)}
         assert ours.keys() == single.keys()
         for name, expected in single.items():
-            assert torch.allclose(ours[name], expected, rtol=1e-5, atol=1e-8), name
+            assert torch.allclose(ours[name], expected, rtol=1e-6, atol=1e-9), name
 
 
 def test_the_comparison_covers_every_parameter(single: dict[str, Tensor]) -> None:
