@@ -2,17 +2,20 @@
 # Makes docs/example-report again: copies of the small files of finished runs, and the report over them.
 #
 #   bash docs/example-report.sh RUNS [options of dalr report]
+#   bash docs/example-report.sh --report-only [options of dalr report]     over the copies that are there
 #
 # RUNS is what docs/real-run.sh and docs/real-sweep.sh have made (the sweep in RUNS/sweep). What the copies
 # leave out and change is said in docs/example-report/README.md; nothing under RUNS is changed.
 set -euo pipefail
-runs=$(realpath "$1")
+runs=$1
 shift
 out=$(dirname "$(realpath "$0")")/example-report
 export OMP_NUM_THREADS=1
 
-rm -rf "$out"/{runs,tables,figures,index.html,report.md,report.json,scores.parquet}
-python - "$runs" "$out/runs" <<'PYTHON'
+rm -rf "$out"/{tables,figures,index.html,report.md,report.json,scores.parquet}
+if [ "$runs" != --report-only ]; then
+rm -rf "$out/runs"
+python - "$(realpath "$runs")" "$out/runs" <<'PYTHON'
 import json
 import sys
 from pathlib import Path
@@ -67,6 +70,7 @@ for sweep in sweeps:
 for result in sorted(source.glob("*/results/test.json")):  # a run is done when it was scored
     copy_run(result.parent.parent)
 PYTHON
+fi
 
 names=() # as in docs/real-run.md; other rows are called by the settings in which they differ
 name() { [ ! -d "$out/runs/$1" ] || names+=(--name "runs/$1=$2"); }

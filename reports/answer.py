@@ -8,7 +8,8 @@ from dalr.reports.load.sweeps import Sweep
 from dalr.reports.significance import RowTests
 from dalr.reports.tables.budgets import Budget, apart, size, words
 from dalr.reports.tables.finals import Finals
-from dalr.reports.tables.scores import AVERAGE, Block, Row, Table, average_of
+from dalr.reports.tables.grid import Block, Row, Table
+from dalr.reports.tables.scores import AVERAGE, average_of
 from dalr.statistics.comparison import Comparison
 
 Outcome = Literal["holds", "not-shown", "untested", "alone", "search", "reproduced", "short", "unknown"]

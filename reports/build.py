@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dalr.errors import InputError
 from dalr.reports.answer import Answer, against_baseline, best_of_blocks, of_sweep
+from dalr.reports.arms import ArmComparison, arm_comparisons
 from dalr.reports.examples import Examples
 from dalr.reports.figures.collect import FigureSelection, figures
 from dalr.reports.figures.figure import Figure
@@ -21,11 +22,13 @@ from dalr.reports.tables.ablation import ablation
 from dalr.reports.tables.aggregation import order_notes
 from dalr.reports.tables.budgets import Budget, budgets, unequal
 from dalr.reports.tables.finals import Finals, finals
+from dalr.reports.tables.grid import Table
 from dalr.reports.tables.labels import omitted_defaults
 from dalr.reports.tables.leaderboard import equal_budget, leaderboard
+from dalr.reports.tables.mteb import with_reranking
 from dalr.reports.tables.naming import listed
 from dalr.reports.tables.retrieval import retrieval_table
-from dalr.reports.tables.scores import AGGREGATIONS, TITLES, Aggregation, Table, average_of, task_table
+from dalr.reports.tables.scores import AGGREGATIONS, OF_MTEB, TITLES, Aggregation, average_of, task_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +72,19 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         for table in (sts[options.aggregation], *others)
         if table.measured
     ]
-    tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value, sts)
-    retrieval = retrieval_table(loaded, named)
+    arms = arm_comparisons(sweeps, options.contrasts)
+    tables, answers = _compared(score_tables, options, loaded, trained, examples.p_value, sts, arms)
+    for comparison in arms:
+        tables += comparison.tables(sts, options, list(loaded.sources.values()))
+        answers = [*comparison.answers(), *answers]
+    retrieval = retrieval_table(loaded, named, with_published=not options.hide_published)
     tables += [retrieval] if retrieval else []
-    comparison = equal_budget(sweeps)
-    tables += [comparison] if comparison else []
+    at_equal_budget = equal_budget(sweeps)
+    tables += [at_equal_budget] if at_equal_budget else []
     for sweep in sweeps:
         board, final = leaderboard(sweep, trials(sweep)), _finals(sweep, damaged)
         tables += [board, *([final.table] if final else [])]
-        answers += of_sweep(sweep, board, final)
+        answers += [] if sweep.arms else of_sweep(sweep, board, final)
     if not tables:
         raise InputError(_nothing(loaded, damaged))
     wanted = FigureSelection(best_first=_best_first(score_tables), always=_always(options))
@@ -97,7 +104,7 @@ def report_of(loaded: Loaded, options: Options) -> Report:
 def _score_table(
     group: str, loaded: Loaded, named: Mapping[str, str], options: Options, aggregation: Aggregation = "all"
 ) -> Table:
-    return task_table(
+    table = task_table(
         group,
         loaded,
         named,
@@ -106,6 +113,7 @@ def _score_table(
         chosen=options.tasks,
         with_published=not options.hide_published,
     )
+    return with_reranking(table, with_published=not options.hide_published) if group == OF_MTEB else table
 
 
 def _unequal(table: Table, trained: Mapping[str, Budget]) -> list[str]:
@@ -159,9 +167,11 @@ def _compared(
     trained: Mapping[str, Budget],
     examples: ExampleTest,
     sts: Mapping[Aggregation, Table],
+    arms: Sequence[ArmComparison],
 ) -> tuple[list[Table], list[Answer]]:
     """The tables with marks against the baseline where they have that row, each followed by its ablations; and
-    the answers at the top. The baseline's comparisons come first, so that no other family contradicts them.
+    the answers at the top. Planned contrasts of arms come first, then the baseline's comparisons, so that no other
+    family contradicts them.
     `sts` is the STS table under each aggregation."""
     known = list(dict.fromkeys(row.label for table in tables for row in table.measured))
     for option, label in [("--baseline", options.baseline), *(("--ablate", label) for label in options.ablate)]:
@@ -171,6 +181,8 @@ def _compared(
     answers: list[Answer] = []
     for table in tables:
         tests = RowTests(examples)
+        for each in arms:
+            each.add(table, tests, loaded.sources.values())
         measured = [row.label for row in table.measured]
         place = len(made)
         made.append(_with_marks(table, options.baseline, tests) if options.baseline else table)

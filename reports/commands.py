@@ -59,6 +59,14 @@ def report(
             help="STS12 to STS16: all pairs of a task, the mean over its subsets, or wmean, weighted by their pairs.",
         ),
     ] = "all",
+    contrasts: Annotated[
+        Path | None,
+        typer.Option(
+            "--contrasts",
+            metavar="FILE",
+            help="YAML with the contrasts to test between a sweep's arms; without, those of its specification.",
+        ),
+    ] = None,
     formats: Annotated[str, typer.Option("--formats", help="As which files figures are written.")] = "svg,pdf,png",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -94,6 +102,7 @@ def report(
         aggregation=sts_aggregation,
         with_figures=not no_figures,
         formats=formats,
+        contrasts=contrasts,
     )
     made = build(dirs, options, quiet=quiet)
     write(made, out, quiet=quiet)

@@ -3,7 +3,8 @@
 from dalr.errors import InputError
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import Loaded, Source
-from dalr.reports.tables.scores import AVERAGE, Aggregation, Row
+from dalr.reports.tables.grid import Row
+from dalr.reports.tables.scores import AVERAGE, Aggregation
 from dalr.results import GROUPS, TaskDetails, read_details
 from dalr.statistics.examples import permuted_task
 from dalr.statistics.permutation import Permuted, mean_over_tasks

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from dalr.errors import InputError, did_you_mean
 from dalr.reports.figures.export import FORMATS
 from dalr.reports.load.frame import Loaded
+from dalr.reports.tables.contrasts import read_plan
 from dalr.reports.tables.labels import labels
 from dalr.reports.tables.naming import listed, rows_called
 from dalr.reports.tables.scores import AGGREGATIONS, OF_MTEB, OWN, SHORT, Aggregation, Averaging
@@ -19,8 +21,9 @@ from dalr.results import GROUPS, MTEB
 class Options:
     """What a report's reader may choose: names of rows, the row that others are tested against, the rows
     whose ablations are shown, the only rows and the only tasks to show (all, where there are none), published
-    rows or not, how averages are formed and tasks with subsets scored, figures or none, and the formats of
-    their files. Rows are given as `rows_called` understands them."""
+    rows or not, how averages are formed and tasks with subsets scored, figures or none, the formats of their files,
+    and the contrasts to test between a sweep's arms (as `read_plan` gives them; empty: those of its specification).
+    Rows are given as `rows_called` understands them."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
@@ -32,6 +35,7 @@ class Options:
     aggregation: Aggregation = "all"
     with_figures: bool = True
     formats: Sequence[str] = FORMATS
+    contrasts: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def checked(
@@ -46,11 +50,12 @@ class Options:
         only: Sequence[str] = (),
         tasks: str | None = None,
         hide_published: bool = False,
+        contrasts: Path | None = None,
     ) -> "Options":
         """Options from the command line's words.
 
         Raises:
-            InputError: a word that means nothing.
+            InputError: a word that means nothing, or a file without contrasts.
         """
         parsed = {}
         for text in names:
@@ -78,6 +83,7 @@ class Options:
             aggregation=scored,
             with_figures=with_figures,
             formats=[one for one in FORMATS if one in files],
+            contrasts=read_plan(contrasts) if contrasts else {},
         )
 
     @property

@@ -7,7 +7,8 @@ from dalr.reports.answer import Answer, Outcome
 from dalr.reports.load.frame import Source
 from dalr.reports.load.published import PublishedRow, published
 from dalr.reports.load.runs import Run
-from dalr.reports.tables.scores import AVERAGE, Row, Table, average_of
+from dalr.reports.tables.grid import Row, Table
+from dalr.reports.tables.scores import AVERAGE, average_of
 from dalr.statistics.reproduction import MARGIN, Reproduction, reproduction
 
 VARIANTS = ("_roberta", "_coco")  # endings of a recipe's name that choose backbone and corpus

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from dalr.reports.tables.scores import AVERAGE, Cell, Row
+from dalr.reports.tables.grid import Cell, Row
+from dalr.reports.tables.scores import AVERAGE
 from dalr.statistics.comparison import Comparison, corrected
+from dalr.statistics.correction import holm
 from dalr.statistics.significance import LEVEL, over_seeds
 
 OVER_SEEDS, OVER_EXAMPLES = "†", "‡"
@@ -29,6 +31,17 @@ class RowTests:
         comparisons = corrected(filter(None, (self._compare(row, against, column) for row, column in pairs)))
         identities = {row.label: row.identity for row in rows}
         return [self._settled(identities[each.ours], against.identity, each) for each in comparisons]
+
+    def settle(self, pairs: Sequence[tuple[Row, Row, float | None]], column: str) -> None:
+        """Gives pairs of rows, each with its p-value over seeds as a family of planned contrasts has corrected it,
+        their answer in a column; over examples they are a family of their own. A pair keeps an earlier answer."""
+        compared = [(self._compare(row, against, column), p_value) for row, against, p_value in pairs]
+        known = [(each, p_value) for each, p_value in compared if each]
+        over_examples = holm({place: p for place, (each, _) in enumerate(known) if (p := each.example_p) is not None})
+        identities = {row.label: row.identity for ours, theirs, _ in pairs for row in (ours, theirs)}
+        for place, (each, p_value) in enumerate(known):
+            answer = replace(each, seed_holm=p_value, example_holm=over_examples.get(place))
+            self._settled(identities[each.ours], identities[each.theirs], answer)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

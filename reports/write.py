@@ -14,8 +14,8 @@ from dalr.reports.figures.export import FORMATS, export
 from dalr.reports.load.names import addresses, counted, relative_place
 from dalr.reports.page.page import PageData, page
 from dalr.reports.page.provenance import provenance
+from dalr.reports.tables.grid import Cell, Table
 from dalr.reports.tables.labels import labels
-from dalr.reports.tables.scores import Cell, Table
 from dalr.reports.tables.writers.data import cell_frame, comma_separated
 from dalr.reports.tables.writers.html import table_document
 from dalr.reports.tables.writers.latex import latex

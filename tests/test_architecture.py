@@ -93,10 +93,12 @@ FLOORS = {
         write
         build
         page
-        reproduction
+        arms reproduction
         answer
         tables.ablation tables.finals tables.leaderboard
         options
+        tables.contrasts
+        tables.arms
         figures
         examples significance
         tables

@@ -53,19 +53,25 @@ def over_seeds(ours: Scores, theirs: Scores) -> SeedTest:
     pairs = seed_pairs(ours, theirs)
     if pairs:
         differences = np.array([ours[mine] - theirs[other] for mine, other in pairs])
-        tested = stats.ttest_1samp(differences, 0.0) if _varies(differences) else None
         # Of two models without a seed nothing is known but their one difference.
-        seeds = len(pairs) if pairs != [(None, None)] else 0
-        return _answer(float(differences.mean()), seeds, tested, differences)
+        return of_differences(differences, seeds=0 if pairs == [(None, None)] else None)
     one, other = np.array(list(ours.values())), np.array(list(theirs.values()))
     mixed = None in ours or None in theirs  # with and without a seed: no seed to pair, and no sample of seeds
     fewer = 0 if mixed else min(len(one), len(other))
-    known = fewer > 1 and (_varies(one) or _varies(other))
+    known = fewer > 1 and (varies(one) or varies(other))
     tested = stats.ttest_ind(one, other, equal_var=False) if known else None
     return _answer(float(one.mean() - other.mean()), fewer, tested, None)
 
 
-def _varies(values: np.ndarray) -> bool:
+def of_differences(differences: np.ndarray, *, seeds: int | None = None) -> SeedTest:
+    """The t-test of differences in points, one for each of the `seeds` (None: as many as there are); float64 [n],
+    n at least 1."""
+    tested = stats.ttest_1samp(differences, 0.0) if varies(differences) else None
+    return _answer(float(differences.mean()), len(differences) if seeds is None else seeds, tested, differences)
+
+
+def varies(values: np.ndarray) -> bool:
+    """Whether something can be said of the spread of values [n]."""
     return len(values) > 1 and float(np.ptp(values)) > EQUAL
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dalr.reports.load.discover import Found, Problem, discover
 from dalr.reports.load.link import RunFinder
 from dalr.reports.load.names import Names, absolute, shortened
 from dalr.reports.load.runs import Run, disambiguate
+from dalr.reports.load.sweeps import points_of_arms, read_sweep, trial_of
 from dalr.results import GROUPS, Result, read_result
 
 SCHEMA: dict[str, Any] = {
@@ -43,7 +45,8 @@ PERCENT = ("score", "acc", "devacc", "f1")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One result file that was read, and the run it belongs to, where there is one, with the run's name."""
+    """One result file that was read, and the run it belongs to, where there is one, with the run's name; `arm`
+    is the setting of a sweep's comparison that the run is of: its arm's name, and the values searched beside it."""
 
     name: str
     path: Path
@@ -53,6 +56,7 @@ class Source:
     setting: str
     row: str
     seed: int | None
+    arm: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +101,7 @@ def load(places: Sequence[Path], *, display_names: Sequence[str] | None = None, 
     if not read and not problems and found.empty:
         listed = ", ".join(str(place) for place in places)
         raise InputError(f"report: nothing to report in {listed}: expected runs, sweeps or result files (*.json)")
-    kept, conflicts = _without_conflicts(_sources(read, names))
+    kept, conflicts = _without_conflicts(_with_arms(_sources(read, names), found.sweeps))
     problems += conflicts
     problems += _other_data(kept)
     problems += [problem for source in kept for problem in _inconsistent(source)]
@@ -135,6 +139,22 @@ def _sources(read: Sequence[tuple[Path, Result, Run | None]], names: Names) -> l
         replace(one, seed=None) if one.run and one.run.untrained and len(seeds[one.row]) == 1 else one
         for one in sources
     ]
+
+
+def _with_arms(sources: Sequence[Source], sweeps: Sequence[Path]) -> list[Source]:
+    """The sources with the arms that their runs are of. A sweep that cannot be read names none, and is named where
+    it is reported on."""
+    points = {}
+    for folder in sweeps:
+        with suppress(InputError):
+            points[folder] = points_of_arms(read_sweep(folder, folder.name))
+
+    def arm(source: Source) -> str | None:
+        found = trial_of(source.run.folder) if source.run else None
+        point = points.get(found[0], {}).get(found[1]) if found else None
+        return ", ".join(part for part in point if part) if point else None
+
+    return [replace(source, arm=arm(source)) for source in sources]
 
 
 def _source(path: Path, result: Result, run: Run | None, names: Names) -> Source:

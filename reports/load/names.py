@@ -128,3 +128,12 @@ def link(name: str, places: Mapping[str, str | None]) -> str | None:
         if address is not None and name.startswith(place + "/"):
             return quote(f"{address}/{name.removeprefix(place + '/')}")
     return None
+
+
+def plain(value: Any) -> str:
+    """A setting's value as one would write it: `0`, `5e-05`, `null`, a path's last part."""
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return Path(value).name if isinstance(value, str) and "/" in value else str(value)

@@ -22,7 +22,8 @@ class PublishedSource(BaseModel):
 class PublishedRow(BaseModel):
     """One row of a published table. `scores` and `deviations` map task names and `Avg` to the digits
     as printed, in percent; a row may lack some. `seeds` is how many runs it averages, None where its source does
-    not say. `reproduced_by` is the recipe whose runs are compared with it."""
+    not say. `reproduced_by` is the recipe whose runs are compared with it; `arm` is the arm of the sweep
+    `ablation_groups` that it is printed beside."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +36,7 @@ class PublishedRow(BaseModel):
     deviations: dict[str, str] = {}
     seeds: int | None = None
     reproduced_by: str | None = None
+    arm: str | None = None
     note: str | None = None
 
     @property
@@ -62,7 +64,8 @@ class PublishedSettings(BaseModel):
 
 
 class Published(BaseModel):
-    """Every published row, its sources, the protocol of each table; the students and settings of the authors."""
+    """Every published row, its sources, the protocol of each table; the students and settings of the authors; and,
+    by table, what is printed somewhere and is not here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,6 +74,7 @@ class Published(BaseModel):
     backbones: dict[str, str]
     settings: tuple[PublishedSettings, ...]
     rows: tuple[PublishedRow, ...]
+    absent: dict[str, tuple[str, ...]]
 
     def of(self, table: str) -> tuple[PublishedRow, ...]:
         """The rows of a table (`sts`, `transfer`, `retrieval`, `mteb`), in file order."""

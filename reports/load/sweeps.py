@@ -1,5 +1,6 @@
 """A sweep as its folder tells it: its spec, and one frame of its trials."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from dalr.errors import InputError
-from dalr.reports.load.names import without_paths
+from dalr.reports.load.names import plain, without_paths
 from dalr.reports.load.parquet import read_parquet
 from dalr.reports.load.runs import expect, read_yaml
 
 REQUIRED = ("trial", "seed", "state", "value", "steps", "seconds")
+ARM = "arm"  # the column of a trial's arm
 PARTS = ("model.", "data.", "evaluation.", "teachers.", "objective.", "optim.", "train.")
 
 
@@ -42,6 +44,11 @@ class Sweep:
         return tuple(metric for metric in self.metrics[1:] if metric in self.runs.columns)
 
     @property
+    def arms(self) -> tuple[str, ...]:
+        """The names of the settings that it compares, the reference first; empty where it searches."""
+        return tuple(str(arm) for arm in self.spec.get("arms") or ()) if ARM in self.runs.columns else ()
+
+    @property
     def logarithmic(self) -> set[str]:
         """The searched paths that are searched on a logarithmic scale."""
         space = self.spec.get("space") or {}
@@ -55,7 +62,7 @@ def read_sweep(folder: Path, name: str) -> Sweep:
         InputError: a file is missing, damaged, or lacks a column.
     """
     spec = read_yaml(folder / "sweep.yaml") if (folder / "sweep.yaml").exists() else {}
-    expect(folder / "sweep.yaml", spec, dict, "space")
+    expect(folder / "sweep.yaml", spec, dict, "space", "arms", "contrasts")
     path = folder / "trials.parquet"
     if not path.is_file():
         raise InputError("the sweep has no trials.parquet: no trial has ended yet")
@@ -90,6 +97,31 @@ def _several(value: Any) -> tuple[str, ...]:
     return tuple(str(one) for one in value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 
 
+def points_of_arms(sweep: Sweep) -> dict[int, tuple[str, str]]:
+    """Trial → its arm, and what else tells its point from others: the recipe where there are several, and the
+    searched values (`pair_every=6`; empty where there are none). In the order of the trials; empty without arms."""
+    if not sweep.arms:
+        return {}
+    several = sweep.runs["recipe"].n_unique() > 1
+    points = {}
+    for row in sweep.runs.sort("trial").unique("trial", keep="first", maintain_order=True).iter_rows(named=True):
+        values = [f"{short_path(path, sweep.searched)}={plain(row[path])}" for path in sweep.searched]
+        points[row["trial"]] = (row[ARM], ", ".join([row["recipe"], *values] if several else values))
+    return points
+
+
+def trial_of(run: Path) -> tuple[Path, int] | None:
+    """The sweep's folder and the trial's number of a run in `SWEEP/runs/trial-0007-seed-1`; None of other runs."""
+    match = re.fullmatch(r"trial-(\d+)-seed-\d+", run.name)
+    return (run.parent.parent, int(match[1])) if match and run.parent.name == "runs" else None
+
+
+def short_path(path: str, paths: Sequence[str]) -> str:
+    """The last part of a config path, where no other of `paths` ends so; else all of it."""
+    last = path.rsplit(".", 1)[-1]
+    return last if sum(other.rsplit(".", 1)[-1] == last for other in paths) == 1 else path
+
+
 def trials(sweep: Sweep) -> pl.DataFrame:
     """One row per trial: its recipe, `state` (of its runs: failed if any failed, else stopped by hand, skipped by
     hand or pruned if any was, else complete), first `reason`, `value` (mean over its runs that have one), `deviation`
@@ -109,7 +141,7 @@ def trials(sweep: Sweep) -> pl.DataFrame:
             pl.col("steps").sum(),
             pl.col("seconds").sum(),
             *(pl.col(metric).mean() for metric in sweep.further_metrics),
-            *(pl.col(path).first() for path in sweep.searched),
+            *(pl.col(path).first() for path in (*([ARM] if sweep.arms else []), *sweep.searched)),
         )
         .with_columns(pl.col("rank").replace_strict(names, return_dtype=pl.String).alias("state"))
         .drop("rank")

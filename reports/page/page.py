@@ -13,7 +13,7 @@ from dalr.reports.answer import Answer
 from dalr.reports.figures.figure import Figure
 from dalr.reports.load.discover import Problem
 from dalr.reports.page.provenance import RowFacts
-from dalr.reports.tables.scores import Table
+from dalr.reports.tables.grid import Table
 from dalr.reports.tables.writers.html import environment, table_html
 
 LIBRARY_TAG = '<script id="drawing-library">'

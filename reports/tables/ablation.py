@@ -6,9 +6,10 @@ from statistics import stdev
 
 from dalr.errors import InputError
 from dalr.reports.load.frame import Source
+from dalr.reports.load.names import plain
 from dalr.reports.significance import RowTests, marked, note
-from dalr.reports.tables.labels import differing_settings, plain
-from dalr.reports.tables.scores import Block, Cell, Row, Table
+from dalr.reports.tables.grid import Block, Cell, Row, Table
+from dalr.reports.tables.labels import differing_settings
 
 MOST_CHANGES = 6
 

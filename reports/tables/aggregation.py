@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dalr.reports.tables.scores import AGGREGATIONS, AVERAGE, Aggregation, Table
+from dalr.reports.tables.grid import Table
+from dalr.reports.tables.scores import AGGREGATIONS, AVERAGE, Aggregation
 
 MOST_PAIRS = 6
 

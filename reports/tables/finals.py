@@ -10,7 +10,8 @@ from dalr.reports.load.parquet import read_parquet
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, best_points
 from dalr.reports.significance import marked, note
-from dalr.reports.tables.scores import SHORT, Block, Cell, Row, Table, summary
+from dalr.reports.tables.grid import Block, Cell, Row, Table, summary
+from dalr.reports.tables.scores import SHORT
 from dalr.statistics.comparison import Comparison
 from dalr.statistics.finals import Finalist, compare_finals
 

@@ -19,7 +19,8 @@ model from the Hub.
    no value is the most common one, there is no default, and every label has its value. `omitted_defaults`
    says what the defaults are.
 
-Some rows are called otherwise: a sweep's run by its trial (`dalr, trial-0007`, from its folder
+Some rows are called otherwise: a run of a sweep's arm by the arm and the searched values (`images,
+pair_every=6`); another run of a sweep by its trial (`dalr, trial-0007`, from its folder
 `trial-0007-seed-1`); a run with more than `MOST_SETTINGS` settings to mention by its folder without the
 seed; a run whose only step had rate 0 `untrained`; a model that no run made by its name, or by the last
 part of its path. Rows that would share a label get what they differ in: protocol, pooler, sweep, more
@@ -33,7 +34,7 @@ from typing import Any
 
 from dalr.errors import InputError
 from dalr.reports.load.frame import Source
-from dalr.reports.load.names import one_line, parts_of
+from dalr.reports.load.names import one_line, parts_of, plain
 from dalr.reports.tables.naming import (
     EVALUATION_TRAITS,
     disambiguate,
@@ -93,15 +94,6 @@ def differing_settings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [key for key in keys if any(row.get(key) != rows[0].get(key) for row in rows)]
 
 
-def plain(value: Any) -> str:
-    """A setting's value as one would write it: `0`, `5e-05`, `null`, a path's last part."""
-    if value is None:
-        return "null"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return Path(value).name if isinstance(value, str) and "/" in value else str(value)
-
-
 def _by_recipe(sources: Iterable[Source]) -> dict[str, dict[str, list[Source]]]:
     """Recipe (or what else the row's label begins with) → setting → its results."""
     groups: dict[str, dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
@@ -131,6 +123,9 @@ def _labels_of_settings(sources: Sequence[Source]) -> dict[str, str]:
     for recipe, members in _by_recipe(sources).items():
         defaults = _defaults(members) if len(members) > 1 else {}
         for setting, (first, *_) in members.items():
+            if arm := next((source.arm for source in members[setting] if source.arm), None):
+                result[setting] = readable(arm)
+                continue
             details = _details(first, defaults) if len(members) > 1 else ""
             result[setting] = readable(f"{recipe}, {details}" if details else recipe)
     return result

@@ -7,9 +7,9 @@ import polars as pl
 
 from dalr.reports.load.names import counted
 from dalr.reports.load.slug import slug
-from dalr.reports.load.sweeps import Sweep, best_points, trials
+from dalr.reports.load.sweeps import ARM, Sweep, best_points, short_path, trials
 from dalr.reports.tables.budgets import apart
-from dalr.reports.tables.scores import Block, Cell, Row, Table, with_places
+from dalr.reports.tables.grid import Block, Cell, Row, Table, with_places
 from dalr.statistics.best_of_n import expected_best
 
 TOP = 20
@@ -25,7 +25,7 @@ def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
         "steps": "Steps",
         "seconds": "Seconds",
     }
-    columns |= {path: _short(path, sweep.searched) for path in sweep.searched}
+    columns |= {path: short_path(path, sweep.searched) for path in sweep.searched}
     rows = []
     for trial in ranked.iter_rows(named=True):
         cells = {
@@ -41,7 +41,7 @@ def leaderboard(sweep: Sweep, done: pl.DataFrame, *, top: int = TOP) -> Table:
             "seconds": _number(trial["seconds"]),
             **{path: _setting(trial[path]) for path in sweep.searched},
         }
-        name = f"trial {trial['trial']}"
+        name = f"trial {trial['trial']}" + (f", {trial[ARM]}" if sweep.arms else "")
         label = name if done["recipe"].n_unique() == 1 else f"{trial['recipe']}, {name}"
         rows.append(Row(label=label, identity=f"{sweep.name}#{trial['trial']}", cells=cells))
     placed = with_places(rows, ["value"], highest=sweep.highest)
@@ -149,8 +149,3 @@ def _setting(value: object) -> Cell:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Cell(value=float(value), printed=f"{value:.3g}" if isinstance(value, float) else str(value))
     return Cell(printed=str(value))
-
-
-def _short(path: str, paths: Sequence[str]) -> str:
-    last = path.rsplit(".", 1)[-1]
-    return last if sum(other.rsplit(".", 1)[-1] == last for other in paths) == 1 else path

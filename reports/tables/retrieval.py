@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from dalr.reports.load.frame import Loaded, Source
-from dalr.reports.tables.scores import Block, Row, Table, summary, with_places
+from dalr.reports.load.published import published
+from dalr.reports.tables.grid import Block, Row, Table, summary, with_places
+from dalr.reports.tables.published import PUBLISHED, published_notes, published_row
 from dalr.results import RETRIEVAL, Retrieval
 
 WAYS = {"image_to_text": "image → text", "text_to_image": "text → image"}
@@ -12,9 +14,13 @@ RECALLS = {"r1": "R@1", "r5": "R@5", "r10": "R@10"}
 MEDIAN = "median_rank"
 
 
-def retrieval_table(loaded: Loaded, labels: Mapping[str, str]) -> Table | None:
+PRINTED = {"image_to_text_r1": "image_to_text.r1", "text_to_image_r1": "text_to_image.r1"}
+"""The columns of published scores."""
+
+
+def retrieval_table(loaded: Loaded, labels: Mapping[str, str], *, with_published: bool = True) -> Table | None:
     """The table of all results with retrieval; None where there is none. Rows are compared within a block: the
-    same images, captions and folds."""
+    same images, captions and folds. The published rows are those of Flickr30k's test images."""
     blocks: dict[str, dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
     for source in loaded.sources.values():
         if RETRIEVAL in source.result.tasks:
@@ -33,6 +39,9 @@ def retrieval_table(loaded: Loaded, labels: Mapping[str, str]) -> Table | None:
         rows = sorted((_row(labels[row], row, sources, columns) for row, sources in members.items()), key=_best_first)
         placed = with_places(with_places(rows, recalls), medians, highest=False)
         made.append(Block(title=title, kind="measured", rows=placed))
+    if with_published:
+        printed = tuple(published_row(row, columns=PRINTED) for row in published().of("retrieval"))
+        made.append(Block(title=f"{PUBLISHED}: Flickr30k's test images", kind="published", rows=printed))
     return Table(
         name="retrieval",
         title="Image-text retrieval",
@@ -40,6 +49,8 @@ def retrieval_table(loaded: Loaded, labels: Mapping[str, str]) -> Table | None:
         blocks=tuple(made),
         notes=(
             "Through the grounding heads, by cosine; R@k in percent. An equal cosine of a wrong answer counts half.",
+            *([f"Published: {published().protocols['retrieval']}."] if with_published else []),
+            *(published_notes("retrieval") if with_published else []),
         ),
     )
 

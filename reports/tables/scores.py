@@ -1,15 +1,17 @@
-"""Tables as data: rows of cells with unrounded values, and whence each came. Writers print them."""
+"""The table of a group of tasks: measured rows in blocks, then the published ones."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import fmean, stdev
+from dataclasses import replace
+from statistics import fmean
 from typing import Literal
 
 import polars as pl
 
 from dalr.reports.load.frame import Loaded
-from dalr.reports.load.published import PublishedRow, published
+from dalr.reports.load.published import published
+from dalr.reports.tables.grid import DECIMALS, Block, Cell, Row, Table, summary, with_places
+from dalr.reports.tables.published import PUBLISHED, published_notes, published_rows
 from dalr.results import GROUPS, MTEB, RETRIEVAL
 
 AVERAGE = "Avg"
@@ -29,7 +31,6 @@ SCALES = {
     "regression for classes.",
     OF_MTEB: "Scored by the package mteb on its own data: the main score of each task × 100.",
 }
-DECIMALS = 2
 Averaging = Literal["unrounded", "mean-of-rounded"]
 Aggregation = Literal["all", "mean", "wmean"]
 AGGREGATIONS: dict[Aggregation, str] = {
@@ -41,87 +42,6 @@ AGGREGATIONS: dict[Aggregation, str] = {
 METRICS: dict[Aggregation, str] = {"all": "score", "mean": "mean", "wmean": "weighted_mean"}
 WITH_SUBSETS = ("STS12", "STS13", "STS14", "STS15", "STS16")
 _Score = tuple[int | None, str, float, str]  # seed, task, value, source
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One number of a table.
-
-    `value`: the unrounded mean over `count` seeds, None where there is none. `deviation`: the sample
-    standard deviation over the seeds, None below two. `by_seed`: the unrounded values behind them.
-    `printed`: digits fixed by the maker, as those of a published cell. `place`: 1 best, 2 second of
-    its block. `marks`: significance. `sources`: result files.
-    """
-
-    value: float | None = None
-    deviation: float | None = None
-    count: int = 0
-    by_seed: Mapping[int | None, float] = field(default_factory=dict)
-    printed: str | None = None
-    printed_deviation: str | None = None
-    place: int | None = None
-    marks: str = ""
-    sources: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The number as printed, rounded here and nowhere else; a dash where there is none."""
-        if self.printed is not None:
-            return self.printed
-        return "–" if self.value is None else f"{self.value:z.{DECIMALS}f}"
-
-    @property
-    def deviation_text(self) -> str | None:
-        """The deviation as printed."""
-        if self.printed_deviation is not None:
-            return self.printed_deviation
-        return None if self.deviation is None else f"{self.deviation:.{DECIMALS}f}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of a table. `identity` is the frame's `row` for measured rows, the source's key for
-    published ones; `seeds` are those of the measured runs."""
-
-    label: str
-    identity: str
-    cells: Mapping[str, Cell]
-    seeds: tuple[int | None, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """Rows that may be compared with each other: one kind, one protocol, one kind of data."""
-
-    title: str
-    kind: Literal["measured", "published"]
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A titled grid: `columns` maps a cell's key to its heading. `key` says what must be known to read
-    the numbers right, and is always in sight; `notes`, on sources and conventions, follow it."""
-
-    name: str
-    title: str
-    columns: Mapping[str, str]
-    blocks: tuple[Block, ...]
-    key: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    row_heading: str = "Model"
-    with_seeds: bool = True
-
-    @property
-    def below(self) -> tuple[str, ...]:
-        """Everything that is printed below the grid."""
-        return (*self.key, *self.notes)
-
-    @property
-    def measured(self) -> tuple[Row, ...]:
-        """The measured rows of all blocks."""
-        return tuple(row for block in self.blocks if block.kind == "measured" for row in block.rows)
 
 
 def task_table(
@@ -155,7 +75,9 @@ def task_table(
         blocks += [Block(title=title, kind="measured", rows=with_places(rows, (*tasks, AVERAGE)))] if rows else []
     if wanted == list(tasks) and any(average_of(row) is not None for block in blocks for row in block.rows):
         columns[AVERAGE] = "Avg."
-    published_block = [_published_block(group, aggregation, columns)] if group in GROUPS and with_published else []
+    other = "" if group != "sts" or aggregation == "all" else f", {AGGREGATIONS['all']}"
+    printed = published_rows(group, columns) if group in GROUPS and with_published else ()
+    published_block = [Block(title=f"{PUBLISHED}{other}", kind="published", rows=printed)] if printed else []
     unmeasured = [heading(task) for task in wanted if task not in measured]
     hidden = [f"Not shown, for no model was scored on them: {', '.join(unmeasured)}."] if unmeasured else []
     return Table(
@@ -234,49 +156,6 @@ def _average(by_task: Mapping[str, Mapping[int | None, tuple[float, str]]], aver
     return replace(summary(averages), sources=tuple(sorted(sources)))
 
 
-def summary(values: Mapping[int | None, tuple[float, str]]) -> Cell:
-    """Mean and sample deviation over seeds of (value, source)."""
-    numbers = [value for value, _ in values.values()]
-    return Cell(
-        value=fmean(numbers) if numbers else None,
-        deviation=stdev(numbers) if len(numbers) > 1 else None,
-        count=len(numbers),
-        by_seed={seed: value for seed, (value, _) in values.items()},
-        sources=tuple(sorted({source for _, source in values.values()})),
-    )
-
-
-def with_places(rows: Sequence[Row], columns: Sequence[str], *, highest: bool = True) -> tuple[Row, ...]:
-    """The rows with the best and second value of each column marked; equal digits share a place.
-    A single row is not the best of anything."""
-    placed = [dict(row.cells) for row in rows]
-    for column in columns:
-        texts = {cells[column].text for cells in placed if column in cells and cells[column].value is not None}
-        order = sorted(texts, key=float, reverse=highest)
-        for cells in placed:
-            cell = cells.get(column)
-            if cell is not None and cell.value is not None and len(rows) > 1 and cell.text in order[:2]:
-                cells[column] = replace(cell, place=order.index(cell.text) + 1)
-    return tuple(replace(row, cells=cells) for row, cells in zip(rows, placed, strict=True))
-
-
-def _published_block(group: str, aggregation: Aggregation, columns: Collection[str]) -> Block:
-    """The published rows that have a score in one of the columns."""
-    rows = tuple(_published(row) for row in published().of(group) if set(row.scores) & set(columns))
-    other = "" if group != "sts" or aggregation == "all" else f", {AGGREGATIONS['all']}"
-    return Block(title=f"Published, as printed by their sources{other}", kind="published", rows=rows)
-
-
-def _published(row: PublishedRow) -> Row:
-    cells = {
-        task: Cell(value=float(text), printed=text, printed_deviation=row.deviations.get(task))
-        for task, text in row.scores.items()
-    }
-    source = published().sources[row.source]
-    note = f"[{row.source}]" + (" secondary" if source.secondary else "")
-    return Row(label=row.label, identity=row.source, cells=cells, note=note)
-
-
 def _notes(group: str, blocks: Sequence[Block], averaging: Averaging, *, with_published: bool) -> list[str]:
     what = (
         f"{'Measured and published' if with_published else 'Measured'}: {published().protocols[group]}."
@@ -294,10 +173,4 @@ def _notes(group: str, blocks: Sequence[Block], averaging: Averaging, *, with_pu
         short = [f"{name} ({cell.count})" for name, cell in row.cells.items() if 0 < cell.count < len(row.seeds)]
         if short:
             notes.append(f"{row.label}: fewer than its {len(row.seeds)} seeds in {', '.join(short)}.")
-    rows = published().of(group) if with_published else ()
-    for key in dict.fromkeys(row.source for row in rows):
-        source = published().sources[key]
-        marked = "SECONDARY SOURCE, not the authors' own words: " if source.secondary else ""
-        notes.append(f"[{key}] {marked}{source.title}. {source.url}")
-    notes += [f"{row.label}: {row.note}." for row in rows if row.note]
-    return notes
+    return [*notes, *(published_notes(group) if with_published else ())]

@@ -9,7 +9,7 @@ from dalr.files import write_text
 from dalr.provenance import code_version
 from dalr.sweeps.spec.database_url import refuse_password, without_password
 from dalr.sweeps.spec.schema import SweepSpec
-from dalr.sweeps.spec.study_key import differing_keys, without_places
+from dalr.sweeps.spec.study_key import FREE_PARTS, differing_keys, without_places
 from dalr.validation import problems
 from dalr.yaml_text import dump_yaml, read_yaml
 
@@ -29,13 +29,11 @@ def save_spec(spec: SweepSpec, out: Path) -> None:
 def _check_same_search(saved: SweepSpec, spec: SweepSpec, out: Path) -> None:
     if saved.study_key() != spec.study_key():
         keys = [
-            k
-            for k in differing_keys(without_places(saved.dump()), without_places(spec.dump()))
-            if k not in ("budget", "stop", "resources")
+            k for k in differing_keys(without_places(saved.dump()), without_places(spec.dump())) if k not in FREE_PARTS
         ]
         raise InputError(
             f"{out}: this folder holds another sweep; they differ in {', '.join(keys)}; "
-            "choose another --out (only budget, stop, resources and final reruns may change)"
+            "choose another --out (only budget, stop, resources, keep_models, contrasts and final reruns may change)"
         )
     if saved.storage != spec.storage:
         # A second database would begin the search anew, over the first one's runs.

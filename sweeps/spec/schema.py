@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from dalr.config.schema import Part
+from dalr.statistics.contrasts import MARGIN, check_contrast
 from dalr.sweeps.spec.parts import (
     FIXED_DESIGNS,
     Bound,
@@ -44,13 +45,17 @@ class SweepSpec(Part):
     `arms` are named settings to compare, each a mapping from config paths to values (empty: the recipe as it
     is). The arm is then one more dimension, `arm`, beside those of `space`; the design is a grid unless a
     sampler is named, every arm gets every seed unless `seeds` says otherwise, and each run is scored on the
-    recipe's `evaluation.tasks` when it ends. `keep_models` says which exported models stay: `all`, those of the
-    `best` points, or `none`.
+    recipe's `evaluation.tasks` when it ends. The first arm is the reference of the report's table. `contrasts` are
+    what is planned to be tested between arms, each a name and the arms' weights, which sum to zero; a report tests
+    them as one family for each point of the space, and for equivalence within ±`equivalence_margin` points.
+    `keep_models` says which exported models stay: `all`, those of the `best` points, or `none`.
     """
 
     recipe: Names
     overrides: dict[str, Any] = Field(default={})
     arms: dict[str, dict[str, Any]] = Field(default={})
+    contrasts: dict[str, dict[str, float]] = Field(default={})
+    equivalence_margin: float = Field(default=MARGIN, gt=0)
     space: dict[str, Dimension] = Field(default={})
     metric: Names = ("STSBenchmark.dev",)
     direction: Annotated[tuple[Direction, ...], Field(min_length=1)] = ("maximize",)
@@ -86,6 +91,11 @@ class SweepSpec(Part):
         if self.arms and ARM in self.space:
             raise ValueError(f"space: {ARM} is the name of the dimension that arms are")
         ordered(self.searched)
+        for name, weights in self.contrasts.items():
+            try:
+                check_contrast(name, weights, self.arms)
+            except ValueError as error:
+                raise ValueError(f"contrasts: {error}") from error
         if len(set(self.recipe)) != len(self.recipe) or len(set(self.metric)) != len(self.metric):
             raise ValueError("recipe and metric must not name one twice")
         if len(self.direction) not in (1, len(self.metric)):
@@ -147,9 +157,12 @@ class SweepSpec(Part):
         # A null among the values is a value; only keys that are not set are left out.
         values["overrides"] = self.model_dump(mode="json")["overrides"]
         values["try_first"] = self.model_dump(mode="json")["try_first"]
-        values.pop("arms")
+        for key in ("arms", "contrasts", "equivalence_margin"):
+            values.pop(key)
         if self.arms:
             values["arms"] = self.model_dump(mode="json")["arms"]
+        if self.contrasts:
+            values |= {"contrasts": self.contrasts, "equivalence_margin": self.equivalence_margin}
         values["space"] = {
             path: dimension.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             for path, dimension in self.space.items()

@@ -157,3 +157,39 @@ def with_reason(trials: Path, reason: str) -> None:
     """Gives the failed trials of a trials.parquet that reason."""
     failed = pl.when(pl.col("state") == "failed").then(pl.lit(reason)).otherwise(pl.col("reason"))
     pl.read_parquet(trials).with_columns(failed.alias("reason")).write_parquet(trials)
+
+
+ARM_SETTINGS = {"neither": (0.0, 0.0), "images": (0.1, 0.0), "teacher": (0.0, 0.2), "both": (0.1, 0.2)}
+ARM_GAINS = {"neither": 0.0, "images": 2.0, "teacher": 3.0, "both": 3.1}
+PLANNED = {
+    "images given no teacher": {"images": 1, "neither": -1},
+    "images given a teacher": {"both": 1, "teacher": -1},
+    "interaction": {"both": 1, "teacher": -1, "images": -1, "neither": 1},
+}
+
+
+def arms_sweep(
+    folder: Path, *, schedules: tuple[int, ...] = (1, 6), seeds: int = 4, tasks: tuple[str, ...] = STS, **spec: Any
+) -> Path:
+    """A finished comparison of four arms on two schedules: the runs with their results, sweep.yaml and
+    trials.parquet. All arms of a seed share its luck; `spec` are further keys of the specification."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(13)
+    space = {"data.pair_every": {"choice": list(schedules)}} if len(schedules) > 1 else {}
+    written = {"recipe": "dalr", "arms": {arm: {} for arm in ARM_SETTINGS}, "space": space}
+    written |= {"metric": "STSBenchmark.dev", "direction": "maximize", **spec}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(written, sort_keys=False))
+    luck = generator.normal(0, 1, seeds)
+    rows = []
+    for trial, (arm, pairs) in enumerate((arm, pairs) for arm in ARM_SETTINGS for pairs in schedules):
+        cross, intra = ARM_SETTINGS[arm]
+        for seed in range(1, seeds + 1):
+            base = 60 + ARM_GAINS[arm] / pairs + luck[seed - 1] + generator.normal(0, 0.2)
+            point = {"objective__cross_modal": cross, "objective__intra_modal": intra, "data__pair_every": pairs}
+            results = {"test.json": result(base=base, tasks=tasks, recipe="dalr", seed=seed)}
+            run(folder / "runs" / f"trial-{trial:04d}-seed-{seed}", seed=seed, results=results, **point)
+            about = {"trial": trial, "seed": seed, "recipe": "dalr", "state": "complete", "reason": None}
+            rows.append({**about, "value": base, "steps": 150, "seconds": 60.0, "arm": arm})
+            rows[-1] |= {"data.pair_every": pairs} if space else {}
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "trials.parquet")
+    return folder

@@ -10,7 +10,7 @@ from dalr.errors import InputError
 from dalr.reports.build import Report, build
 from dalr.reports.check import check
 from dalr.reports.options import Options
-from dalr.reports.tables.scores import Table
+from dalr.reports.tables.grid import Table
 from dalr.reports.write import texts, write
 from dalr.results import STS, TRANSFER, TaskScore
 from tests.reports import make

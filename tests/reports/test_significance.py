@@ -10,7 +10,8 @@ from dalr.errors import InputError
 from dalr.reports.build import build
 from dalr.reports.options import Options
 from dalr.reports.significance import RowTests
-from dalr.reports.tables.scores import AVERAGE, Row, summary
+from dalr.reports.tables.grid import Row, summary
+from dalr.reports.tables.scores import AVERAGE
 from dalr.results import STS, TRANSFER, TaskDetails, TaskRecord, write_details
 from tests.reports import make
 

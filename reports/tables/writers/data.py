@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from dalr.reports.load.names import one_line
-from dalr.reports.tables.scores import Cell, Table
+from dalr.reports.tables.grid import Cell, Table
 
 CELL_SCHEMA: dict[str, Any] = {
     "block": pl.String,

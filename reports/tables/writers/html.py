@@ -5,7 +5,7 @@ from importlib import resources
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from dalr.reports.tables.scores import Cell, Table
+from dalr.reports.tables.grid import Cell, Table
 
 
 def _template(name: str) -> str | None:

@@ -3,7 +3,7 @@
 import re
 
 from dalr.reports.load.names import one_line
-from dalr.reports.tables.scores import Cell, Row, Table
+from dalr.reports.tables.grid import Cell, Row, Table
 
 _SPECIAL = re.compile(r"([*_`<>\[\]\\~&#])")
 _ADDRESS = re.compile(r"https?://[^\s<>|`]+$")

@@ -8,6 +8,7 @@ from dalr.reports.build import build
 from dalr.reports.check import check
 from dalr.reports.hub.card import model_card
 from dalr.reports.options import Options
+from dalr.reports.tables.mteb import RERANKING, RERANKING_TASKS
 from dalr.reports.write import write
 from tests.reports.make import result, run
 
@@ -78,3 +79,20 @@ def test_the_card_has_them_and_names_no_place(runs: Path) -> None:
     assert "Not the official data" not in card
     assert "reviews.csv" in card
     assert "/home/somebody/reviews.csv" not in card
+
+
+def test_the_reranking_average_stands_beside_the_published_one(runs: Path) -> None:
+    tasks = {f"MTEB.{task}": 40.0 + 2 * place for place, task in enumerate(RERANKING_TASKS)}
+    made = result(scores={**tasks, "MTEB.Banking77": 71.0}, seed=1, official_data=False)
+    made.write(runs / "dalr-1" / "results" / "mteb.json")
+    some = result(scores={"MTEB.SciDocsRR": 50.0}, seed=1, official_data=False)
+    some.write(runs / "simcse-1" / "results" / "mteb.json")
+    table = {table.name: table for table in build([runs], Options(with_figures=False)).tables}["mteb"]
+    measured, printed = table.blocks
+    averages = {row.label: row.cells[RERANKING].text for row in measured.rows}
+    assert averages == {"dalr": "43.00", "simcse": "–"}, "an average needs all four tasks"
+    assert {row.label: row.cells[RERANKING].text for row in printed.rows} == {
+        "DALR, backbone not stated, corpus not stated": "48.35",
+        "MCSE, backbone not stated, corpus not stated": "46.92",
+    }
+    assert all(row.note.endswith("secondary") for row in printed.rows)

@@ -36,7 +36,14 @@ def test_both_directions_by_set_of_images(tmp_path: Path) -> None:
     assert [block.title for block in table.blocks] == [
         "Measured on 1,000 images and 5,000 captions (split test)",
         "Measured on 5,000 images and 25,000 captions (split test)",
+        "Published, as printed by their sources: Flickr30k's test images",
     ]
+    dalr = table.blocks[-1].rows[0]
+    assert (dalr.cells["text_to_image.r1"].text, dalr.cells["image_to_text.r1"].text) == ("26.7", "19.5")
+    assert dalr.note == "[dalr_wizwand] secondary"
+    assert table.notes[-1] == (
+        "Printed, but in no source at hand, so not shown: R@5, R@10 and the median rank; retrieval on COCO."
+    )
     first, second = table.blocks[0].rows
     assert (first.cells["image_to_text.r1"].text, second.cells["image_to_text.r1"].text) == ("8.50", "7.00")
     assert first.cells["image_to_text.r1"].deviation_text == "0.71"
@@ -46,3 +53,7 @@ def test_both_directions_by_set_of_images(tmp_path: Path) -> None:
     write(report, tmp_path / "report")
     assert "image → text R@1" in (tmp_path / "report" / "tables" / "retrieval.md").read_text()
     assert check(tmp_path / "report") == []
+    alone = build([tmp_path / "runs"], Options(with_figures=False, hide_published=True))
+    (table,) = (each for each in alone.tables if each.name == "retrieval")
+    assert {block.kind for block in table.blocks} == {"measured"}
+    assert "wizwand" not in " ".join(table.notes)

@@ -7,7 +7,8 @@ import pytest
 from dalr.reports.build import build
 from dalr.reports.load.published import published
 from dalr.reports.options import Options
-from dalr.reports.tables.scores import AVERAGE, Cell, Row, Table, with_places
+from dalr.reports.tables.grid import Cell, Row, Table, with_places
+from dalr.reports.tables.scores import AVERAGE
 from dalr.reports.tables.writers.markdown import markdown
 from dalr.results import STS, TRANSFER
 from tests.reports import make

@@ -18,7 +18,7 @@ from dalr.reports.build import build
 from dalr.reports.load.names import one_line
 from dalr.reports.load.slug import slug
 from dalr.reports.options import Options
-from dalr.reports.tables.scores import Block, Cell, Row, Table
+from dalr.reports.tables.grid import Block, Cell, Row, Table
 from dalr.reports.tables.writers import latex
 from dalr.reports.tables.writers.data import comma_separated
 from dalr.reports.tables.writers.html import table_html

@@ -10,6 +10,7 @@ from dalr.config.loading import read_config
 from dalr.errors import InputError
 from dalr.sweeps.execution.disk import DiskKeeper
 from dalr.sweeps.search.snapshot import state_of
+from dalr.sweeps.search.spec_file import save_spec, saved_spec
 from dalr.sweeps.spec.loading import bundled_specs, load_spec
 from dalr.sweeps.spec.schema import SweepSpec
 from tests.sweeps.make import coordinator, spec
@@ -92,3 +93,27 @@ def test_bundled_comparisons_are_sound(name: str, real_data: Path) -> None:
     chosen = load_spec(name, [f"evaluation.data={real_data / 'senteval'}"])
     assert chosen.design()
     assert chosen.seeds.per_trial == 5
+
+
+def test_contrasts_of_arms_are_declared_and_may_change(tmp_path: Path) -> None:
+    planned = {"no levels": {"no cross-modal": 0.5, "no intra-modal": 0.5, "base": -1}}
+    chosen = comparison(contrasts=planned, equivalence_margin=0.3)
+    save_spec(chosen, tmp_path)
+    assert saved_spec(tmp_path) == chosen
+    assert chosen.study_key() == comparison().study_key()
+    save_spec(comparison(contrasts={"cross": {"no cross-modal": 1, "base": -1}}), tmp_path)
+    assert list(saved_spec(tmp_path).contrasts) == ["cross"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"contrasts": {"x": {"no cross": 1, "base": -1}}}, "contrasts: x: no arm is called 'no cross'"),
+        ({"contrasts": {"x": {"no cross-modal": 1, "base": -2}}}, "contrasts: x: the weights sum to -1, not to 0"),
+        ({"contrasts": {"x": {"base": "much"}}}, r"contrasts\.x\.base"),
+        ({"equivalence_margin": 0}, "equivalence_margin"),
+    ],
+)
+def test_a_contrast_that_cannot_be_tested_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        comparison(**changes)
