@@ -1,4 +1,5 @@
-"""What a long command shows: progress bars on a terminal, lines in a log where there is none.
+"""What a long command shows: progress bars on a terminal, a line that changes in a notebook, lines in a log where
+there is neither.
 
 Lines go through `logging`, under the logger `dalr`: a program that uses the package sees them when it asks
 for level INFO; the command line asks for it (`dalr.logs`).
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -36,7 +38,7 @@ _log = logging.getLogger(__name__)
 class Display(Progress):
     """A progress display on stderr. Where that is no terminal, a line when the work begins, one for each `say`, one
     at its end, and one whenever `SECONDS_BETWEEN_LINES` have passed without; of `brief` work the last alone; where it
-    is quiet, nothing."""
+    is quiet, nothing. In a notebook these are one line of the cell's output, renewed every second."""
 
     def __init__(self, *columns: ProgressColumn, quiet: bool, brief: bool = False) -> None:
         terminal = sys.stderr.isatty()
@@ -44,6 +46,7 @@ class Display(Progress):
         self._lines = not quiet and not terminal
         self._brief = brief
         self._written = 0.0
+        self._cell: Any = None
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -52,6 +55,7 @@ class Display(Progress):
         if self._lines:
             self._ended.clear()
             self._written = time.monotonic()
+            self._cell = _notebook_output()
             if not self._brief:
                 self._write()
             threading.Thread(target=self._repeat, daemon=True).start()
@@ -70,21 +74,38 @@ class Display(Progress):
             self._write(task)
 
     def _repeat(self) -> None:
-        while not self._ended.wait(max(0.1, self._written + SECONDS_BETWEEN_LINES - time.monotonic())):
-            if time.monotonic() - self._written >= SECONDS_BETWEEN_LINES:
+        between = SECONDS_BETWEEN_LINES if self._cell is None else 1.0
+        while not self._ended.wait(max(0.1, self._written + between - time.monotonic())):
+            if time.monotonic() - self._written >= between:
                 self._write()
 
     def _write(self, only: TaskID | None = None) -> None:
         self._written = time.monotonic()
-        for task in list(self.tasks):
-            if only is not None and task.id != only:
-                continue
-            if task.total is not None or task.completed:
-                count = f" {task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total is not None else "")
-            else:
-                count = ""
-            note = task.fields.get("note") or ""
-            _log.info("%s%s%s", task.description, count, f"  {note}" if note else "")
+        lines = [self._line(task) for task in list(self.tasks) if only is None or task.id == only]
+        if self._cell is not None:
+            self._cell.update({"text/plain": "\n".join(lines)}, raw=True)
+            return
+        for line in lines:
+            _log.info("%s", line)
+
+    @staticmethod
+    def _line(task: Task) -> str:
+        count = ""
+        if task.total is not None or task.completed:
+            count = f" {task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total is not None else "")
+        note = task.fields.get("note") or ""
+        return f"{task.description}{count}" + (f"  {note}" if note else "")
+
+
+def _notebook_output() -> Any:
+    """A handle on a piece of output of the notebook's cell that runs; None where this is no notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    return display({"text/plain": ""}, raw=True, display_id=True)
 
 
 def bar(*, quiet: bool = False, brief: bool = False) -> Display:

@@ -180,6 +180,19 @@ class Result(Record):
     uniformity: dict[str, Geometry] = {}
     seconds: float = Field(default=0.0, ge=0)
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """Each task's score, 0 to 100."""
+        return {name: task.score for name, task in self.tasks.items()}
+
+    def __repr__(self) -> str:
+        averages = {"STS avg": self.sts_avg, "transfer avg": self.transfer_avg}
+        named = [*self.scores.items(), *((name, value) for name, value in averages.items() if value is not None)]
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in named)
+        return f"Result({self.model!r}, protocol {self.protocol}: {scores})"
+
+    __str__ = __repr__
+
     def with_averages(self) -> "Result":
         """The same result with `sts_avg` and `transfer_avg` from unrounded scores; null unless every
         task of the group is there."""

@@ -1,12 +1,10 @@
 """`dalr report`: tables, figures and one page from result files. `dalr publish`: a model for the Hub."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from dalr.reports.build import Report
 
 Dirs = Annotated[
     list[Path] | None,
@@ -83,41 +81,55 @@ def report(
         return _check(out, dirs or [], quiet)
     if not dirs:
         raise InputError("report: no folder given; for example: dalr report runs/ --out report")
-    from dalr.reports.build import build
-    from dalr.reports.options import Options
-    from dalr.reports.write import write
+    from dalr.reports.api import check_out
+    from dalr.reports.api import report as report_on
 
-    if out.resolve() in [place.resolve() for place in dirs]:
-        raise InputError(
-            f"report: --out {out} is a folder to report on; a report lies beside it or in it: {out}/report"
-        )
-    options = Options.checked(
-        names=name or [],
+    check_out(out, dirs)
+    made = report_on(
+        dirs,
+        names=names_of(name or []),
         baseline=baseline,
         ablate=ablate or [],
         only=only or [],
-        tasks=tasks,
+        tasks=parts_of(tasks or ""),
         hide_published=hide_published,
         average=average,
-        aggregation=sts_aggregation,
-        with_figures=not no_figures,
-        formats=formats,
+        sts_aggregation=sts_aggregation,
+        figures=not no_figures,
+        formats=parts_of(formats),
         contrasts=contrasts,
+        quiet=quiet,
     )
-    made = build(dirs, options, quiet=quiet)
-    write(made, out, quiet=quiet)
-    _tell(made, out, quiet=quiet)
-    return None
-
-
-def _tell(made: "Report", out: Path, *, quiet: bool) -> None:
-    """What could not be used, the answers, and where the page is."""
+    page = made.write(out, quiet=quiet)
     for problem in made.problems:
         typer.echo(f"not used as it is: {problem.path}: {problem.message}", err=True)
     if not quiet:
         for answer in made.answers:
             typer.echo(f"{answer.where}: {answer.headline} {answer.badge}")
-        typer.echo(f"{out / 'index.html'}")
+        typer.echo(str(page))
+    return None
+
+
+def names_of(words: Sequence[str]) -> dict[str, str]:
+    """`KEY=LABEL` words as a mapping.
+
+    Raises:
+        InputError: a word that is none.
+    """
+    from dalr.errors import InputError
+
+    names = {}
+    for text in words:
+        key, separator, label = text.rpartition("=")
+        if not separator or not key.strip() or not label.strip():
+            raise InputError(f"--name {text}: expected KEY=LABEL, for example dalr=DALR")
+        names[key] = label
+    return names
+
+
+def parts_of(text: str) -> list[str]:
+    """The words between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _check(out: Path, dirs: list[Path], quiet: bool) -> None:

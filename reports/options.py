@@ -40,49 +40,42 @@ class Options:
     @staticmethod
     def checked(
         *,
-        names: Sequence[str],
+        names: Mapping[str, str],
         baseline: str | None,
         ablate: Sequence[str],
         average: str,
         aggregation: str,
         with_figures: bool,
-        formats: str,
+        formats: Sequence[str],
         only: Sequence[str] = (),
-        tasks: str | None = None,
+        tasks: Sequence[str] = (),
         hide_published: bool = False,
         contrasts: Path | None = None,
     ) -> "Options":
-        """Options from the command line's words.
+        """Options from a user's words.
 
         Raises:
             InputError: a word that means nothing, or a file without contrasts.
         """
-        parsed = {}
-        for text in names:
-            key, separator, label = text.rpartition("=")
-            if not separator or not key.strip() or not label.strip():
-                raise InputError(f"--name {text}: expected KEY=LABEL, for example dalr=DALR")
-            parsed[key] = label
         if average not in ("unrounded", "mean-of-rounded"):
             raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
         kind: Averaging = "unrounded" if average == "unrounded" else "mean-of-rounded"
-        scored = next((one for one in AGGREGATIONS if one == aggregation), None)
+        scored = next((known for known in AGGREGATIONS if known == aggregation), None)
         if scored is None:
             raise InputError(f"--sts-aggregation {aggregation}: expected one of {', '.join(AGGREGATIONS)}")
-        files = [part.strip() for part in formats.split(",")]
-        if not set(files) <= set(FORMATS):
-            raise InputError(f"--formats {formats}: expected some of {','.join(FORMATS)}")
+        if not set(formats) <= set(FORMATS):
+            raise InputError(f"--formats {','.join(formats)}: expected some of {','.join(FORMATS)}")
         return Options(
-            names=parsed,
+            names=dict(names),
             baseline=baseline,
-            ablate=list(dict.fromkeys(ablate)),
-            only=list(dict.fromkeys(only)),
-            tasks=[part.strip() for part in (tasks or "").split(",") if part.strip()],
+            ablate=_listed(ablate),
+            only=_listed(only),
+            tasks=_listed(tasks),
             hide_published=hide_published,
             average=kind,
             aggregation=scored,
             with_figures=with_figures,
-            formats=[one for one in FORMATS if one in files],
+            formats=[known for known in FORMATS if known in formats],
             contrasts=read_plan(contrasts) if contrasts else {},
         )
 
@@ -94,6 +87,11 @@ class Options:
     def dump(self) -> dict[str, Any]:
         """Plain values, from which `Options(**values)` makes the same options."""
         return asdict(self)
+
+
+def _listed(words: str | Sequence[str]) -> list[str]:
+    """Each word once; one word by itself is a list of one."""
+    return list(dict.fromkeys([words] if isinstance(words, str) else words))
 
 
 def apply(options: Options, loaded: Loaded) -> tuple[Options, Loaded, dict[str, str]]:

@@ -13,6 +13,7 @@ SERVER.set_forkserver_preload(
         "tests.dalr.distributed_workers",
         "tests.dalr.training.gradient_workers",
         "tests.dalr.training.validation_workers",
+        "dalr.cluster.api.training",
         "dalr.cluster.commands.train",
         "dalr.training.loop",
     ]

@@ -71,6 +71,9 @@ FLOORS = {
     """,
     "dalr.cluster": """
         commands
+        api.training
+        api.run
+        api
         evaluate features
         pool
         train
@@ -82,6 +85,8 @@ FLOORS = {
     """,
     "dalr.sweeps": """
         commands
+        api
+        display
         execution
         analysis
         search
@@ -89,7 +94,8 @@ FLOORS = {
     """,
     "dalr.reports": """
         commands
-        check hub
+        api
+        notebook check hub
         write
         build
         page

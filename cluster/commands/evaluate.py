@@ -1,6 +1,5 @@
 """The command `dalr evaluate`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,9 +22,7 @@ from dalr.evaluation.commands import (
     Quiet,
     Split,
     Tasks,
-    retrieve,
 )
-from dalr.evaluation.commands import evaluate as evaluate_here
 
 
 def evaluate(
@@ -61,55 +58,38 @@ def evaluate(
 
     Example: dalr evaluate runs/a --tasks retrieval --captions dataset_flickr30k.json --out runs/a/results/ranks.json
     """
+    from dalr.cluster.api.scoring import evaluate as score
     from dalr.errors import InputError
+    from dalr.evaluation.commands import summary
 
-    if tasks == "retrieval":
-        if ray:
-            raise InputError("--tasks retrieval is scored in this process; leave --ray out")
-        retrieve(Path(model), out, captions, image_features, image_ids, split, folds, quiet)
-        return
-    if (captions, image_features, image_ids, split, folds) != (None, None, None, None, 1):
+    if tasks == "retrieval" and ray:
+        raise InputError("--tasks retrieval is scored in this process; leave --ray out")
+    if tasks != "retrieval" and (captions, image_features, image_ids, split, folds) != (None, None, None, None, 1):
         raise InputError("--captions, --image-features, --image-ids, --split and --folds go with --tasks retrieval")
-    if not ray:
-        if (workers, gpus, address) != (None, None, None):
-            raise InputError("--workers, --gpus and --address are for evaluating on Ray; add --ray")
-        evaluate_here(model, out, data, tasks, protocol, pooler, custom, mteb, cache, quiet)
-        return
-
-    if mteb is not None:
+    if not ray and (workers, gpus, address) != (None, None, None):
+        raise InputError("--workers, --gpus and --address are for evaluating on Ray; add --ray")
+    if ray and mteb is not None:
         raise InputError("--mteb: MTEB's tasks are scored in one process; leave --ray out")
-
-    from dalr.cluster.evaluate import Evaluation, evaluate_on_ray
-    from dalr.cluster.preflight.resources import check, default_gpus
-    from dalr.cluster.session import ray_session
-    from dalr.cluster.train import Workers
-    from dalr.evaluation.commands import provenance_of, summary
-    from dalr.evaluation.plan import asked_tasks
-
-    names, own = asked_tasks(tasks, data, custom, protocol.value)
-    asked = Evaluation.prepare(
+    result = score(
         model,
         data,
-        names,
-        protocol.value,
-        out=out,
+        tasks,
+        protocol=protocol.value,
         pooler=pooler,  # type: ignore[arg-type]
+        custom=custom,
+        mteb=mteb.replace(",", " ").split() if mteb is not None else (),
+        out=out,
         cache=cache,
-        custom=own,
-        provenance=provenance_of(Path(model)),
+        captions=captions,
+        image_features=image_features,
+        image_ids=image_ids,
+        split=split,
+        folds=folds,
+        ray=ray,
+        workers=workers,
+        gpus=gpus,
+        address=address,
+        quiet=quiet,
     )
-    with ray_session(address, dashboard=False, quiet=quiet):
-        count = workers or most_workers()
-        crew = Workers(count, gpus=default_gpus(count) if gpus is None else gpus)
-        check(crew.resources, crew.count)
-        (result,) = evaluate_on_ray([asked], workers=crew, quiet=quiet)
     if not quiet:
         typer.echo(summary(result, out))
-
-
-def most_workers() -> int:
-    """One worker for each GPU of the connected cluster, or for each CPU where it has none."""
-    import ray
-
-    there = ray.cluster_resources()
-    return max(1, int(there.get("GPU", 0) or there.get("CPU", 1)))

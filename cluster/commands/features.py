@@ -62,13 +62,11 @@ def config_of(recipe: str, overrides: Sequence[str], *, strict: bool = False) ->
         InputError: an unknown recipe or key, a value out of range, a file that is missing; with `strict`, data or
             settings that no active term reads.
     """
-    from dalr.config.loading import load_config
     from dalr.config.overrides import parse_overrides
     from dalr.training.inputs import check_inputs
-    from dalr.training.without_effect import report_unread
+    from dalr.training.recipe import recipe as config_from
 
-    config, written = load_config(recipe, parse_overrides(overrides))
-    report_unread([config], written, strict=strict)
+    config = config_from(recipe, parse_overrides(overrides), strict=strict)
     check_inputs(config)
     return config
 

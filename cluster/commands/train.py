@@ -1,19 +1,13 @@
 """The command `dalr train`."""
 
-import errno
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dalr.cluster.commands.options import Address, Gpus, Strict
 
 if TYPE_CHECKING:
-    from dalr.cluster.storage.storage import Storage
-    from dalr.config.schema import RunConfig
-    from dalr.training.callbacks import Outcome
+    from dalr.cluster.api.run import Run
 
 
 def train(
@@ -54,118 +48,33 @@ def train(
 
     Example: dalr train dalr data.root=data train.batch_size=256 --workers 4 --out runs/dalr-1
     """
-    from dalr.config.loading import load_config
+    from dalr.cluster.api.training import train as train_run
     from dalr.config.overrides import parse_overrides
-    from dalr.training.inputs import check_inputs
-    from dalr.training.without_effect import report_unread
+    from dalr.training.recipe import recipe as config_of
 
-    config, written = load_config(recipe, parse_overrides(overrides or []))
-    trackers = _trackers(report_to)
-    report_unread([config], written, strict=strict)
-    check_inputs(config)
-    if tell_finished(config, out, extend=extend, quiet=quiet):
-        return
-
-    # torch comes with these: what is wrong so far is refused without waiting for it.
-    from dalr.cluster.storage.storage import storage_at
-
-    storage = storage_at(out)
-    storage.check(config, extend=extend)
-    with resumable():
-        if local:
-            outcome = train_here(config, storage, recipe=recipe, trackers=trackers, extend=extend, quiet=quiet)
-        else:
-            from dalr.cluster.preflight.resources import default_gpus, preflight
-            from dalr.cluster.session import ray_session
-            from dalr.cluster.train import Workers, train_on_ray
-
-            with ray_session(address, quiet=quiet):
-                asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
-                if not no_preflight:
-                    asked = replace(asked, labels=preflight(config, asked.resources, asked.count))
-                outcome = train_on_ray(
-                    config, storage, workers=asked, recipe=recipe, report_to=trackers, extend=extend, quiet=quiet
-                )
-    tell(outcome, config, storage.display_name, quiet=quiet)
-
-
-def _trackers(names: str) -> tuple[str, ...]:
-    """The trackers' names, checked; torch is imported for them alone."""
-    if not names:
-        return ()
-    from dalr.tracking import parse_names
-
-    return parse_names(names)
-
-
-def tell_finished(config: "RunConfig", out: str, *, extend: bool, quiet: bool) -> bool:
-    """Whether `out` is a folder that holds this run, finished; says so. `extend`: a shorter one is not it."""
-    from pathlib import Path
-
-    from dalr.files import uri_of
-    from dalr.identity import identity_of
-    from dalr.training.run_folder import RunFolder
-
-    folder = RunFolder(Path(out).absolute())
-    if uri_of(out) or not folder.provenance.is_file():
-        return False
-    noted = folder.finished(config)
-    if noted is None:
-        return False
-    folder.check(identity_of(folder.extended(config) if extend else config), extend=extend)
-    if extend and folder.is_made_longer(config):
-        return False
-    if not quiet:
-        typer.echo(f"finished: {summary_line(noted, config, str(folder.path))}")
-    return True
-
-
-def summary_line(outcome: Mapping[str, Any], config: "RunConfig", name: str) -> str:
-    """A finished run in a line: its `steps`, `best_score` and `best_step`, and where its model is."""
-    best = ""
-    if outcome["best_score"] is not None:
-        best = f"; best {config.evaluation.metric} {outcome['best_score']:.2f} at step {outcome['best_step']}"
-    return f"{outcome['steps']} steps{best}; model in {name}/model"
-
-
-def tell(outcome: "Outcome", config: "RunConfig", name: str, *, quiet: bool) -> None:
-    """A run's last words; exit code 1 where it is not finished."""
-    if not outcome.finished:
-        typer.echo(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues", err=True)
-        raise typer.Exit(1)
-    if quiet:
-        return
-    typer.echo(summary_line(asdict(outcome), config, name))
-
-
-def train_here(
-    config: "RunConfig", storage: "Storage", *, recipe: str, trackers: Sequence[str], extend: bool, quiet: bool
-) -> "Outcome":
-    """Trains in this process."""
-    from dalr.tracking import make_trackers
-    from dalr.training.callbacks import ProgressCallback
-    from dalr.training.loop import train
-
-    storage.push_pending(config)
-    storage.fetch()
-    folder = storage.folder
-    watching = [ProgressCallback(quiet=quiet), *make_trackers(trackers, folder, config)]
-    callbacks = [*watching, *storage.callbacks(config)]
-    outcome = train(
-        config, folder.path, callbacks=callbacks, recipe=recipe, quiet=quiet, called=folder.called, extend=extend
+    config = config_of(recipe, parse_overrides(overrides or []), strict=strict)
+    run = train_run(
+        config,
+        out,
+        workers=workers,
+        cpus=cpus,
+        gpus=gpus,
+        max_failures=max_failures,
+        address=address,
+        report_to=report_to.split(",") if report_to else (),
+        preflight=not no_preflight,
+        local=local,
+        extend=extend,
+        quiet=quiet,
     )
-    if outcome.finished:
-        storage.cleanup_local(writer=True)
-    return outcome
+    if not run.finished:
+        typer.echo(f"stopped after step {run.steps} ({run.reason}); the same command continues", err=True)
+        raise typer.Exit(1)
+    if not quiet:
+        typer.echo("finished: " * (run.seconds == 0) + summary_line(run, config.evaluation.metric))
 
 
-@contextmanager
-def resumable() -> Iterator[None]:
-    """Inside the block a disk that does not do its work ends the run with one line that says how to go on."""
-    from dalr.errors import Failed
-
-    try:
-        yield
-    except OSError as error:
-        room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-        raise Failed(f"{error}; {room}the same command continues") from error
+def summary_line(run: "Run", metric: str) -> str:
+    """A finished run in a line: its steps, its best score, and where its model is."""
+    best = "" if run.best_score is None else f"; best {metric} {run.best_score:.2f} at step {run.best_step}"
+    return f"{run.steps} steps{best}; model in {run.model_path}"

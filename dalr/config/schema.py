@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from dalr.checksums import cache_folder
 from dalr.config.fields import DataPath, Part, Pooler, StudentPooler, Weight
@@ -262,6 +262,22 @@ class RunConfig(Part):
     objective: ObjectiveConfig = Field(default=ObjectiveConfig(), description="the loss terms and their numbers")
     optim: OptimConfig = Field(default=OptimConfig(), description="the optimizer and its learning rate")
     train: TrainConfig = Field(default=TrainConfig(epochs=1), description="how long and how")
+    _recipe: str | None = PrivateAttr(default=None)
+
+    @property
+    def recipe(self) -> str | None:
+        """The name or file that the config was made from, where it is known; no part of what it says."""
+        return self._recipe
+
+    def of_recipe(self, name: str | None) -> Self:
+        """The same config, which knows the recipe or file that it was made from."""
+        copy = self.model_copy()
+        copy._recipe = name
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        """Configs that say the same are equal, whatever they were made from."""
+        return isinstance(other, RunConfig) and dict(self) == dict(other)
 
     @model_validator(mode="after")
     def _sources_for_terms(self) -> Self:

@@ -1,4 +1,4 @@
-"""`dalr evaluate` and `dalr encode`."""
+"""The options of `dalr evaluate`, what it prints, and `dalr encode`."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dalr.results import Provenance, Result
+    from dalr.results import Result
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, a model folder, or a hub name.")]
 PoolerOption = Annotated[
@@ -65,105 +65,6 @@ class VectorFormat(StrEnum):
     jsonl = "jsonl"
 
 
-def evaluate(
-    model: Model,
-    out: Out,
-    data: Data = None,
-    tasks: Tasks = None,
-    protocol: ProtocolOption = ProtocolName.test,
-    pooler: PoolerOption = None,
-    custom: Custom = None,
-    mteb: Mteb = None,
-    cache: Cache = None,
-    quiet: Quiet = False,
-) -> None:
-    """Scores a model on the STS and transfer tasks as SentEval does, on your own and MTEB's; writes a result.
-
-    A task that is done already (same model, data and protocol) is not done again.
-
-    Example: dalr evaluate runs/a --data data/senteval --tasks sts --out runs/a/results/sts.json
-
-    Example: dalr evaluate runs/a --custom tasks.yaml --out runs/a/results/own.json
-
-    Example: dalr evaluate runs/a --mteb "STS12 SICK-R" --out runs/a/results/mteb.json
-    """
-    from dalr.evaluation.plan import asked_tasks
-
-    foreign = mteb.replace(",", " ").split() if mteb is not None else []
-    names, own = asked_tasks(tasks, data, custom, protocol.value, others=bool(foreign))
-
-    from dalr.evaluation.encoder import SentenceEncoder
-    from dalr.evaluation.mteb_tasks import mteb_tasks
-    from dalr.evaluation.run import evaluate as score
-
-    tasks_of_mteb = mteb_tasks(foreign) if foreign else []
-    encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
-    result = score(
-        encoder.encode,
-        data,
-        names,
-        protocol.value,
-        model=model,
-        pooler=encoder.pooler,
-        fingerprint=encoder.fingerprint(),
-        out=out,
-        cache=cache,
-        custom=own,
-        mteb=tasks_of_mteb,
-        provenance=provenance_of(Path(model)),
-        device=encoder.device.type,
-        quiet=quiet,
-    )
-    if not quiet:
-        typer.echo(summary(result, out))
-
-
-def retrieve(
-    run: Path,
-    out: Path,
-    captions: Captions,
-    image_features: ImageFeatures,
-    image_ids: ImageIds,
-    split: Split,
-    folds: Folds,
-    quiet: Quiet,
-) -> None:
-    """Ranks images by captions and captions by images, through a run's grounding heads; writes a result."""
-    from dalr.evaluation.retrieval import evaluate_retrieval
-    from dalr.files import writable_folder
-
-    writable_folder(out.parent, "--out")
-    files = {"data.captions": captions, "data.image_features": image_features, "data.image_ids": image_ids}
-    given = {key: str(file.absolute()) for key, file in files.items() if file is not None}
-    about = provenance_of(run)
-    result = evaluate_retrieval(run, given, split=split, folds=folds, provenance=about, quiet=quiet)
-    result.write(out)
-    if not quiet:
-        typer.echo(summary(result, out))
-
-
-def provenance_of(folder: Path) -> "Provenance | None":
-    """What a run's folder says of its model; None for a model that is not a run's."""
-    import json
-
-    from dalr.config.loading import read_config
-    from dalr.provenance import code_version
-    from dalr.results import Provenance
-
-    run = folder.parent if folder.name == "model" else folder
-    if not (run / "config.yaml").is_file():
-        return None
-    config = read_config(run / "config.yaml")
-    path = run / "provenance.json"
-    notes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return Provenance(
-        code_version=code_version(),
-        recipe=notes.get("recipe"),
-        config_fingerprint=notes.get("config_fingerprint"),
-        seed=config.train.seed,
-    )
-
-
 def summary(result: "Result", out: Path) -> str:
     """The scores with their intervals, a line a task, and the averages."""
     lines = []
@@ -206,16 +107,13 @@ def encode(
 
     import numpy as np
 
-    from dalr.evaluation.encoder import SentenceEncoder
+    from dalr.evaluation.encode import encode as vectors_of
     from dalr.files import atomic_write
-    from dalr.progress import track
+    from dalr.model.folder import model_path
 
-    encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
+    model_path(model)  # refused before stdin is waited for
     texts = sentences or sentences_of(sys.stdin.buffer.read())
-    size = 4096
-    starts = range(0, len(texts), size)
-    parts = [encoder.encode(texts[start : start + size]) for start in track(starts, "encoding", quiet=quiet)]
-    vectors = np.concatenate(parts) if parts else np.zeros((0, encoder.dimension), dtype=np.float32)
+    vectors = vectors_of(model, texts, pooler=pooler, quiet=quiet)  # type: ignore[arg-type]
     if format is VectorFormat.npy:
         buffer = io.BytesIO()
         np.save(buffer, vectors)

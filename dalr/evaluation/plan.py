@@ -56,9 +56,14 @@ def own_tasks(custom: str | Path | None, named: Sequence[str] | None = None) -> 
 
 
 def asked_tasks(
-    tasks: str | None, data: Path | None, custom: Path | None, protocol: Protocol, *, others: bool = False
+    tasks: str | Sequence[str] | None,
+    data: Path | None,
+    custom: Path | None,
+    protocol: Protocol,
+    *,
+    others: bool = False,
 ) -> tuple[list[str], tuple[Task, ...]]:
-    """What the options of `dalr evaluate` ask for: names of tasks and groups, and the user's own tasks.
+    """What an evaluation is asked for: names of tasks and groups, and the user's own tasks.
     `others` says that tasks of MTEB are asked for besides.
 
     Raises:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from dalr.files import atomic_write
 from dalr.reports.figures.figure import Figure
 
@@ -19,12 +21,19 @@ PRINT: dict[str, Any] = {
 }
 
 
+def svg_of(figure: Figure) -> Markup:
+    """The figure as an `<svg>` element."""
+    import vl_convert
+
+    spec = {**figure.spec, "config": {**figure.spec.get("config", {}), **PRINT}}
+    return Markup(vl_convert.vegalite_to_svg(spec))
+
+
 def export(figure: Figure, folder: Path, formats: Sequence[str] = FORMATS) -> None:
     """Writes the figure into `folder` in each of the `formats`, aside and renamed."""
     import vl_convert
 
-    spec = {**figure.spec, "config": {**figure.spec.get("config", {}), **PRINT}}
-    svg = vl_convert.vegalite_to_svg(spec)
+    svg = svg_of(figure)
     makers: dict[str, Callable[[], bytes]] = {
         "svg": svg.encode,
         "pdf": lambda: vl_convert.svg_to_pdf(svg),

@@ -9,7 +9,7 @@ from dalr.errors import InputError
 from dalr.identity import Identity, identity_of
 from dalr.metrics_log import read_log
 from dalr.provenance import code_version, package_versions
-from dalr.sweeps.commands.display import request_lines, short
+from dalr.sweeps.display import request_lines, short
 from dalr.sweeps.search.configs import run_config, search_config
 from dalr.sweeps.search.records import RunRecord, TrialRecord, run_name
 from dalr.sweeps.search.snapshot import SweepState

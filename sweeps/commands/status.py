@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 
 from dalr.sweeps.analysis.outcome import outcome_of
-from dalr.sweeps.commands.display import REFRESH_SECONDS, best_lines, failures, request_lines, table
+from dalr.sweeps.display import REFRESH_SECONDS, best_lines, failures, request_lines, table
 from dalr.sweeps.search.snapshot import read_state
 
 

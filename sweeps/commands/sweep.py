@@ -1,7 +1,6 @@
 """The command `dalr sweep`: a search, or a question about one."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -110,24 +109,18 @@ def _number(word: str) -> int:
 
 def search(source: str, overrides: Sequence[str], out: Path, *, strict: bool = False, quiet: bool) -> None:
     """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
-    from dalr.sweeps.spec.loading import base_configs, load_spec
-    from dalr.sweeps.spec.without_effect import report_unread_in_spec
-    from dalr.training.inputs import check_inputs
+    from dalr.config.overrides import parse_overrides
+    from dalr.sweeps.api import checked_spec
+    from dalr.sweeps.api import search as run
 
-    spec = load_spec(source, list(overrides))
-    report_unread_in_spec(spec, strict=strict)
-    bases = base_configs(spec)
-    for base in bases.values():
-        check_inputs(base)
+    spec, bases = checked_spec(source, parse_overrides(overrides), strict=strict)
 
-    # torch, Ray and Optuna come with these: what is wrong so far is refused without waiting for them.
-    from dalr.sweeps.commands.display import best_lines, counts_line, live, plan_line
-    from dalr.sweeps.execution.runner import run_sweep
+    from dalr.sweeps.display import best_lines, counts_line, plan_line
 
     if not quiet:
         for recipe, base in bases.items():
             typer.echo(f"{recipe}: {plan_line(spec, base.train.steps)}")
-    outcome = run_sweep(spec, out, quiet=quiet, display=partial(live, quiet=quiet))
+    outcome = run(spec, out, quiet=quiet).outcome
     if not quiet:
         typer.echo("\n".join([counts_line(outcome.state), *best_lines(outcome)]))
     if outcome.best is None:

@@ -189,5 +189,18 @@ def read_state(out: Path) -> SweepState:
     )
 
 
+def studies_of(spec: SweepSpec, out: Path) -> dict[str, optuna.Study]:
+    """Each recipe's study in Optuna, of those that have begun."""
+    quiet_optuna()
+    if spec.storage is None and not (Path(out) / "study.db").is_file():
+        return {}
+    storage = open_storage(database_url(spec, out))
+    known = optuna.get_all_study_names(storage)
+    names = {recipe: stored_name(storage, spec, recipe) for recipe in spec.recipe}
+    return {
+        recipe: optuna.load_study(study_name=name, storage=storage) for recipe, name in names.items() if name in known
+    }
+
+
 def _by_number(trials: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
     return tuple(sorted(trials, key=lambda trial: trial.number))

@@ -1,6 +1,6 @@
 """From a YAML file, or a bundled sweep's name, to a checked specification and its base configs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,24 @@ def bundled_specs() -> list[str]:
     return sorted(path.stem for path in BUNDLED.glob("*.yaml"))
 
 
-def load_spec(source: str | Path, overrides: list[str] | None = None) -> SweepSpec:
-    """The specification in a file, or the bundled one of that name, with `key=value` words applied:
-    keys of the specification (`budget.trials=40`) or of the config (`train.steps=400`).
+def load_spec(source: str | Path | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> SweepSpec:
+    """The specification in a file, the bundled one of that name, or these values, with changes by key or `key=value`
+    words: keys of the specification (`budget.trials=40`) or of the config (`train.steps=400`).
 
     Raises:
         InputError: one line that names the file, the key, and what is allowed.
     """
-    path = _find(source)
-    values = read_yaml(path)
+    if isinstance(source, Mapping):
+        values, where = dict(source), "sweep"
+    else:
+        path = _find(source)
+        values, where = read_yaml(path), str(path)
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected the keys of a sweep ({', '.join(SweepSpec.model_fields)})")
-    for key, value in parse_overrides(overrides or []).items():
+        raise InputError(f"{where}: expected the keys of a sweep ({', '.join(SweepSpec.model_fields)})")
+    changes = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
+    for key, value in changes.items():
         _apply(values, key, value)
-    return parse_spec(values, str(path))
+    return parse_spec(values, where)
 
 
 def _find(source: str | Path) -> Path:

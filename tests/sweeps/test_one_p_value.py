@@ -14,7 +14,7 @@ from dalr.reports.options import Options
 from dalr.reports.write import write
 from dalr.statistics.comparison import p_text
 from dalr.sweeps.analysis.outcome import outcome_of, write_finals, write_trials
-from dalr.sweeps.commands.display import best_lines
+from dalr.sweeps.display import best_lines
 from dalr.sweeps.search.finals import BASE
 from dalr.sweeps.search.records import RunRecord, TrialRecord
 from dalr.sweeps.search.snapshot import SweepState

@@ -56,3 +56,23 @@ def cell_frame(table: Table) -> pl.DataFrame:
                 head = (block.title, block.kind, row.label, row.identity, column)
                 lines.append((*head, cell.value, cell.deviation, cell.count, cell.text, cell.marks, list(cell.sources)))
     return pl.DataFrame(lines, schema=CELL_SCHEMA, orient="row")
+
+
+def wide_frame(table: Table) -> pl.DataFrame:
+    """One line a row: `row`, `kind`, `block`, `note`, `seeds` (how many), then each column unrounded, followed by
+    its `_deviation` where some cell has one. A column of words is text."""
+    rows = [(block, row) for block in table.blocks for row in block.rows]
+    columns: dict[str, list[Any]] = {
+        "row": [row.label for _, row in rows],
+        "kind": [block.kind for block, _ in rows],
+        "block": [block.title for block, _ in rows],
+        "note": [row.note for _, row in rows],
+        "seeds": [len(row.seeds) for _, row in rows],
+    }
+    for column in table.columns:
+        cells = [row.cells.get(column, Cell()) for _, row in rows]
+        numeric = all(cell.value is not None or cell.printed is None for cell in cells)
+        columns[column] = [cell.value if numeric else cell.text for cell in cells]
+        if any(cell.deviation is not None for cell in cells):
+            columns[f"{column}_deviation"] = [cell.deviation for cell in cells]
+    return pl.DataFrame(columns, infer_schema_length=None)

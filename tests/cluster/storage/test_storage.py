@@ -16,7 +16,7 @@ from pyarrow.fs import LocalFileSystem
 from ray.train.v2._internal.execution.storage import get_fs_and_path
 
 from dalr.__main__ import main
-from dalr.cluster.commands.train import train_here
+from dalr.cluster.api.training import train_here
 from dalr.cluster.jobs.submit import checked_command
 from dalr.cluster.storage import filesystems, mirror
 from dalr.cluster.storage.filesystems import StorageFailed, location
@@ -115,7 +115,7 @@ def test_a_remote_run_is_the_local_run_and_leaves_nothing_behind(
 ) -> None:
     storage = storage_at(f"s3://bucket/{run}/")
     storage.check(small)
-    assert train_here(small, storage, recipe="dalr", trackers=["tensorboard"], extend=False, quiet=True).finished
+    assert train_here(small.of_recipe("dalr"), storage, trackers=["tensorboard"], quiet=True).finished
     assert_same_run(server.copy(run, tmp_path / "copy"), undisturbed, attempts=1)
     best = json.loads(server.read(f"{run}/checkpoints/step-000008/meta.json"))["best_step"]
     assert server.checkpoints(run) == dict.fromkeys(sorted({best, 8}), COMPLETE)

@@ -13,8 +13,8 @@ from dalr.cluster.session import free_port
 from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import write_outcome
 from dalr.sweeps.commands import sweep as commands
-from dalr.sweeps.commands.display import budget_line, ending, live
 from dalr.sweeps.commands.status import best, status
+from dalr.sweeps.display import budget_line, ending, live
 from dalr.sweeps.search.database import close_storage, database_url, open_storage
 from dalr.sweeps.search.snapshot import read_state, state_of
 from dalr.sweeps.search.spec_file import save_spec

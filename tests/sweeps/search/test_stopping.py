@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from dalr.errors import InputError
-from dalr.sweeps.commands.display import budget_line
+from dalr.sweeps.display import budget_line
 from dalr.sweeps.search.records import RunRecord, State, TrialRecord
 from dalr.sweeps.search.snapshot import read_state
 from dalr.sweeps.search.stopping import stop_reason

@@ -6,7 +6,7 @@ import pytest
 
 from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import mixed_versions
-from dalr.sweeps.commands.display import plan_line
+from dalr.sweeps.display import plan_line
 from dalr.sweeps.search.spec_file import code_versions, save_spec, saved_spec
 from dalr.sweeps.spec.checks import allowed
 from dalr.sweeps.spec.loading import bundled_specs, load_spec, parse_spec

@@ -1,0 +1,167 @@
+"""`dalr.evaluate` and the result that it returns."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dalr.errors import InputError
+from dalr.results import Protocol
+from dalr.results import Result as Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from dalr.config.schema import Pooler
+
+Encode = Callable[[list[str]], "np.ndarray"]
+Place = str | os.PathLike[str]
+
+
+class Result(Record):
+    """The scores of one model under one protocol: a `dalr.results.Result` that makes tables."""
+
+    def to_frame(self) -> "pl.DataFrame":
+        """One row a task: `task`, `split`, `score` (0 to 100), its 95 % interval `low` and `high` (null where there
+        is none), and `n`, what was scored."""
+        import polars as pl
+
+        rows = [
+            {
+                "task": name,
+                "split": task.split,
+                "score": task.score,
+                "low": task.interval and task.interval.low,
+                "high": task.interval and task.interval.high,
+                "n": task.n,
+            }
+            for name, task in self.tasks.items()
+        ]
+        number, text = pl.Float64, pl.String
+        schema = {"task": text, "split": text, "score": number, "low": number, "high": number, "n": pl.Int64}
+        return pl.DataFrame(rows, schema=schema)
+
+
+def evaluate(
+    model: Place | Encode,
+    data: Place | None = None,
+    tasks: str | Sequence[str] | None = None,
+    *,
+    protocol: Protocol = "test",
+    pooler: "Pooler | None" = None,
+    custom: Place | None = None,
+    mteb: Sequence[str] = (),
+    out: Place | None = None,
+    cache: Place | None = None,
+    captions: Place | None = None,
+    image_features: Place | None = None,
+    image_ids: Place | None = None,
+    split: str | None = None,
+    folds: int = 1,
+    ray: bool = False,
+    workers: int | None = None,
+    gpus: float | None = None,
+    address: str | None = None,
+    name: str = "",
+    fingerprint: str | None = None,
+    quiet: bool = False,
+) -> Result:
+    """Scores a model on the STS and transfer tasks as SentEval does, on tasks of your own, and on MTEB's.
+
+    `model` is a run or its folder, a model folder, a hub name, or any function from a list of n sentences to an
+    array [n, D], or an object with such an `encode`; it is called `name` in the result. `data` is a SentEval folder
+    (it holds `downstream/`). `tasks` is a task's name, a group (`sts`, `transfer`, `all`), or a list of these; by
+    default all, none without `data`. `retrieval` ranks images by captions and captions by images through a run's
+    grounding heads, over `captions`, `image_features`, `image_ids`, `split` and `folds` (by default the run's own).
+    `custom` is a YAML file that declares tasks of your own, `mteb` names tasks of MTEB.
+
+    `out` is the result's JSON file: with it a task that is done already (same model, data and protocol) is not done
+    again; a function needs a `fingerprint` for that, which says what it computes. Without `out` nothing is written.
+    `ray` spreads the work over `workers` Ray workers of `gpus` GPUs each; model, data and `out` must then be where
+    every node sees them.
+
+    Raises:
+        InputError: an unknown task, missing or damaged data, a model that cannot be read or returns no vectors.
+    """
+    files = {"captions": captions, "image_features": image_features, "image_ids": image_ids}
+    retrieval = {f"data.{key}": Path(path) for key, path in files.items() if path is not None}
+    data, out, cache, custom = (None if path is None else Path(path) for path in (data, out, cache, custom))
+    place = os.fspath(model) if isinstance(model, str | os.PathLike) else None
+    if tasks == "retrieval":
+        if ray or place is None:
+            raise InputError("tasks: retrieval needs a run's folder and is scored in this process, without ray")
+        from dalr.evaluation.model_scores import score_retrieval
+
+        return _ours(score_retrieval(Path(place), out, retrieval, split=split, folds=folds, quiet=quiet))
+    if retrieval or split is not None or folds != 1:
+        raise InputError("captions, image_features, image_ids, split and folds go with tasks retrieval")
+    if not ray and (workers, gpus, address) != (None, None, None):
+        raise InputError("workers, gpus and address are for evaluating on Ray; set ray, too")
+
+    from dalr.evaluation.plan import asked_tasks
+
+    names, own = asked_tasks(tasks, data, custom, protocol, others=bool(mteb))
+    options: dict[str, Any] = {"out": out, "cache": cache, "custom": own}
+    if ray:
+        if mteb or place is None or out is None:
+            raise InputError(
+                "ray: spreads SentEval's tasks and your own over a model's folder or name, and needs out; MTEB's "
+                "tasks and functions are scored in one process"
+            )
+        options["pooler"] = pooler
+        return _ours(_on_ray(place, data, names, protocol, options, workers, gpus, address, quiet=quiet))
+    options |= {"mteb": mteb, "quiet": quiet}
+    if place is not None:
+        from dalr.evaluation.model_scores import score_model
+
+        return _ours(score_model(place, data, names, protocol, pooler=pooler, **options))
+    encode = getattr(model, "encode", model)  # an encoder, ours or sentence-transformers', or a function
+    if not callable(encode):
+        raise InputError(f"model: expected a folder, a name or a function, not {type(model).__name__}")
+    if pooler is not None:
+        raise InputError("pooler: a function pools by itself; leave it out")
+    from dalr.evaluation.run import evaluate as score
+
+    called = name or getattr(model, "__qualname__", type(model).__name__)
+    return _ours(score(encode, data, names, protocol, model=called, fingerprint=fingerprint, **options))
+
+
+def _ours(record: Record) -> Result:
+    return Result.model_validate(record.model_dump())
+
+
+def _on_ray(
+    model: str,
+    data: Path | None,
+    tasks: Sequence[str],
+    protocol: Protocol,
+    options: Mapping[str, Any],
+    workers: int | None,
+    gpus: float | None,
+    address: str | None,
+    *,
+    quiet: bool,
+) -> Record:
+    from dalr.cluster.evaluate import Evaluation, evaluate_on_ray
+    from dalr.cluster.preflight.resources import check, default_gpus
+    from dalr.cluster.session import ray_session
+    from dalr.cluster.train import Workers
+    from dalr.evaluation.model_scores import provenance_of
+
+    about = provenance_of(Path(model))
+    asked = Evaluation.prepare(model, data, tasks, protocol, provenance=about, **options)
+    with ray_session(address, dashboard=False, quiet=quiet):
+        count = workers or _most_workers()
+        crew = Workers(count, gpus=default_gpus(count) if gpus is None else gpus)
+        check(crew.resources, crew.count)
+        (result,) = evaluate_on_ray([asked], workers=crew, quiet=quiet)
+    return result
+
+
+def _most_workers() -> int:
+    """One worker for each GPU of the connected cluster, or for each CPU where it has none."""
+    import ray
+
+    there = ray.cluster_resources()
+    return max(1, int(there.get("GPU", 0) or there.get("CPU", 1)))
