@@ -29,6 +29,7 @@ from dalr.identity import identity_of
 from dalr.progress import bar
 from dalr.tracking import SETTINGS, make_trackers
 from dalr.training.callbacks import Callback, Diverged, Outcome, describe
+from dalr.training.inputs import with_absolute_models
 
 STARTS = 3
 """How often Ray Train tries to start the workers, each time for RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S seconds."""
@@ -78,7 +79,8 @@ def train_on_ray(
     storage = storage_at(out) if isinstance(out, Path) else out
     storage.folder.check(identity_of(config), extend=extend)
     task: dict[str, Any] = {
-        "config": config.dump(),
+        # Workers have working directories of their own.
+        "config": with_absolute_models(config).dump(),
         "out": storage.uri,
         "recipe": recipe,
         "extend": extend,

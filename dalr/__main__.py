@@ -91,7 +91,7 @@ def build(words: Sequence[str]) -> typer.Typer:
     text = "Train, search and report DALR sentence embeddings on a Ray cluster."
     steers = words[:1] == ["sweep"] and words[1:2] and words[1] in SWEEP_COMMANDS
     commands = {name: entry for name, entry in COMMANDS.items() if not (steers and name == "sweep")}
-    app = _group(text, "dalr quickstart --out quickstart", commands, words[:1])
+    app = _group(text, "dalr quickstart --out quickstart", commands, words[:1], completion=True)
     if steers:
         example = "dalr sweep set sweeps/core budget.trials=60"
         app.add_typer(_group("Steer a sweep while it runs.", example, SWEEP_COMMANDS, words[1:2]), name="sweep")
@@ -101,8 +101,10 @@ def build(words: Sequence[str]) -> typer.Typer:
     return app
 
 
-def _group(text: str, example: str, entries: Mapping[str, Entry], chosen: Sequence[str]) -> typer.Typer:
-    app = typer.Typer(help=text, add_completion=False, pretty_exceptions_enable=False)
+def _group(
+    text: str, example: str, entries: Mapping[str, Entry], chosen: Sequence[str], *, completion: bool = False
+) -> typer.Typer:
+    app = typer.Typer(help=text, add_completion=completion, pretty_exceptions_enable=False)
 
     @app.callback(epilog=f"Example: {example}")
     def group(
@@ -202,6 +204,8 @@ def main() -> None:
     # Hub libraries print progress bars of their own; the commands have theirs.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if "_DALR_COMPLETE" in os.environ:  # a shell asks what may follow
+        build(_words_to_complete())(prog_name="dalr")
     words = sys.argv[1:]
     if words == ["--version"]:
         print(f"dalr {_load('dalr.provenance:code_version')()}")
@@ -226,6 +230,12 @@ def main() -> None:
         # A full disk or a vanished mount: the system's own words name the file.
         sys.exit(_complain(str(error), 1))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _words_to_complete() -> list[str]:
+    """The words after `dalr` that a shell hands over, in its own variable."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return line.split()[1:]
 
 
 def _own(words: Sequence[str]) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """`import dalr`: light, typed, documented; every call of docs/python.md runs as it is written there."""
 
+import ast
 import json
 import re
 import subprocess
@@ -55,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def snippet() -> list[str]:
-    """The page's first block, line by line, with its sizes made small by further overrides and nothing else."""
+    """The page's first block, statement by statement; further overrides make its sizes small, nothing else changes."""
     (code, *_) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     sizes = {
         '"train.steps": 1000}': f'"train.steps": 1000, **{SMALL!r}}}',
@@ -65,7 +66,7 @@ def snippet() -> list[str]:
     for written, small in sizes.items():
         assert code.count(written) == 1
         code = code.replace(written, small)
-    return code.splitlines()
+    return [str(ast.get_source_segment(code, statement)) for statement in ast.parse(code).body]
 
 
 def test_importing_dalr_takes_no_time_and_no_torch() -> None:

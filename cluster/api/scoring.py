@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from dalr.config.schema import Pooler
+    from dalr.config.fields import Pooler
 
 Encode = Callable[[list[str]], "np.ndarray"]
 Place = str | os.PathLike[str]

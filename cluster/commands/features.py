@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dalr.cluster.commands.options import Address, Gpus, Strict
+from dalr.cluster.commands.options import Address, Gpus, KeyValues, Recipe, Strict
 
 if TYPE_CHECKING:
     from dalr.config.schema import RunConfig
@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 
 def features(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the config.yaml that a run wrote.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config values to set.")
-    ] = None,
+    recipe: Recipe,
+    overrides: KeyValues = None,
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Also store the teachers' token states, which take much room.")
     ] = False,

@@ -4,17 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dalr.cluster.commands.options import Address, Gpus, Strict
+from dalr.cluster.commands.options import Address, Gpus, KeyValues, Recipe, Strict
 
 if TYPE_CHECKING:
     from dalr.cluster.api.run import Run
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the config.yaml that a run wrote.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config values to set.")
-    ] = None,
+    recipe: Recipe,
+    overrides: KeyValues = None,
     out: Annotated[
         str,
         typer.Option(

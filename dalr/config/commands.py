@@ -1,5 +1,6 @@
 """The commands `dalr recipes` and `dalr config`: every recipe and every key, without reading source."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -10,8 +11,24 @@ from dalr.errors import InputError
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print names alone.")]
 
 
+def recipes_like(incomplete: str) -> list[str]:
+    """The recipes that a shell may complete a word to."""
+    from dalr.config.recipes import RECIPES
+
+    return [name for name in RECIPES if name.startswith(incomplete)]
+
+
+def keys_like(incomplete: str) -> list[str]:
+    """The keys that a shell may complete a word to, ready for their value."""
+    from dalr.config.keys import known_keys
+
+    return [f"{key}=" for key in known_keys() if key.startswith(incomplete)]
+
+
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe to show in full.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A recipe to show in full.", autocompletion=recipes_like)
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """List the recipes; or show one: what it is, its source, and its config as YAML with comments.
@@ -58,18 +75,30 @@ def commented(values: Mapping[str, Any], prefix: str = "", indent: str = "") -> 
 
 def config(
     key: Annotated[
-        str | None, typer.Argument(metavar="[KEY]", help="A key, the beginning of one, or words to look for.")
+        str | None,
+        typer.Argument(
+            metavar="[KEY]",
+            help="A key, the beginning of one, or words to look for.",
+            autocompletion=lambda incomplete: [key.rstrip("=") for key in keys_like(incomplete)],
+        ),
     ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of a config file, for editors.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Explain the config's keys: meaning, type, range and default of one, or of all that match.
 
-    KEY=VALUE sets a key in dalr train, dalr features and dalr sweep; a YAML file has them as sections.
+    KEY=VALUE sets a key in dalr train, dalr features and dalr sweep; a YAML file has them as sections. With the
+    JSON Schema an editor completes and checks such files.
 
     Example: dalr config temperature
     """
     from dalr.config.keys import OTHER_NAMES, known_keys, unknown_key
 
+    if schema:
+        typer.echo(json.dumps(file_schema(), indent=2, ensure_ascii=False))
+        return
     known = known_keys()
     wanted = OTHER_NAMES.get((key or "").lower(), (key or "").lower())
     matching = [name for name in known if name == wanted] or [
@@ -79,6 +108,21 @@ def config(
         raise InputError(f"{unknown_key(str(key))} (dalr config lists all of them)")
     for name in matching:
         typer.echo(name if quiet else explained(name))
+
+
+def file_schema() -> dict[str, Any]:
+    """The JSON Schema of a config file: a config's keys, each of which may be left out, and the recipe or file that
+    they change."""
+    from dalr.config.recipes import RECIPES
+    from dalr.config.schema import RunConfig
+
+    schema = RunConfig.model_json_schema()
+    recipe = {
+        "description": "the recipe, or the file, that the other keys change",
+        "anyOf": [{"enum": list(RECIPES)}, {"type": "string"}],
+    }
+    schema["properties"] = {"recipe": recipe, **schema["properties"]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "dalr config"}
 
 
 def explained(key: str) -> str:

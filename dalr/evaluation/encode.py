@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dalr.config.schema import Pooler
+from dalr.config.fields import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.encoder import SentenceEncoder
 from dalr.progress import track

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dalr.config.overrides import with_overrides
 from dalr.config.recipes import FETCHED
 from dalr.config.schema import EvaluationConfig, RunConfig
 from dalr.data.features.needs import needs_of
@@ -10,7 +11,7 @@ from dalr.errors import InputError
 from dalr.evaluation.plan import own_tasks, plan
 from dalr.evaluation.tasks import files_of
 from dalr.files import existing_file
-from dalr.model.folder import model_path
+from dalr.model.folder import PACKAGED, model_path
 
 EMBEDDED = "embedded"
 
@@ -54,6 +55,19 @@ def check_inputs(config: RunConfig) -> None:
             model_path(name)
         except InputError as error:
             raise InputError(f"{key}: {error}") from error
+
+
+def with_absolute_models(config: RunConfig) -> RunConfig:
+    """The config with the folder of each model that lies on this machine absolute: in another working directory a
+    relative one would be another model's name."""
+    names = {"model.student": config.model.student}
+    names |= {f"teachers.text.{i}.model": teacher.model for i, teacher in enumerate(config.teachers.text)}
+    folders = {
+        key: str(Path(name).expanduser().absolute())
+        for key, name in names.items()
+        if name not in PACKAGED and Path(name).expanduser().is_dir()
+    }
+    return with_overrides(config, folders)
 
 
 def check_evaluation(evaluation: EvaluationConfig) -> None:

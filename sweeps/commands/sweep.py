@@ -12,9 +12,40 @@ from dalr.files import uri_of
 QUESTIONS = ("status", "best", "why", "reproduce")
 
 
+def _specs_like(incomplete: str) -> list[str]:
+    """What a shell may complete the first word to."""
+    from dalr.sweeps.spec.loading import bundled_specs
+
+    return [name for name in (*bundled_specs(), *QUESTIONS) if name.startswith(incomplete)]
+
+
+def _changes_like(incomplete: str) -> list[str]:
+    """The keys, of the specification and of the config, that a shell may complete a word to."""
+    from dalr.config.keys import known_keys
+    from dalr.sweeps.spec.other_names import spec_keys
+
+    return [f"{key}=" for key in (*spec_keys(), *known_keys()) if key.startswith(incomplete)]
+
+
+def _list(wanted: bool) -> None:
+    """Prints the bundled specifications, and ends."""
+    if not wanted:
+        return
+    from dalr.sweeps.spec.loading import bundled_specs, summary_of
+
+    names = bundled_specs()
+    width = max(map(len, names))
+    for name in names:
+        typer.echo(f"{name:{width}}  {summary_of(name)}")
+    raise typer.Exit
+
+
 def sweep(
     spec: Annotated[
-        str, typer.Argument(help="A YAML file or a bundled sweep's name; or status, best, why, reproduce.")
+        str,
+        typer.Argument(
+            help="A YAML file or a bundled sweep's name; or status, best, why, reproduce.", autocompletion=_specs_like
+        ),
     ],
     arguments: Annotated[
         list[str] | None,
@@ -22,10 +53,14 @@ def sweep(
             metavar="[KEY=VALUE|DIR TRIAL]...",
             help="key=value for a sweep; DIR [TRIAL] for a question.",
             show_default=False,
+            autocompletion=_changes_like,
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The sweep's folder; the same command continues it.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="status: refresh until interrupted.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the bundled sweeps, and end.", callback=_list, is_eager=True)
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data and settings that no trial reads, rather than warn.")
     ] = False,
@@ -33,9 +68,8 @@ def sweep(
 ) -> None:
     """Search hyperparameters with Ray Tune and Optuna; the same command continues a sweep.
 
-    A SPEC is a YAML file or one of the bundled dalr_core, dalr_full, baselines, ablation_groups,
-    ablation_terms, teachers, seeds. Words such as budget.trials=40 or train.steps=400 change it.
-    Questions about a sweep's folder:
+    A SPEC is a YAML file or the name of a bundled sweep (--list). Words such as budget.trials=40 or
+    train.steps=400 change it. Questions about a sweep's folder:
 
     dalr sweep status DIR (counts, budget, best so far; --watch), dalr sweep best DIR, dalr sweep why DIR
     TRIAL (its config, curve and fate), dalr sweep reproduce DIR TRIAL (the same trial again).

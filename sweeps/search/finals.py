@@ -6,6 +6,7 @@ appear as trials. The same seeds for every candidate make the comparison a paire
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -59,14 +60,22 @@ class FinalRuns:
         default = (*(DEFAULT_TASKS if base.evaluation.data else ()), *((OWN,) if base.evaluation.custom else ()))
         tasks = base.evaluation.tasks or default
         self.base = with_overrides(base, {"evaluation.tasks": tasks})
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=f"{stored_name(storage, spec, recipe)}-final",
-            direction=spec.directions[0],
-            load_if_exists=True,
-        )
-        name_metrics(self._study, [spec.metric[0]])
+        self._storage = storage
+        self._name = f"{stored_name(storage, spec, recipe)}-final"
         self._live: set[int] = set()
+
+    @cached_property
+    def _study(self) -> optuna.Study:
+        """Made with the first run: a search without final runs leaves no second study behind."""
+        study = optuna.create_study(
+            storage=self._storage, study_name=self._name, direction=self.spec.directions[0], load_if_exists=True
+        )
+        name_metrics(study, [self.spec.metric[0]])
+        return study
+
+    def _trials(self) -> list[optuna.trial.FrozenTrial]:
+        there = "_study" in vars(self) or self._name in optuna.get_all_study_names(self._storage)
+        return self._study.get_trials(deepcopy=False) if there else []
 
     def seeds(self) -> list[int]:
         """The fresh seeds, the same for every candidate."""
@@ -86,18 +95,18 @@ class FinalRuns:
 
     def records(self) -> list[FinalRecord]:
         """Every final run, planned, running or done."""
-        return [self._record(trial) for trial in self._study.get_trials(deepcopy=False)]
+        return [self._record(trial) for trial in self._trials()]
 
     def _record(self, trial: optuna.trial.FrozenTrial) -> FinalRecord:
         return final_record(trial, self.recipe)
 
     def next(self) -> FinalRecord | None:
         """A run to do: one that was cut off, or the next planned one."""
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in self._trials():
             if trial.state == TrialState.RUNNING and trial.number not in self._live:
                 self._live.add(trial.number)
                 return self._renewed(self._record(trial))
-        if any(trial.state == TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)):
+        if any(trial.state == TrialState.WAITING for trial in self._trials()):
             number = self._study.ask().number
             self._live.add(number)
             return self._renewed(self._get(number))
@@ -114,7 +123,7 @@ class FinalRuns:
         return self._write(record, replace(record.run, fingerprint=fingerprint))
 
     def _get(self, number: int) -> FinalRecord:
-        return self._record(self._study.get_trials(deepcopy=False)[number])
+        return self._record(self._trials()[number])
 
     def note(self, number: int, report: Report) -> FinalRecord:
         """Writes a worker's report down."""
@@ -122,7 +131,7 @@ class FinalRuns:
         return self._write(record, record.run.at(report))
 
     def _write(self, record: FinalRecord, run: RunRecord) -> FinalRecord:
-        trial_id = self._study.get_trials(deepcopy=False)[record.number]._trial_id
+        trial_id = self._trials()[record.number]._trial_id
         optuna.Trial(self._study, trial_id).set_user_attr("run", run.dump())
         return replace(record, run=run)
 

@@ -46,16 +46,21 @@ def name_metrics(study: optuna.Study, names: list[str]) -> None:
 
 
 def study_name(spec: SweepSpec, recipe: str) -> str:
-    """One study for each recipe and search: two different searches never share one. A recipe's file counts by
-    its name, not by its place."""
+    """A recipe's study bears its name, of a recipe's file the file's, so that a sweep's folder opens in Optuna by a
+    name that can be known. In a database that other sweeps may share, a hash of the search follows: two different
+    searches never share a study."""
     names = [Path(name).name for name in spec.recipe]
     place = spec.recipe.index(recipe)
-    alone = names.count(names[place]) == 1
-    return f"{names[place] if alone else f'{names[place]}-{place}'}-{spec.study_key()}"
+    name = names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place}"
+    return name if spec.storage is None else f"{name}-{spec.study_key()}"
 
 
 def stored_name(storage: BaseStorage, spec: SweepSpec, recipe: str) -> str:
     """The name under which a recipe's study lies in the database, or will lie."""
-    earlier = f"{recipe.replace('/', '_')}-{spec.study_key(places=True)}"  # with its paths, in earlier versions
     known = [study.study_name for study in storage.get_all_studies()]
-    return earlier if earlier in known else study_name(spec, recipe)
+    name = study_name(spec, recipe)
+    earlier = (  # of versions that wrote a hash always, and hashed paths
+        f"{name}-{spec.study_key()}",
+        f"{recipe.replace('/', '_')}-{spec.study_key(places=True)}",
+    )
+    return next((written for written in earlier if written in known), name)

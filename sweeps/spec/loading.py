@@ -1,6 +1,7 @@
 """From a YAML file, or a bundled sweep's name, to a checked specification and its base configs."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ BUNDLED = Path(__file__).parent / "bundled"
 def bundled_specs() -> list[str]:
     """The names of the specifications that come with the package."""
     return sorted(path.stem for path in BUNDLED.glob("*.yaml"))
+
+
+def summary_of(name: str) -> str:
+    """The sentences at the top of a bundled specification, before its first example."""
+    lines = (BUNDLED / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
+    return comment.partition(" A small trial of it:")[0]
 
 
 def load_spec(source: str | Path | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()) -> SweepSpec:

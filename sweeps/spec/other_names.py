@@ -65,15 +65,15 @@ def unknown_spec_key(key: str) -> str:
     if first == "space" and (ours := OTHER_FORMS.get(key.rpartition(".")[2])):
         return f"unknown key {key}; write {ours}"
     if first in SweepSpec.model_fields and rest:
-        return f"unknown key {key}{did_you_mean(key, _spec_keys())}"
+        return f"unknown key {key}{did_you_mean(key, spec_keys())}"
     if first in OTHER_NAMES:
         return f"unknown key {key}; did you mean {OTHER_NAMES[first]}?"
     if meant(key):
         return f"{unknown_key(key)} (under overrides, or key=value on the command line)"
-    return unknown_key(key, [*_spec_keys(), *known_keys()])
+    return unknown_key(key, [*spec_keys(), *known_keys()])
 
 
-def _spec_keys() -> list[str]:
+def spec_keys() -> list[str]:
     """The keys of a specification, those of its parts with a dot."""
     keys = []
     for name, field in SweepSpec.model_fields.items():

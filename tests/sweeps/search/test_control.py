@@ -9,8 +9,8 @@ import pytest
 
 from dalr.errors import InputError
 from dalr.sweeps.commands import control as commands
-from dalr.sweeps.commands.display import counts_line
 from dalr.sweeps.commands.explain import explain
+from dalr.sweeps.display import counts_line
 from dalr.sweeps.execution.runner import steered
 from dalr.sweeps.search.control import NOT_RUNNING, Control
 from dalr.sweeps.search.coordinator import Coordinator
