@@ -17,7 +17,6 @@ import ray
 
 from dalr.cluster.pool import Call, Pool, Processes
 from dalr.cluster.train import Workers
-from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.cache import VectorCache
 from dalr.evaluation.encoder import SentenceEncoder
@@ -37,7 +36,7 @@ class Model:
     `fingerprint` is the driver's, and the worker's must equal it."""
 
     name: str
-    pooler: Pooler | None
+    pooler: str | None
     fingerprint: str
 
 
@@ -66,7 +65,7 @@ class Evaluation:
         protocol: Protocol,
         *,
         out: Path,
-        pooler: Pooler | None = None,
+        pooler: str | None = None,
         cache: Path | None = None,
         custom: Sequence[Task] = (),
         provenance: Provenance | None = None,

@@ -9,6 +9,7 @@ import ray
 import ray.exceptions
 
 from dalr.errors import InputError
+from dalr.extensions import Carried, carried, load_carried
 
 if TYPE_CHECKING:  # it imports torch, which not every process needs that gets a call
     from dalr.cluster.train import Workers
@@ -67,7 +68,7 @@ class RayProcesses:
         return ray.put(value)
 
     def start(self, call: Call) -> Handle:
-        return self._call.remote(call.function, *call.arguments)
+        return self._call.remote(carried(), call.function, *call.arguments)
 
     def wait(self, handles: Sequence[Handle], timeout: float) -> list[Handle]:
         return ray.wait(list(handles), num_returns=1, timeout=timeout)[0]
@@ -81,7 +82,8 @@ class RayProcesses:
 
 # Without GPUs in the decorator, Ray keeps a GPU's process for the next call, and its model with it.
 @ray.remote
-def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+def _call(modules: Carried, function: Callable[..., Any], *arguments: Any) -> Any:
+    load_carried(modules)
     return function(*arguments)
 
 

@@ -25,6 +25,7 @@ from dalr.config.overrides import validated
 from dalr.config.schema import RunConfig
 from dalr.distributed import run_on_all_ranks
 from dalr.errors import Failed, InputError
+from dalr.extensions import carried, load_carried
 from dalr.identity import identity_of
 from dalr.progress import bar
 from dalr.tracking import SETTINGS, make_trackers
@@ -84,6 +85,7 @@ def train_on_ray(
         "out": storage.uri,
         "recipe": recipe,
         "extend": extend,
+        "imports": carried(),
         "report_to": list(report_to),
         "gpus": workers.gpus,
         "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
@@ -175,6 +177,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     that Ray does not try again."""
     from dalr.training.loop import train
 
+    load_carried(task["imports"])
     config, storage = validated(task["config"]), storage_at(task["out"])
     folder = storage.folder
     os.environ.update(task["environment"])

@@ -25,6 +25,7 @@ MOUNTED = {
     "RunConfig": "dalr.config.schema:RunConfig",
     "Callback": "dalr.training.callbacks:Callback",
     "losses": "dalr.losses",
+    "extensions": "dalr.extensions",
     "InputError": "dalr.errors:InputError",
     "Failed": "dalr.errors:Failed",
 }

@@ -1,3 +1,4 @@
+from . import extensions as extensions
 from . import losses as losses
 from .cluster.api.run import Run as Run
 from .cluster.api.scoring import Result as Result

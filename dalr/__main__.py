@@ -112,8 +112,17 @@ def _group(
         verbose: Annotated[
             bool, typer.Option("--verbose", help="Write details to stderr, too; may follow the command.")
         ] = False,
+        imports: Annotated[
+            str,
+            typer.Option(
+                "--import",
+                metavar="FILE.py",
+                help="Import a module of your own that adds terms, tasks or teachers (docs/extending.md); may stand "
+                "several times, and after the command.",
+            ),
+        ] = "",
     ) -> None:
-        """Both are seen to by `main`."""
+        """All are seen to by `main`."""
 
     for name, entry in entries.items():
         function = _load(entry.target) if name in chosen else _outline
@@ -165,8 +174,12 @@ def _with_check(submit: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(submit)
     def command(words: list[str], **options: Any) -> None:
         about_jobs = _load("dalr.cluster.commands.submit:JOB_COMMANDS")
+        folder = Path(options["working_dir"])
+        for module in without_imports(words)[1]:
+            inside = (folder / module).resolve().is_relative_to(folder.resolve())
+            if module.endswith(".py") and not inside and not Path(module).is_absolute():
+                raise InputError(f"--import {module}: lies outside of {folder.resolve()}, which the job takes along")
         if words[0] not in (*about_jobs, "submit", "dalr", "python"):  # of the last three submit says more
-            folder = Path(options["working_dir"])
             with contextlib.chdir(folder if folder.is_dir() else Path()):
                 check_command(words, others=about_jobs)
         submit(words, **options)
@@ -180,6 +193,8 @@ def check_command(words: Sequence[str], *, others: Sequence[str] = ()) -> None:
     Raises:
         InputError: an unknown command or option, a value that an option does not take, an unknown recipe or key.
     """
+    words, imports = without_imports(words)
+    _import(imports)
     if words[0] not in COMMANDS | {"data": None}:
         near = _load("dalr.errors:did_you_mean")(words[0], [*COMMANDS, "data", *others])
         raise InputError(f"no such command: {words[0]!r}{near} (commands: {', '.join([*COMMANDS, 'data'])})")
@@ -211,12 +226,15 @@ def main() -> None:
         print(f"dalr {_load('dalr.provenance:code_version')()}")
         sys.exit(0)
     words, verbose = _without_verbose(words)
+    words, imports = without_imports(words)
     if words in ([], ["data"]):
         words.append("--help")
     if words[0] in COMMANDS or words[0] == "data":
         level = logging.DEBUG if verbose else logging.ERROR if "--quiet" in _own(words) else logging.INFO
         _load("dalr.logs:log_to_stderr")(level)
     try:
+        if "--help" not in words:
+            _import(imports)
         code = build(words)(words, prog_name="dalr", standalone_mode=False)
     except InputError as error:
         sys.exit(_complain(str(error), 2))
@@ -247,6 +265,29 @@ def _without_verbose(words: list[str]) -> tuple[list[str], bool]:
     own = _own(words)
     kept = [word for word in own if word != "--verbose"]
     return kept + words[len(own) :], len(kept) < len(own)
+
+
+def without_imports(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words without `--import FILE`, and the files. What a sent command imports is its own business."""
+    own, rest = list(_own(words)), list(words[len(_own(words)) :])
+    kept: list[str] = []
+    imports: list[str] = []
+    while own:
+        word = own.pop(0)
+        if word == "--import" and own:
+            imports.append(own.pop(0))
+        elif word.startswith("--import="):
+            imports.append(word.removeprefix("--import="))
+        else:
+            kept.append(word)
+    return kept + rest, imports
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Imports the user's modules, and those that installed packages name."""
+    _load("dalr.extensions:load_installed")()
+    for name in modules:
+        _load("dalr.extensions:load")(name)
 
 
 def _usage(error: typer.TyperException, words: Sequence[str]) -> str:

@@ -19,7 +19,9 @@ from dalr.data.features.needs import needs_of
 from dalr.errors import InputError
 from dalr.evaluation.plan import own_tasks
 from dalr.evaluation.tasks import FileExpectation, StsTask, Task, files_of, find_task
+from dalr.extensions import Kind, modules_of
 from dalr.files import existing_file
+from dalr.losses.terms import TERMS
 from dalr.model.checksum import model_checksum
 
 SCHEMA = 2
@@ -156,6 +158,8 @@ def _read_by(config: RunConfig) -> Iterator[Reading]:
         yield key, ("model", name), partial(model_checksum, name)
     if image is not None and Path(image.weights).is_file():
         yield "teachers.image.weights", ("data", image.weights), partial(checksum_of, image.weights)
+    for name, module in modules_of(_named(config)).items():
+        yield f"import.{name}", ("import", module.sha256), partial(str, module.sha256)
     used: list[str] = []
     if data.pair_every != 1:
         used.append("text")
@@ -177,6 +181,17 @@ def _read_by(config: RunConfig) -> Iterator[Reading]:
     elif evaluation.data is not None:
         where = ("evaluation", evaluation.data, evaluation.metric)
         yield "evaluation.data", where, partial(_evaluation, Path(evaluation.data), evaluation.metric)
+
+
+def _named(config: RunConfig) -> dict[Kind, list[str]]:
+    """What a config names that a user's module may have added, and that decides the outcome."""
+    return {
+        "term": [name for name in TERMS if config.objective.active(name)],
+        "task": [config.evaluation.metric.rpartition(".")[0]],
+        "text_teacher": [config.model.student, *(teacher.model for teacher in config.teachers.text)],
+        "pooler": [teacher.pooler for teacher in config.teachers.text],
+        "image_teacher": [config.teachers.image.model] if config.teachers.image is not None else [],
+    }
 
 
 def _content_of(path: str, key: str) -> str:

@@ -146,6 +146,7 @@ class TaskDetails:
 class Provenance(Record):
     """What is behind a result.
 
+    `imports` maps the modules of the user's own that were imported to their sha256.
     `data` maps each file read (relative to the data folder; the user's own absolute) to its sha256.
     `official_data` says that the benchmark's tasks, of which there are some, have the official row counts;
     it is false where a `manifest.json` stood in for them.
@@ -153,6 +154,7 @@ class Provenance(Record):
 
     code_version: str
     packages: dict[str, str] = {}
+    imports: dict[str, str] = {}
     config_fingerprint: str | None = None
     model_fingerprint: str | None = None
     recipe: str | None = None

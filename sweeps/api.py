@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
+from dalr.extensions import load_installed
 from dalr.sweeps.spec.schema import SweepSpec
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def checked_spec(
     from dalr.sweeps.spec.without_effect import report_unread_in_spec
     from dalr.training.inputs import check_inputs
 
+    load_installed()
     spec = load_spec(source if isinstance(source, Mapping) else os.fspath(source), overrides)
     report_unread_in_spec(spec, strict=strict)
     bases = base_configs(spec)

@@ -61,6 +61,7 @@ FLOORS = {
         datasets.embedded
         data.manifest
         config
+        extensions
         losses.terms
         distributed progress provenance logs checksums
         metrics_log

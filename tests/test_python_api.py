@@ -93,9 +93,9 @@ def test_dir_lists_every_public_name_and_each_is_documented() -> None:
 def test_type_checkers_see_the_same_names() -> None:
     stub = (ROOT / "dalr" / "__init__.pyi").read_text(encoding="utf-8")
     homes = {name: home for home, name in re.findall(r"^from (\S+) import \w+ as (\w+)$", stub, flags=re.MULTILINE)}
-    assert homes.pop("losses") == "."
+    assert homes.pop("losses") == homes.pop("extensions") == "."
     assert {name: f"dalr{home}" for name, home in homes.items()} == {
-        name: target.partition(":")[0] for name, target in dalr.MOUNTED.items() if name != "losses"
+        name: target.partition(":")[0] for name, target in dalr.MOUNTED.items() if name not in ("losses", "extensions")
     }
     assert (ROOT / "dalr" / "py.typed").is_file()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalr.errors import InputError
+from dalr.extensions import load_installed
 from dalr.results import Protocol
 from dalr.results import Result as Record
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from dalr.config.fields import Pooler
 
 Encode = Callable[[list[str]], "np.ndarray"]
 Place = str | os.PathLike[str]
@@ -49,7 +49,7 @@ def evaluate(
     tasks: str | Sequence[str] | None = None,
     *,
     protocol: Protocol = "test",
-    pooler: "Pooler | None" = None,
+    pooler: str | None = None,
     custom: Place | None = None,
     mteb: Sequence[str] = (),
     out: Place | None = None,
@@ -101,6 +101,7 @@ def evaluate(
 
     from dalr.evaluation.plan import asked_tasks
 
+    load_installed()
     names, own = asked_tasks(tasks, data, custom, protocol, others=bool(mteb))
     options: dict[str, Any] = {"out": out, "cache": cache, "custom": own}
     if ray:

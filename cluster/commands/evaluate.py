@@ -75,7 +75,7 @@ def evaluate(
         data,
         tasks,
         protocol=protocol.value,
-        pooler=pooler,  # type: ignore[arg-type]
+        pooler=pooler,
         custom=custom,
         mteb=mteb.replace(",", " ").split() if mteb is not None else (),
         out=out,

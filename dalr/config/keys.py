@@ -8,8 +8,8 @@ import annotated_types
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from dalr.config.fields import PathKey
-from dalr.config.objective import KeysOfTerms, NameOfTerm
+from dalr.config.fields import OneOf, PathKey
+from dalr.config.objective import KeysOfTerms
 from dalr.config.schema import RunConfig
 from dalr.errors import did_you_mean
 from dalr.validation import as_written
@@ -223,7 +223,7 @@ def describe_type(kind: Any, metadata: Sequence[Any] = ()) -> str:
     for item in metadata:
         if isinstance(item, PathKey):
             return "a path"
-        if isinstance(item, NameOfTerm):
+        if isinstance(item, OneOf):
             return f"one of {', '.join(item.names())}"
         if isinstance(item, KeysOfTerms):
             return f"a group of keys ({', '.join(item.part().model_fields)})"

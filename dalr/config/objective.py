@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model, model_validator
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
-from dalr.config.fields import Fraction, Margin, Part, Temperature, Weight
+from dalr.config.fields import Fraction, Margin, OneOf, Part, Temperature, Weight
 from dalr.losses.terms import TERMS, Number, Term, names
 
 
@@ -42,24 +42,6 @@ class KeysOfTerms:
         if isinstance(given, part):
             return given
         return part.model_validate(given.model_dump() if isinstance(given, TermPart) else given)
-
-
-@dataclass(frozen=True)
-class NameOfTerm:
-    """Marks a text that is the name of one of some terms: those that `names` gives."""
-
-    names: Callable[[], tuple[str, ...]]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.checked, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "string", "enum": list(self.names())}
-
-    def checked(self, name: str) -> str:
-        if name not in self.names():
-            raise PydanticCustomError("no_such_term", "expected one of {names}", {"names": ", ".join(self.names())})
-        return name
 
 
 def weights_part() -> type[TermPart]:
@@ -184,7 +166,7 @@ class ObjectiveConfig(Part):
         description="whose token states local_global takes: of the text teachers that share the student's tokenizer "
         "(an error where none does); any: where none does, of the first teacher under its own tokenizer",
     )
-    on_text: tuple[Annotated[str, NameOfTerm(terms_of_text)], ...] = Field(
+    on_text: tuple[Annotated[str, OneOf(terms_of_text)], ...] = Field(
         default=(), description="the terms that text batches have too, of those that need no images"
     )
 

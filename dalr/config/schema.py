@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from dalr.checksums import cache_folder
-from dalr.config.fields import DataPath, Part, Pooler, StudentPooler, Weight
+from dalr.config.fields import DataPath, OneOf, Part, StudentPooler, Weight, poolers
 from dalr.config.objective import ObjectiveConfig
 from dalr.losses.terms import TERMS
 
@@ -119,7 +119,9 @@ class TextTeacher(Part):
     """A frozen sentence encoder."""
 
     model: str = Field(description="a Hugging Face name or a model folder")
-    pooler: Pooler = Field(default="cls_before_pooler", description="what makes its sentence vector t")
+    pooler: Annotated[str, OneOf(poolers)] = Field(
+        default="cls_before_pooler", description="what makes its sentence vector t"
+    )
     weight: Weight = Field(
         default=1.0, description="α, its share beside the other text teachers, before all are normalised to sum 1"
     )

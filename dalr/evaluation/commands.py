@@ -113,7 +113,7 @@ def encode(
 
     model_path(model)  # refused before stdin is waited for
     texts = sentences or sentences_of(sys.stdin.buffer.read())
-    vectors = vectors_of(model, texts, pooler=pooler, quiet=quiet)  # type: ignore[arg-type]
+    vectors = vectors_of(model, texts, pooler=pooler, quiet=quiet)
     if format is VectorFormat.npy:
         buffer = io.BytesIO()
         np.save(buffer, vectors)

@@ -17,6 +17,8 @@ cross-validation, one with `train` and `test` by cross-validation on train, one 
 and `test` on dev.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,6 +35,7 @@ from dalr.evaluation.tasks import (
     Task,
     TransferTask,
 )
+from dalr.extensions import added
 from dalr.results import GROUPS
 from dalr.validation import problems
 from dalr.yaml_text import read_yaml
@@ -110,6 +113,29 @@ class DeclaredClassification(_Declared):
 
 
 _TASKS = TypeAdapter(list[Annotated[DeclaredSts | DeclaredClassification, Field(discriminator="kind")]])
+
+
+def added_tasks() -> tuple[Task, ...]:
+    """The tasks that the user's modules added."""
+    return tuple(_of_module(name, value) for name, value in added("task").items())
+
+
+def _of_module(name: str, value: Any) -> Task:
+    if isinstance(value, StsTask | TransferTask):
+        return replace(value, name=name)
+    where = f"add_task {name}"
+    if not isinstance(value, Mapping) or not Path(str(value.get("folder", "."))).is_absolute():
+        raise InputError(
+            f"{where}: expected a task, or a mapping whose folder is absolute, as Path(__file__).parent is"
+        )
+    if name in (*STANDARD, *GROUPS, OWN):
+        raise InputError(f"{where}: the name is taken; choose another")
+    values = {key: inner for key, inner in value.items() if key != "folder"}
+    try:
+        (declared,) = _TASKS.validate_python([{**values, "name": name}])
+    except ValidationError as error:
+        raise InputError(f"{where}: {problems(error, root='task')}") from error
+    return declared.task(Path(str(value.get("folder", "."))))
 
 
 def read_tasks(path: str | Path) -> tuple[Task, ...]:

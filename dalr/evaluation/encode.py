@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dalr.config.fields import Pooler
 from dalr.errors import InputError
 from dalr.evaluation.encoder import SentenceEncoder
 from dalr.progress import track
@@ -18,7 +17,7 @@ def encode(
     model: str | os.PathLike[str],
     sentences: Sequence[str],
     *,
-    pooler: Pooler | None = None,
+    pooler: str | None = None,
     device: str | None = None,
     quiet: bool = True,
 ) -> np.ndarray:

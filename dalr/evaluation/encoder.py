@@ -4,21 +4,21 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dalr.config.schema import Pooler
+from dalr.config.fields import poolers
 from dalr.errors import InputError
 from dalr.evaluation.st_folder import SentenceModules, read_head
 from dalr.evaluation.vectors import check_finite
 from dalr.model.attention import attention_mask_for
 from dalr.model.folder import model_path
 from dalr.model.loading import load_encoder, position_limit
-from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
+from dalr.model.pooling import needs_all_layers, pool
 
 TOKENS_A_BATCH = {"cpu": 2048, "cuda": 32768}
 """Padded tokens in one batch. On the CPU larger batches leave the cache, on a GPU smaller ones leave
@@ -43,7 +43,7 @@ class SentenceEncoder:
     """A transformer, its tokenizer and a pooler.
 
     The model stays where it is unless `device` is given, and is not copied: the training loop hands
-    in its live student. `pooler` is one of `dalr.config.schema.Pooler`, or the modules of a
+    in its live student. `pooler` is one of `dalr.config.fields.poolers`, or the modules of a
     sentence-transformers folder. `max_tokens` cuts sentences below the model's own limit (None: only
     there). `normalize` divides each vector by its length. `prompt` stands before every sentence; `lower`
     turns it to lower case.
@@ -54,7 +54,7 @@ class SentenceEncoder:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        pooler: Pooler | SentenceModules = "cls_before_pooler",
+        pooler: str | SentenceModules = "cls_before_pooler",
         max_tokens: int | None = None,
         device: str | torch.device | None = None,
         normalize: bool = False,
@@ -80,7 +80,7 @@ class SentenceEncoder:
     def load(
         cls,
         name: str,
-        pooler: Pooler | None = None,
+        pooler: str | None = None,
         *,
         device: str | torch.device | None = None,
         max_tokens: int | None = None,
@@ -189,7 +189,7 @@ class SentenceEncoder:
 
     def vectors(self, batch: TokenBatch) -> Tensor:
         """The vectors [n, D] of one batch, on its device, in the mode that the modules are in."""
-        every_layer = self._pooler in NEEDS_ALL_LAYERS if isinstance(self._pooler, str) else False
+        every_layer = isinstance(self._pooler, str) and needs_all_layers(self._pooler)
         mask = attention_mask_for(self.model, batch.mask, padded=batch.padded)
         outputs = self.model(input_ids=batch.input_ids, attention_mask=mask, output_hidden_states=every_layer)
         if isinstance(self._pooler, SentenceModules):
@@ -230,8 +230,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _check_pooler(model: PreTrainedModel, pooler: str) -> None:
-    if pooler not in get_args(Pooler):
-        raise InputError(f"unknown pooler {pooler!r}; known: {', '.join(get_args(Pooler))}")
+    if pooler not in poolers():
+        raise InputError(f"unknown pooler {pooler!r}; known: {', '.join(poolers())}")
     if pooler == "cls" and getattr(model, "pooler", None) is None:
         raise InputError("pooler cls: this model has no pooler layer, or no weights for one; use cls_before_pooler")
 

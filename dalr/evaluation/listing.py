@@ -15,10 +15,12 @@ def tasks(
 
     Example: dalr tasks
     """
+    from dalr.evaluation.custom import added_tasks
     from dalr.evaluation.tasks import STANDARD, StsTask
 
-    width = max(map(len, STANDARD))
-    for name, task in STANDARD.items():
+    known = STANDARD | {task.name: task for task in added_tasks()}
+    width = max(map(len, known))
+    for name, task in known.items():
         if quiet:
             typer.echo(name)
             continue

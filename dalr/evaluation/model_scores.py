@@ -17,7 +17,7 @@ def score_model(
     from dalr.evaluation.encoder import SentenceEncoder
     from dalr.evaluation.run import evaluate
 
-    encoder = SentenceEncoder.load(model, pooler)  # type: ignore[arg-type]
+    encoder = SentenceEncoder.load(model, pooler)
     return evaluate(
         encoder.encode,
         data,
@@ -61,12 +61,13 @@ def provenance_of(folder: Path) -> Provenance | None:
     run = folder.parent if folder.name == "model" else folder
     if not (run / "config.yaml").is_file():
         return None
-    config = read_config(run / "config.yaml")
     path = run / "provenance.json"
     notes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    # Whoever evaluates a model need not have the modules that its config's keys are of.
+    seed = notes["seed"] if "seed" in notes else read_config(run / "config.yaml").train.seed
     return Provenance(
         code_version=code_version(),
         recipe=notes.get("recipe"),
         config_fingerprint=notes.get("config_fingerprint"),
-        seed=config.train.seed,
+        seed=seed,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dalr.errors import InputError
-from dalr.evaluation.custom import read_tasks
+from dalr.evaluation.custom import added_tasks, read_tasks
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.tasks import OWN, STANDARD, StsTask, Task
 from dalr.results import GROUPS, Protocol
@@ -45,13 +45,16 @@ def _names(tasks: str | Sequence[str]) -> list[str]:
 
 
 def own_tasks(custom: str | Path | None, named: Sequence[str] | None = None) -> tuple[Task, ...]:
-    """The tasks of the user's own that the YAML file `custom` declares, none where there is no file. With
-    `named`, only those in it; the group `custom` stands for all.
+    """The tasks of the user's own: those that the YAML file `custom` declares, none where there is no file, and those
+    that the user's modules added. With `named`, only those in it; the group `custom` stands for all.
 
     Raises:
-        InputError: see `read_tasks`.
+        InputError: see `read_tasks`; a name that stands twice.
     """
-    own = read_tasks(custom) if custom is not None else ()
+    own = (*(read_tasks(custom) if custom is not None else ()), *added_tasks())
+    names = [task.name for task in own]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{custom}: the task {twice[0]} is one of a module's, too; rename one of them")
     return tuple(task for task in own if named is None or OWN in named or task.name in named)
 
 
@@ -69,8 +72,10 @@ def asked_tasks(
     Raises:
         InputError: nothing, an unknown task, or tasks of the benchmark without its data.
     """
-    own = own_tasks(custom)
     names = _names(tasks) if tasks is not None else ["all"] if data is not None else []
+    # A file of tasks is named to be scored; a module may add more than one evaluation wants.
+    unwanted = {task.name for task in added_tasks()} - (set() if OWN in names else {*names})
+    own = tuple(task for task in own_tasks(custom) if OWN in names or task.name not in unwanted)
     official = [task.name for task in plan(names, protocol, own) if task.name in STANDARD]
     if official and data is None:
         raise InputError(

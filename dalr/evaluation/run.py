@@ -21,6 +21,7 @@ from dalr.evaluation.sts import score_sts
 from dalr.evaluation.tasks import STANDARD, FileExpectation, StsTask, Task, TransferTask, files_of
 from dalr.evaluation.transfer import read_splits, score_transfer
 from dalr.evaluation.vectors import Encode, EncodedSentences
+from dalr.extensions import checksums
 from dalr.files import writable_folder
 from dalr.progress import bar
 from dalr.provenance import code_version, package_versions
@@ -297,6 +298,7 @@ def merge(
         update={
             "code_version": code_version(),
             "packages": package_versions(),
+            "imports": checksums(),
             "model_fingerprint": next(iter(fingerprints), None),
             "data": {path: digest for record in ordered for path, digest in record.data.items()},
             "official_data": bool(benchmark) and all(record.official_data for record in benchmark),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import cached_file
 
-from dalr.config.schema import Pooler
+from dalr.config.fields import Pooler
 from dalr.errors import InputError
 from dalr.model.folder import model_errors
 
@@ -59,7 +59,7 @@ class SentenceHead:
     sentence by default; whether text is lower-cased first."""
 
     def __init__(
-        self, pooler: Pooler | SentenceModules, *, normalize: bool = False, prompt: str = "", lower: bool = False
+        self, pooler: str | SentenceModules, *, normalize: bool = False, prompt: str = "", lower: bool = False
     ) -> None:
         self.pooler, self.normalize, self.prompt, self.lower = pooler, normalize, prompt, lower
 

@@ -14,9 +14,16 @@ from torch import Tensor, nn
 
 from dalr.checksums import checksum_of
 from dalr.errors import InputError, did_you_mean
+from dalr.extensions import added, module_of
 from dalr.model.weights import behind_wrappers, some
 
 _RANDOM = re.compile(r"random(?::(\d+))?")
+
+
+def image_teacher(model: str, weights: str) -> Any:
+    """The image teacher of a config: `ImageTeacherEncoder`, or one of the user's own modules, in eval mode."""
+    own = added("image_teacher").get(model)
+    return own(weights).requires_grad_(False).eval() if own is not None else ImageTeacherEncoder(model, weights)
 
 
 class ImageTeacherEncoder(nn.Module):
@@ -124,7 +131,9 @@ def checked_weights(model: str, weights: str) -> str | None:
 
 def weights_fingerprint(model: str, weights: str) -> str:
     """What tells the weights from others': a file's sha256, or the tag or seed with the version of the
-    library that resolves it."""
+    library that resolves it; of a module of the user's own, the module's sha256 with what it was given."""
+    if (own := module_of("image_teacher", model)) is not None:
+        return f"{own.sha256} ({weights})"
     checked_weights(model, weights)
     if Path(weights).is_file():
         return checksum_of(weights)

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrained
 from transformers.utils import logging as hf_logging
 
 from dalr.errors import InputError
+from dalr.extensions import added
 from dalr.model.folder import model_errors, model_path
 from dalr.model.weights import read_weights
 
@@ -44,6 +45,8 @@ def load_encoder(
     Raises:
         InputError: the model cannot be found or read, is no text encoder, or has fewer than `layers` layers.
     """
+    if (own := added("text_teacher").get(name)) is not None:
+        return own()
     path = model_path(name)
     with quiet_transformers():
         config = _config(name, path)
@@ -112,6 +115,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         InputError: as `load_encoder`.
     """
+    if (own := added("text_teacher").get(name)) is not None:
+        return own()[1]
     path = model_path(name)
     with quiet_transformers():
         return _tokenizer(name, path, _config(name, path))
@@ -134,5 +139,7 @@ def position_limit(model: PreTrainedModel) -> int | None:
 
 def encoder_width(name: str) -> int:
     """The width of an encoder's states, from its config alone."""
+    if (own := added("text_teacher").get(name)) is not None:
+        return own()[0].config.hidden_size
     with quiet_transformers():
         return _config(name, model_path(name)).hidden_size

@@ -3,20 +3,19 @@
 import torch
 from torch import Tensor, nn
 
-from dalr.config.schema import Pooler
 from dalr.errors import InputError
 from dalr.model.attention import attention_mask_for
 from dalr.model.loading import load_encoder
-from dalr.model.pooling import NEEDS_ALL_LAYERS, pool
+from dalr.model.pooling import needs_all_layers, pool
 
 
 class TextTeacherEncoder(nn.Module):
     """A frozen sentence encoder. It stays in eval mode: `train()` does not reach it."""
 
-    def __init__(self, model: str, pooler: Pooler) -> None:
+    def __init__(self, model: str, pooler: str) -> None:
         super().__init__()
         self.name = model
-        self.pooler: Pooler = pooler
+        self.pooler = pooler
         self.encoder, self.tokenizer = load_encoder(model)
         self.requires_grad_(False).eval()
         if pooler == "cls" and getattr(self.encoder, "pooler", None) is None:
@@ -41,7 +40,7 @@ class TextTeacherEncoder(nn.Module):
     @torch.no_grad()
     def sentences(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Sentence vectors: int64 [B, L] each → float32 [B, T]."""
-        every = self.pooler in NEEDS_ALL_LAYERS
+        every = needs_all_layers(self.pooler)
         outputs = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=every)
         return pool(outputs, attention_mask, self.pooler).float()
 

@@ -8,6 +8,7 @@ from dalr.config.schema import EvaluationConfig, RunConfig
 from dalr.data.features.needs import needs_of
 from dalr.datasets.embedded import make_embedded_data
 from dalr.errors import InputError
+from dalr.evaluation.custom import added_tasks
 from dalr.evaluation.plan import own_tasks, plan
 from dalr.evaluation.tasks import files_of
 from dalr.files import existing_file
@@ -79,7 +80,9 @@ def check_evaluation(evaluation: EvaluationConfig) -> None:
     if evaluation.data is not None and not Path(evaluation.data).is_dir():
         raise InputError(f"evaluation.data: no such folder: {evaluation.data}")
     own = own_tasks(evaluation.custom)
-    for file in (file for task in own for file in files_of(task)):
+    metric = evaluation.metric.rpartition(".")[0]
+    elsewhere = {task.name for task in added_tasks()} - {metric, *evaluation.tasks}  # other runs' business
+    for file in (file for task in own if task.name not in elsewhere for file in files_of(task)):
         existing_file(file.path, "evaluation.custom")
     try:
         plan(evaluation.tasks, "test", own_tasks(evaluation.custom, evaluation.tasks))

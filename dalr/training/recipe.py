@@ -6,6 +6,7 @@ from typing import Any
 
 from dalr.config.loading import load_config
 from dalr.config.schema import RunConfig
+from dalr.extensions import load_installed
 from dalr.training.without_effect import report_unread
 
 
@@ -22,6 +23,7 @@ def recipe(
         InputError: an unknown recipe or key, or a value out of range; the message names the key, what is allowed,
             and the nearest known key.
     """
+    load_installed()
     source = os.fspath(source)
     config, written = load_config(source, {**(overrides or {}), **keys})
     report_unread([config], written, strict=strict)

@@ -11,6 +11,7 @@ from dalr.config.loading import load_recipe
 from dalr.config.overrides import to_yaml, validated, with_absolute_paths, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
+from dalr.extensions import checksums
 from dalr.files import (
     locked,
     remove_leftovers,
@@ -155,6 +156,7 @@ class RunFolder:
             "contents": dict(identity.contents),
             "code_version": code_version(),
             "packages": package_versions(),
+            "imports": checksums(),
             "machine": machine(),
             **({"extensions": extensions} if extensions else {}),
             **({"init": _start(config.model.init)} if config.model.init is not None else {}),

@@ -22,6 +22,7 @@ from pathlib import Path
 from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
+from dalr.extensions import carried, load_carried
 from dalr.files import locked, write_text
 from dalr.identity import Identity
 from dalr.sweeps.search.configs import run_config
@@ -40,8 +41,12 @@ def make_trainable(train: Train | None = None) -> Callable[[Mapping[str, str]], 
     """The function that Tune runs: `config["task"]` is a `Task` as JSON. `train` trains one run (None:
     `dalr.training.loop` in this process, or Ray Train where a trial has several workers)."""
 
+    modules = carried()
+
     def trial(config: Mapping[str, str]) -> None:
         from ray import tune
+
+        load_carried(modules)
 
         # Tune fails the next trial if this one has not left the process by then; a checkpoint takes
         # longer to write than Tune's 2 seconds.

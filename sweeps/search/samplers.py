@@ -21,6 +21,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from dalr.extensions import added
 from dalr.sweeps.spec.parts import SamplerSpec, SchedulerSpec
 from dalr.sweeps.spec.space import Dimension, Space, ordered
 
@@ -138,6 +139,8 @@ def make_sampler(spec: SamplerSpec, space: Space) -> BaseSampler:
             lambda seed: CmaEsSampler(seed=seed, n_startup_trials=spec.startup, warn_independent_sampling=False),
             spec.seed,
         )
+    if (own := added("sampler").get(spec.name)) is not None:
+        return Reseeded(own, spec.seed)
     return Reseeded(lambda seed: RandomSampler(seed=seed), spec.seed)
 
 

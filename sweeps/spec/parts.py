@@ -1,14 +1,21 @@
 """The parts of a sweep's specification: sampler, scheduler, budget, stopping rules, seeds, resources, constraints."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from dalr.config.schema import Part
+from dalr.config.fields import OneOf, Part
+from dalr.extensions import added
 
 Direction = Literal["maximize", "minimize"]
 Sampler = Literal["tpe", "multivariate_tpe", "cmaes", "random", "qmc", "grid", "one_at_a_time"]
+"""The package's own samplers; `samplers` has the user's, too."""
 FIXED_DESIGNS: tuple[Sampler, ...] = ("grid", "one_at_a_time")
+
+
+def samplers() -> tuple[str, ...]:
+    """Every sampler's name, those of the user's own modules last."""
+    return (*get_args(Sampler), *added("sampler"))
 
 
 class SamplerSpec(Part):
@@ -19,7 +26,7 @@ class SamplerSpec(Part):
     once, lest places stay empty at the start.
     """
 
-    name: Sampler = "tpe"
+    name: Annotated[str, OneOf(samplers)] = "tpe"
     seed: int = Field(default=0, ge=0, lt=2**31)
     startup: int = Field(default=10, ge=1)
 

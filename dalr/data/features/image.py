@@ -19,7 +19,7 @@ from dalr.data.corpora.sources import hash_of_texts
 from dalr.data.names import match_names
 from dalr.data.store import Bounds, Tick, even_bounds
 from dalr.errors import InputError
-from dalr.model.image_teacher import ImageTeacherEncoder
+from dalr.model.image_teacher import image_teacher
 from dalr.reading import reading
 
 BATCH = 32
@@ -28,9 +28,9 @@ SHARD = 64
 
 
 @lru_cache(maxsize=1)
-def _teacher(model: str, weights: str, fingerprint: str, device: str) -> ImageTeacherEncoder:
+def _teacher(model: str, weights: str, fingerprint: str, device: str) -> Any:
     """The teacher in use, kept from one shard to the next; `fingerprint` keeps a changed one apart."""
-    return ImageTeacherEncoder(model, weights).to(device)
+    return image_teacher(model, weights).to(device)
 
 
 def release_image_teacher() -> None:

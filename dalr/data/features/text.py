@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dalr.config.schema import Pooler
 from dalr.data.corpora.tokens import TokenisedCorpus
 from dalr.data.store import Bounds, StoredArray, Tick, even_bounds
 from dalr.model.teachers import TextTeacherEncoder
@@ -19,7 +18,7 @@ SHARD = 2048
 
 
 @lru_cache(maxsize=1)
-def _teacher(model: str, pooler: Pooler, fingerprint: str, device: str) -> TextTeacherEncoder:
+def _teacher(model: str, pooler: str, fingerprint: str, device: str) -> TextTeacherEncoder:
     """The teacher in use, kept from one shard to the next; `fingerprint` keeps a changed one apart."""
     return TextTeacherEncoder(model, pooler).to(device)
 
@@ -34,7 +33,7 @@ class SentenceVectors:
     """One teacher's sentence vectors of one corpus, tokenised by the teacher's tokenizer."""
 
     model: str
-    pooler: Pooler
+    pooler: str
     fingerprint: str
     corpus: TokenisedCorpus
     device: str = "cpu"
