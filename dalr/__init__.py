@@ -38,12 +38,15 @@ def __getattr__(name: str) -> object:
     import importlib
 
     if name == "__version__":
-        from importlib import metadata
+        from dalr.extras import version
 
-        value: object = metadata.version("dalr")
+        value: object = version()
     elif name in MOUNTED:
+        from dalr.extras import explained
+
         module, _, attribute = MOUNTED[name].partition(":")
-        value = importlib.import_module(module)
+        with explained():
+            value = importlib.import_module(module)
         value = getattr(value, attribute) if attribute else value
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

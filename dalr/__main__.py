@@ -235,7 +235,8 @@ def main() -> None:
     try:
         if "--help" not in words:
             _import(imports)
-        code = build(words)(words, prog_name="dalr", standalone_mode=False)
+        with _load("dalr.extras:explained")():
+            code = build(words)(words, prog_name="dalr", standalone_mode=False)
     except InputError as error:
         sys.exit(_complain(str(error), 2))
     except typer.TyperException as error:

@@ -38,6 +38,9 @@ NOT_OUTCOME = (
 )
 """Settings that decide nothing of the outcome: what is scored afterwards, what is kept and noted, and memory."""
 
+IMPORT = "import."
+"""Before the names of the user's modules, among the contents."""
+
 UNKNOWN = "unknown"
 """The content of what schema 1 knew the place of alone."""
 
@@ -90,12 +93,16 @@ class Identity:
             contents = {key: noted.get(key, same.get(key, UNKNOWN)) for key in self.contents}
         old, new = Identity(config, contents).settings, self.settings
         keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        return {
-            key: f"{key}: {now[key]} holds something else than {'it' if before[key] == now[key] else before[key]} did"
-            if contents.get(key, UNKNOWN) != UNKNOWN and key in self.contents
-            else f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
-            for key in keys
-        }
+
+        def difference(key: str) -> str:
+            if key.startswith(IMPORT):
+                return f"{key.removeprefix(IMPORT)}.py: the module holds something else than it did"
+            if contents.get(key, UNKNOWN) != UNKNOWN and key in self.contents:
+                known = "it" if before[key] == now[key] else before[key]
+                return f"{key}: {now[key]} holds something else than {known} did"
+            return f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+
+        return {key: difference(key) for key in keys}
 
 
 def digest_of(settings: Mapping[str, Any]) -> str:
@@ -159,7 +166,7 @@ def _read_by(config: RunConfig) -> Iterator[Reading]:
     if image is not None and Path(image.weights).is_file():
         yield "teachers.image.weights", ("data", image.weights), partial(checksum_of, image.weights)
     for name, module in modules_of(_named(config)).items():
-        yield f"import.{name}", ("import", module.sha256), partial(str, module.sha256)
+        yield f"{IMPORT}{name}", ("import", module.sha256), partial(str, module.sha256)
     used: list[str] = []
     if data.pair_every != 1:
         used.append("text")

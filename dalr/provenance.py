@@ -7,6 +7,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from dalr.extras import version as dalr_version
+
 PACKAGES = ("torch", "transformers", "numpy", "scipy", "ray", "optuna", "open_clip_torch", "polars", "mteb")
 
 
@@ -14,7 +16,7 @@ PACKAGES = ("torch", "transformers", "numpy", "scipy", "ray", "optuna", "open_cl
 def code_version() -> str:
     """The distribution's version and, where the code lies in a git checkout of its own, its commit:
     `0.1.0+g2907660`, with `.dirty` behind it if tracked files differ from that commit."""
-    version = metadata.version("dalr")
+    version = dalr_version()
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         # A job's package has no history; whoever sent it says which commit it was made from.

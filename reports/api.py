@@ -1,5 +1,6 @@
 """`dalr.report`: tables and figures of runs, sweeps and results, from Python."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalr.errors import InputError
+from dalr.extras import explained, install, missing
 from dalr.reports.answer import Answer
 from dalr.reports.build import Report as Made
 from dalr.reports.build import build
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 Place = str | os.PathLike[str]
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +76,7 @@ class Report:
         return "\n".join([*lines, f"Report: tables {', '.join(self.tables)}; {len(self.figures)} figures"])
 
 
+@explained()
 def report(
     places: Place | Sequence[Place],
     *,
@@ -102,6 +108,9 @@ def report(
     folders = [Path(place) for place in ([places] if isinstance(places, str | os.PathLike) else places)]
     if not folders:
         raise InputError("report: no folder given; for example: runs/")
+    if figures and (lacking := missing("figures")) is not None:
+        logger.warning("no figures: %s", install(lacking, "figures"))
+        figures = False
     options = Options.checked(
         names=names or {},
         baseline=baseline,

@@ -8,7 +8,6 @@ from dalr.errors import InputError
 from dalr.reports.answer import Answer, against_baseline, best_of_blocks, of_sweep
 from dalr.reports.arms import ArmComparison, arm_comparisons
 from dalr.reports.examples import Examples
-from dalr.reports.figures.collect import FigureSelection, figures
 from dalr.reports.figures.figure import Figure
 from dalr.reports.load.discover import Problem
 from dalr.reports.load.frame import Loaded, load
@@ -87,8 +86,12 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         answers += [] if sweep.arms else of_sweep(sweep, board, final)
     if not tables:
         raise InputError(_nothing(loaded, damaged))
-    wanted = FigureSelection(best_first=_best_first(score_tables), always=_always(options))
-    drawn = figures(loaded, named, sweeps, wanted, examples, damaged) if options.with_figures else []
+    drawn: list[Figure] = []
+    if options.with_figures:
+        from dalr.reports.figures.collect import FigureSelection, figures  # an installation may lack what they need
+
+        wanted = FigureSelection(best_first=_best_first(score_tables), always=_always(options))
+        drawn = list(figures(loaded, named, sweeps, wanted, examples, damaged))
     return Report(
         options=options,
         loaded=loaded,

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dalr.extras import version
 from dalr.files import atomic_write, sha256_of, writable_folder, write_text
 from dalr.progress import track
 from dalr.reports.build import Report
@@ -148,7 +148,7 @@ def record(report: Report, out: Path) -> dict[str, Any]:
     named = {row: label for row, label in report.labels.items() if label != own[row]}
     return {
         "schema": RECORD_SCHEMA,
-        "dalr": metadata.version("dalr"),
+        "dalr": version(),
         "places": [
             {"name": name, "path": relative_place(place, out), "folder": folders[name]}
             for name, place in zip(names.of_places(), names.places, strict=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.extensions import load_installed
+from dalr.extras import explained
 from dalr.sweeps.spec.schema import SweepSpec
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Sweep:
         return f"Sweep({str(self.path)!r}: {counts or 'no trials'}{best})"
 
 
+@explained()
 def sweep(
     spec: str | os.PathLike[str] | Mapping[str, Any],
     out: str | os.PathLike[str],

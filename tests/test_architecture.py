@@ -27,6 +27,7 @@ REPORTS_MAY_USE = {
     "metrics_log",
     "statistics",
     "errors",
+    "extras",
     "files",
     "progress",
     "yaml_text",
@@ -67,7 +68,7 @@ FLOORS = {
         metrics_log
         yaml_text reading
         files
-        validation
+        validation extras
         errors
     """,
     "dalr.cluster": """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalr.errors import InputError
 from dalr.extensions import load_installed
+from dalr.extras import explained
 from dalr.results import Protocol
 from dalr.results import Result as Record
 
@@ -43,6 +44,7 @@ class Result(Record):
         return pl.DataFrame(rows, schema=schema)
 
 
+@explained()
 def evaluate(
     model: Place | Encode,
     data: Place | None = None,

@@ -12,6 +12,7 @@ from dalr.cluster.api.run import Run
 from dalr.config.overrides import with_absolute_paths
 from dalr.config.schema import RunConfig
 from dalr.errors import Failed, InputError
+from dalr.extras import explained
 from dalr.files import uri_of
 from dalr.training.callbacks import Callback
 from dalr.training.inputs import check_inputs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dalr.training.callbacks import Outcome
 
 
+@explained()
 def train(
     config: RunConfig,
     out: str | os.PathLike[str],

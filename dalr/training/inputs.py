@@ -6,7 +6,6 @@ from dalr.config.overrides import with_overrides
 from dalr.config.recipes import FETCHED
 from dalr.config.schema import EvaluationConfig, RunConfig
 from dalr.data.features.needs import needs_of
-from dalr.datasets.embedded import make_embedded_data
 from dalr.errors import InputError
 from dalr.evaluation.custom import added_tasks
 from dalr.evaluation.plan import own_tasks, plan
@@ -27,6 +26,8 @@ def check_inputs(config: RunConfig) -> None:
     """
     data = config.data
     if data.root is not None and str(Path(data.root) / EMBEDDED) in str(data.captions):
+        from dalr.datasets.embedded import make_embedded_data  # it draws, with a package that others do without
+
         make_embedded_data(Path(data.root))
     files = {
         "data.text": data.text if data.pair_every != 1 else None,
