@@ -55,9 +55,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def blocks() -> list[str]:
+    """The page's Python."""
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
 def snippet() -> list[str]:
     """The page's first block, statement by statement; further overrides make its sizes small, nothing else changes."""
-    (code, *_) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    code = blocks()[0]
     sizes = {
         '"train.steps": 1000}': f'"train.steps": 1000, **{SMALL!r}}}',
         '"budget.trials": 20}': f'"budget.trials": 20, **{SMALL_SWEEP!r}}}',
@@ -177,6 +182,37 @@ def test_what_is_wrong_is_one_line_as_on_the_command_line(
     assert not (project / "a").exists()
 
 
+def block_with(word: str) -> str:
+    (code,) = (block for block in blocks() if word in block)
+    return code
+
+
+def test_the_objective_runs_in_a_loop_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    exec(block_with("both = torch.randn"), names)
+    assert names["both"].grad.abs().sum() > 0
+    assert {"text", "rank", "grounding_image", "consistency", "cross_alignment_image"} <= set(names["terms"].terms)
+    assert "'rank': " in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")  # the trainer's own, of the libraries behind it
+def test_the_objective_trains_inside_a_sentence_transformers_trainer(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("WANDB_DISABLED", "true")
+    write_tiny_bert(project / "student", dropout=0.1)
+    write_tiny_bert(project / "teacher", width=48, seed=1)
+    names: dict[str, Any] = {}
+    exec(block_with("SentenceTransformerTrainer("), names)
+    losses = [line["loss"] for line in names["trainer"].state.log_history if "loss" in line]
+    assert names["trainer"].state.global_step == 20
+    assert all(np.isfinite(losses))
+    before = dalr.encode(project / "student", ["a man plays"], pooler="avg")
+    assert np.abs(before - dalr.encode(project / "st-run" / "model", ["a man plays"])).max() > 1e-3, "it has learned"
+    assert list(names["result"].scores) == ["STSBenchmark"]
+
+
 @pytest.mark.cluster
 def test_the_page_runs_as_a_notebook(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
@@ -189,7 +225,10 @@ JSON({"model": run.model_path, "steps": run.metrics.height, "best": run.best_sco
       "trials": sweep.trials.height, "best trial": sweep.best.values, "study": len(sweep.study.trials),
       "rows": report.tables["sts"]["row"].to_list(), "page": str(report.write("report"))})
 """
-    cells = [nbformat.v4.new_code_cell(line) for line in [*snippet(), "report", after]]
+    one_start = (
+        "from dalr.cluster.session import ray_session\nsession = ray_session(cpus=2, quiet=True)\nsession.__enter__()"
+    )
+    cells = [nbformat.v4.new_code_cell(line) for line in [one_start, *snippet(), "report", after]]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(
         notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(project)}}

@@ -1,4 +1,4 @@
-"""The terms of the objective, pure functions of tensors; `dalr.losses.objective` weighs them.
+"""The terms of the objective, pure functions of tensors, and `Objective`, which weighs them.
 
 `dalr.losses.terms` declares each term. Names are imported when they are asked for, so that the declarations need no
 torch.
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from dalr.losses.contrastive import grounding_contrast, info_nce
     from dalr.losses.divergence import jensen_shannon
     from dalr.losses.matching import consistency
+    from dalr.losses.objective import LossTerms, Objective
     from dalr.losses.ranking import listmle, listnet
     from dalr.losses.token_contrast import local_global
 
 _HOMES = {
+    "LossTerms": "objective",
+    "Objective": "objective",
     "consistency": "matching",
     "grounding_contrast": "contrastive",
     "info_nce": "contrastive",
@@ -27,6 +30,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "LossTerms",
+    "Objective",
     "consistency",
     "grounding_contrast",
     "info_nce",

@@ -63,11 +63,11 @@ class Objective(nn.Module):
         *,
         width: int,
         projection_dim: int,
-        image_width: int | None,
-        caption_width: int | None,
-        teacher_widths: Sequence[int],
-        teacher_weights: Sequence[float],
-        token_width: int | None,
+        image_width: int | None = None,
+        caption_width: int | None = None,
+        teacher_widths: Sequence[int] = (),
+        teacher_weights: Sequence[float] = (),
+        token_width: int | None = None,
     ) -> None:
         super().__init__()
         if len(teacher_widths) != len(teacher_weights):
