@@ -100,7 +100,8 @@ def report(
     the report, its model, its run's folder or its fingerprint). The other rows are tested against `baseline`;
     `ablate` names rows in which the others change something. `only` and `tasks` (names and groups) say what is
     shown, `hide_published` leaves published rows out. `average` is unrounded or mean-of-rounded, `sts_aggregation`
-    all, mean or wmean. `contrasts` is a YAML file with the contrasts to test between a sweep's arms. `formats` are those in which `write` draws figures.
+    all, mean or wmean. `contrasts` is a YAML file with the contrasts to test between a
+    sweep's arms. `formats` are those in which `write` draws figures.
 
     Raises:
         InputError: nothing to report on, or an option that fits nothing.

@@ -63,6 +63,7 @@ def with_absolute_models(config: RunConfig) -> RunConfig:
     """The config with the folder of each model that lies on this machine absolute: in another working directory a
     relative one would be another model's name."""
     names = {"model.student": config.model.student}
+    names |= {"model.init": config.model.init} if config.model.init is not None else {}
     names |= {f"teachers.text.{i}.model": teacher.model for i, teacher in enumerate(config.teachers.text)}
     folders = {
         key: str(Path(name).expanduser().absolute())

@@ -17,7 +17,7 @@ from dalr.reports.write import texts
 texts(build([Path(sys.argv[1])], Options()), {})
 heavy = sorted({"torch", "ray", "transformers", "open_clip", "optuna"} & set(sys.modules))
 allowed = {"dalr", "dalr.results", "dalr.statistics", "dalr.errors", "dalr.files", "dalr.progress"}
-allowed |= {"dalr.yaml_text", "dalr.validation", "dalr.reading", "dalr.metrics_log"}
+allowed |= {"dalr.yaml_text", "dalr.validation", "dalr.reading", "dalr.metrics_log", "dalr.extras"}
 ours = {name for name in sys.modules if name.split(".")[0] == "dalr" and not name.startswith("dalr.reports")}
 ours -= {"dalr.losses", "dalr.losses.terms"}
 others = sorted(name for name in ours if ".".join(name.split(".")[:2]) not in allowed)
