@@ -195,7 +195,7 @@ def _named(config: RunConfig) -> dict[Kind, list[str]]:
     return {
         "term": [name for name in TERMS if config.objective.active(name)],
         "task": [config.evaluation.metric.rpartition(".")[0]],
-        "text_teacher": [config.model.student, *(teacher.model for teacher in config.teachers.text)],
+        "text_teacher": [teacher.model for teacher in config.teachers.text],
         "pooler": [teacher.pooler for teacher in config.teachers.text],
         "image_teacher": [config.teachers.image.model] if config.teachers.image is not None else [],
     }

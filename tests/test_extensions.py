@@ -20,6 +20,7 @@ import yaml
 import dalr
 from dalr import extensions
 from dalr.__main__ import without_imports
+from dalr.cluster.preflight.memory import encoder_config
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.evaluation.plan import asked_tasks
@@ -259,6 +260,10 @@ def test_teachers_a_pooler_and_a_sampler_take_their_places(tmp_path: Path, corpo
     assert dalr.train(config, out=tmp_path / "run", local=True, quiet=True).finished
     assert len(model_checksum("our-bert")) == 64
     assert load_encoder("our-bert")[0].config.hidden_size == 32
+    with pytest.raises(dalr.InputError, match=r"model\.student: our-bert is a module's teacher"):
+        dalr.train(with_overrides(config, {"model.student": "our-bert"}), out=tmp_path / "x", local=True, quiet=True)
+    assert encoder_config("our-bert") is None, "the Hub is not asked for such a name"
+    assert dalr.encode("our-bert", ["a man"]).shape == (1, 32)
     with pytest.raises(dalr.InputError, match=r"teachers\.text\.0\.pooler.*expected one of cls, .*, first_and_last"):
         with_overrides(config, {"teachers.text.0.pooler": "mean"})
 

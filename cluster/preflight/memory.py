@@ -191,16 +191,19 @@ def _teachers(config: RunConfig, teachers: Sequence[Mapping[str, Any]], share: i
 
 
 def encoder_config(name: str) -> dict[str, Any] | None:
-    """An encoder's config.json; None, with a warning in the log, where it cannot be had from here: a
-    hub name that only the workers' machines can download.
+    """An encoder's config.json; None for a teacher of a user's module, and, with a warning in the log, where it cannot
+    be had from here: a hub name that only the workers' machines can download.
 
     Raises:
         InputError: a folder that is no model.
     """
     from transformers import AutoConfig
 
+    from dalr.extensions import added
     from dalr.model.folder import model_path
 
+    if name in added("text_teacher"):
+        return None  # its size is its module's business
     try:
         return AutoConfig.from_pretrained(model_path(name)).to_dict()
     except (OSError, ImportError) as error:

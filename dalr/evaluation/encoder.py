@@ -15,6 +15,7 @@ from dalr.config.fields import poolers
 from dalr.errors import InputError
 from dalr.evaluation.st_folder import SentenceModules, read_head
 from dalr.evaluation.vectors import check_finite
+from dalr.extensions import added
 from dalr.model.attention import attention_mask_for
 from dalr.model.folder import model_path
 from dalr.model.loading import load_encoder, position_limit
@@ -94,7 +95,7 @@ class SentenceEncoder:
             InputError: the model cannot be found or read, or the pooler does not fit it.
         """
         name = str(name)
-        head = read_head(model_path(name)) if pooler is None else None
+        head = read_head(model_path(name)) if pooler is None and name not in added("text_teacher") else None
         model, tokenizer = load_encoder(name)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"

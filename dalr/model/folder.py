@@ -12,7 +12,6 @@ from pathlib import Path
 
 from dalr.config.fields import PACKAGED
 from dalr.errors import InputError
-from dalr.extensions import added
 from dalr.files import uri_of
 
 TOKENIZER_FILES = (
@@ -35,8 +34,6 @@ def model_path(name: str) -> str:
         InputError: a packaged model that is not installed; a folder that is no model, or lacks weights
             or a tokenizer, or has a Git LFS pointer or an empty file in place of one.
     """
-    if name in added("text_teacher"):
-        return name
     if name in PACKAGED:
         module, folder = PACKAGED[name]
         spec = importlib.util.find_spec(module)

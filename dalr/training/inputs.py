@@ -10,6 +10,7 @@ from dalr.errors import InputError
 from dalr.evaluation.custom import added_tasks
 from dalr.evaluation.plan import own_tasks, plan
 from dalr.evaluation.tasks import files_of
+from dalr.extensions import added
 from dalr.files import existing_file
 from dalr.model.folder import PACKAGED, model_path
 
@@ -53,6 +54,10 @@ def check_inputs(config: RunConfig) -> None:
     if config.model.init is not None:
         models["model.init"] = config.model.init
     for key, name in {"model.student": config.model.student, **models}.items():
+        if name in added("text_teacher"):
+            if not key.startswith("teachers."):
+                raise InputError(f"{key}: {name} is a module's teacher; a student is a model folder or a hub name")
+            continue
         try:
             model_path(name)
         except InputError as error:
