@@ -225,6 +225,12 @@ def _recorded(module: Module) -> Iterator[None]:
         _loading.pop()
 
 
+def forget() -> None:
+    """Takes back what every module added."""
+    for module in list(_modules.values()):
+        _forget(module)
+
+
 def _forget(module: Module) -> None:
     """Takes back what a module added."""
     for kind, name in [key for key, (_, owner) in _added.items() if owner == module]:

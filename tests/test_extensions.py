@@ -1,18 +1,15 @@
 """A user's own module: what it adds has keys, is trained, searched and reported, travels, and is named."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
-import polars as pl
 import pytest
 import torch
 import yaml
@@ -22,7 +19,6 @@ from dalr import extensions
 from dalr.__main__ import without_imports
 from dalr.cluster.preflight.memory import encoder_config
 from dalr.config.overrides import with_overrides
-from dalr.config.schema import RunConfig
 from dalr.evaluation.plan import asked_tasks
 from dalr.extensions import checksums, load, load_carried, load_installed
 from dalr.identity import identity_of
@@ -33,33 +29,14 @@ from dalr.model.loading import load_encoder
 from dalr.sweeps.search.samplers import make_sampler
 from dalr.sweeps.spec.parts import SamplerSpec
 from tests import ROOT
-from tests.cluster.ray_node import Node
 from tests.small_run import small_config, write_corpora
-
-pytest_plugins = ["tests.cluster.conftest"]
-
-
-def documented() -> str:
-    """The module that docs/extending.md shows."""
-    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)[0]
-
-
-def write_module(folder: Path) -> Path:
-    """`my_terms.py` of the page, and its task's files beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "my_terms.py").write_text(documented(), encoding="utf-8")
-    for split in ("dev", "test"):
-        pairs = [f"a man plays {i}\ta {'man' if i % 2 else 'dog'} sits {i}\t{i % 6}" for i in range(24)]
-        (folder / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *pairs]) + "\n")
-    return folder / "my_terms.py"
+from tests.user_module import small, write_module
 
 
 @pytest.fixture(autouse=True)
 def nothing_stays() -> Iterator[None]:
     yield
-    for module in list(extensions._modules.values()):
-        extensions._forget(module)
+    extensions.forget()
     assert "spread" not in TERMS
 
 
@@ -73,11 +50,6 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpora")
     write_corpora(folder, np.random.default_rng(0))
     return folder
-
-
-def small(corpora: Path, tiny_bert: Path, **changes: Any) -> RunConfig:
-    mine = {"objective__weights__spread": 0.5, "evaluation__metric": "OurPairs.dev", "evaluation__tasks": ["OurPairs"]}
-    return small_config(corpora, tiny_bert, train__steps=4, train__eval_every=2, **{**mine, **changes})
 
 
 def test_a_term_and_a_task_are_trained_scored_and_named(
@@ -118,7 +90,7 @@ def test_a_run_of_somebody_elses_executes_nothing_and_is_evaluated_all_the_same(
 ) -> None:
     load(module)
     dalr.train(small(corpora, tiny_bert), out=tmp_path / "run", local=True, quiet=True)
-    extensions._forget(next(iter(extensions._modules.values())))
+    extensions.forget()
     assert dalr.encode(tmp_path / "run", ["a man plays"]).shape == (1, 32)
     result = dalr.evaluate(tmp_path / "run", custom=own_file(tmp_path), quiet=True)
     assert (result.provenance.seed, result.provenance.imports) == (1, {})
@@ -285,41 +257,3 @@ def test_import_stands_anywhere_and_leaves_a_sent_commands_own() -> None:
     assert without_imports(words) == (["train", "dalr", "--out", "x"], ["a.py", "b.py"])
     sent = ["submit", "--", "train", "--import", "a.py"]
     assert without_imports(sent) == (sent, [])
-
-
-@pytest.mark.cluster
-def test_a_module_is_swept_and_trained_with_as_ray_jobs_and_reported_on(
-    head: Node, module: Path, corpora: Path, tiny_bert: Path, tmp_path: Path
-) -> None:
-    """The module lies in a folder outside of the repository; jobs take that folder along."""
-    work = module.parent
-    load(module)
-    base = small(corpora, tiny_bert, evaluation__data=None)
-    (work / "recipe.yaml").write_text(yaml.safe_dump(base.dump()))
-    values = {
-        "recipe": "recipe.yaml",
-        "space": {"objective.weights.spread": {"log": [0.01, 1.0]}, "objective.soft.spread.t": {"uniform": [1.0, 3.0]}},
-        "metric": "OurPairs.dev",
-        "sampler": {"name": "random"},
-        "budget": {"trials": 2},
-    }
-    (work / "sweep.yaml").write_text(yaml.safe_dump(values))
-    sweep, run = tmp_path / "sweep", tmp_path / "run"
-    send(head, work, "sweep", "sweep.yaml", "--import", "my_terms.py", "--out", str(sweep))
-    trials = pl.read_parquet(sweep / "trials.parquet")
-    assert trials["state"].to_list() == ["complete"] * 2
-    assert trials["objective.weights.spread"].is_between(0.01, 1.0).all()
-
-    send(head, work, "train", str(sweep / "best.yaml"), "--import", "my_terms.py", "--workers", "2", "--out", str(run))
-    notes = json.loads((run / "provenance.json").read_text())
-    assert notes["imports"] == checksums()
-    report = dalr.report([run, sweep])
-    assert "OurPairs" in report.tables["own"].columns
-    assert "spread" in json.dumps(report.figures["terms"])
-
-
-def send(head: Node, work: Path, *words: str) -> None:
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    command = [sys.executable, "-m", "dalr", "submit", "--address", head.dashboard, "--", *words]
-    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
