@@ -10,7 +10,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def digest_of(values: Mapping[str, Any]) -> str:
+    """16 hex digits that change with every one of some plain values, whatever their order."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
 def sha256_of(path: Path) -> str:
     """The hex sha256 of a file's bytes."""
     with Path(path).open("rb") as file:
@@ -222,8 +228,8 @@ def read_utf8(path: str | Path, what: str) -> str:
 
 def uri_of(path: str | Path) -> str | None:
     """The URI that `path` is, also where it has become a Path, which joins slashes; None for a path."""
-    found = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path))
-    return f"{found.group(1)}://{found.group(2)}" if found else None
+    match = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path))
+    return f"{match.group(1)}://{match.group(2)}" if match else None
 
 
 def writable_folder(path: str | Path, what: str) -> Path:

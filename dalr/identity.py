@@ -4,7 +4,6 @@ of what it reads makes it another.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,7 +19,7 @@ from dalr.errors import InputError
 from dalr.evaluation.plan import own_tasks
 from dalr.evaluation.tasks import FileExpectation, StsTask, Task, files_of, find_task
 from dalr.extensions import Kind, modules_of
-from dalr.files import existing_file
+from dalr.files import digest_of, existing_file
 from dalr.losses.terms import TERMS
 from dalr.model.checksum import model_checksum
 
@@ -81,7 +80,7 @@ class Identity:
         was written beside it: `schema` and `contents`, or, by schema 1, the checksums `data` of the data's files.
 
         Raises:
-            InputError: the saved config is none.
+            InputError: the saved values are not a valid config.
         """
         config = validated(saved)
         before, now = dict(flat_values(config.dump())), dict(flat_values(self.config.dump()))
@@ -103,12 +102,6 @@ class Identity:
             return f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
 
         return {key: difference(key) for key in keys}
-
-
-def digest_of(settings: Mapping[str, Any]) -> str:
-    """16 hex digits of flattened settings."""
-    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def flat_values(values: Any, prefix: str = "") -> list[tuple[str, Any]]:

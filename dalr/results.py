@@ -263,21 +263,3 @@ def read_details(result: Path, task: str) -> TaskDetails | None:
         return TaskDetails(record, **arrays)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not readable details of a result; delete it and evaluate again") from error
-
-
-def tasks_of(names: list[str] | tuple[str, ...] | str) -> tuple[str, ...]:
-    """Task names for `"sts"`, `"STS12,MR"` or a list of either, in column order, without duplicates.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    parts = names.split(",") if isinstance(names, str) else list(names)
-    chosen: set[str] = set()
-    for part in (part.strip() for part in parts):
-        if part in GROUPS:
-            chosen.update(GROUPS[part])
-        elif part in GROUPS["all"]:
-            chosen.add(part)
-        else:
-            raise InputError(f"unknown task {part!r}; known: {', '.join(GROUPS['all'])}; groups: {', '.join(GROUPS)}")
-    return tuple(name for name in GROUPS["all"] if name in chosen)

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalr.checksums import checksum_of
-from dalr.data.store import key_of, refuse_other
+from dalr.data.store import refuse_other
 from dalr.errors import InputError
-from dalr.files import atomic_write, remove_leftovers, sha256_of, write_json
+from dalr.files import atomic_write, digest_of, remove_leftovers, sha256_of, write_json
 
 
 def folder_for(store: Path, kind: str, identity: Mapping[str, Any]) -> Path:
     """Where the arrays of an identity lie."""
-    return store / f"{kind}-{key_of(identity)}"
+    return store / f"{kind}-{digest_of(identity)}"
 
 
 @contextmanager

@@ -6,7 +6,6 @@ manifest with their checksum, so that a killed extraction goes on where it was: 
 depends on its own rows only, hence the bytes are those of an extraction that was not disturbed.
 """
 
-import hashlib
 import json
 import math
 import time
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from dalr import files
 from dalr.checksums import checksum_of
 from dalr.errors import InputError
-from dalr.files import atomic_write, remove_leftovers, sha256_of, writable_folder, write_json
+from dalr.files import atomic_write, digest_of, remove_leftovers, sha256_of, writable_folder, write_json
 from dalr.progress import bar
 
 Bounds = tuple[tuple[int, int], ...]
@@ -74,12 +73,6 @@ def even_bounds(items: int, *, at_least: int, at_most: int = 64) -> Bounds:
     array does not run out of file handles."""
     size = max(at_least, -(-items // at_most))
     return tuple((start, min(start + size, items)) for start in range(0, items, size))
-
-
-def key_of(identity: Mapping[str, Any]) -> str:
-    """16 hex digits that change with every value of an identity."""
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 class StoredArray:
@@ -163,7 +156,7 @@ def run_here(extraction: Extraction, folder: Path, missing: Sequence[int], tick:
 
 def folder_of(store: Path, extraction: Extraction) -> Path:
     """Where an extraction's array lies in the store."""
-    return store / f"{extraction.kind}-{key_of(extraction.identity)}"
+    return store / f"{extraction.kind}-{digest_of(extraction.identity)}"
 
 
 def find(store: Path, extraction: Extraction) -> StoredArray | None:

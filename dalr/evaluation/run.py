@@ -14,11 +14,12 @@ from dalr.errors import InputError
 from dalr.evaluation import sts, transfer
 from dalr.evaluation.alignment_uniformity import TaskGeometry, geometry_of, merged
 from dalr.evaluation.cache import VectorCache
-from dalr.evaluation.mteb_tasks import data_of, mteb_tasks, record_name, score_mteb
+from dalr.evaluation.mteb_tasks import mteb_tasks, record_name, score_mteb
 from dalr.evaluation.plan import plan, splits_read
-from dalr.evaluation.readers import DataFolder, is_own, read_split
+from dalr.evaluation.readers import DataFolder, read_split
+from dalr.evaluation.reuse import done_before, mteb_done_before, others_done_before
 from dalr.evaluation.sts import score_sts
-from dalr.evaluation.tasks import STANDARD, FileExpectation, StsTask, Task, TransferTask, files_of
+from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, files_of
 from dalr.evaluation.transfer import read_splits, score_transfer
 from dalr.evaluation.vectors import Encode, EncodedSentences
 from dalr.extensions import checksums
@@ -33,8 +34,6 @@ from dalr.results import (
     TaskDetails,
     TaskRecord,
     TaskScore,
-    details_file,
-    read_details,
     write_details,
 )
 from dalr.statistics import ConfidenceInterval, mean_interval, spearman_interval
@@ -111,14 +110,14 @@ def evaluate(
             display.advance(progress)
         for foreign in of_mteb:
             display.update(progress, note=record_name(foreign))
-            record = _mteb_done_before(out, foreign, protocol, fingerprint)
+            record = mteb_done_before(out, foreign, protocol, fingerprint)
             if record is None:
                 record = score_mteb(foreign, encode, protocol, fingerprint=fingerprint)
                 if out is not None:
                     write_details(out, TaskDetails(record))
             records.append(record)
             display.advance(progress)
-    records += _others_done_before(out, records, folder, protocol, fingerprint, custom)
+    records += others_done_before(out, records, folder, protocol, fingerprint, custom)
     result = merge(records, model=model, pooler=pooler, protocol=protocol, provenance=provenance)
     result = result.model_copy(update={"seconds": time.perf_counter() - started})
     if out is not None:
@@ -205,72 +204,6 @@ def _score_transfer(
 def _with_interval(score: TaskScore, fraction: ConfidenceInterval) -> TaskScore:
     interval = Interval(low=100 * fraction.low, high=100 * fraction.high, level=fraction.level)
     return score.model_copy(update={"interval": interval})
-
-
-def done_before(
-    out: Path | None, task: Task, folder: DataFolder, protocol: Protocol, fingerprint: str | None
-) -> TaskRecord | None:
-    """The task's record beside `out`, if it is of the same model, data and protocol."""
-    if out is None or fingerprint is None:
-        return None
-    details = read_details(out, task.name)
-    if details is None:
-        return None
-    record = details.record
-    if (record.fingerprint, record.protocol) != (fingerprint, protocol):
-        return None
-    files = files_of(task, splits_read(task, protocol))
-    try:
-        return record if record.data == folder.digest(files) else None
-    except InputError:
-        return None  # a file is gone or damaged; scoring the task says so
-
-
-def _mteb_done_before(
-    out: Path | None, task: "AbsTask", protocol: Protocol, fingerprint: str | None
-) -> TaskRecord | None:
-    if out is None or fingerprint is None or (details := read_details(out, record_name(task))) is None:
-        return None
-    record = details.record
-    same = (record.fingerprint, record.protocol, record.data) == (fingerprint, protocol, data_of(task))
-    return record if same else None
-
-
-def _others_done_before(
-    out: Path | None,
-    records: list[TaskRecord],
-    folder: DataFolder,
-    protocol: Protocol,
-    fingerprint: str | None,
-    custom: Sequence[Task],
-) -> list[TaskRecord]:
-    """Records of tasks that were not asked for now, but belong to the same result: the benchmark's while its
-    data is the same, or not given now; own ones, declared now or not, while their files are the same; MTEB's."""
-    if out is None or fingerprint is None:
-        return []
-    asked = {record.task for record in records}
-    stored = {path.stem for path in details_file(out, "*").parent.glob("*.npz")} - asked
-    known = STANDARD | {task.name: task for task in custom}
-    others = []
-    for name in sorted(stored, key=lambda name: (name not in known, name)):
-        if name in known and (name not in STANDARD or folder.given):
-            others.append(done_before(out, known[name], folder, protocol, fingerprint))
-        else:
-            others.append(_unchecked(out, name, folder, protocol, fingerprint))
-    return [record for record in others if record is not None]
-
-
-def _unchecked(out: Path, name: str, folder: DataFolder, protocol: Protocol, fingerprint: str) -> TaskRecord | None:
-    """The record of a task whose declaration or data is not at hand: of the files, those with absolute
-    paths must be as they were."""
-    details = read_details(out, name)
-    if details is None or (details.record.fingerprint, details.record.protocol) != (fingerprint, protocol):
-        return None
-    files = [file for path in details.record.data if is_own(file := FileExpectation(path, None))]
-    try:
-        return details.record if folder.digest(files).items() <= details.record.data.items() else None
-    except InputError:
-        return None  # its files are gone
 
 
 def merge(

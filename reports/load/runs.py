@@ -1,7 +1,5 @@
 """A training run as its folder tells it: config, provenance, identity apart from the seed."""
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +8,11 @@ from typing import Any
 
 from dalr import yaml_text
 from dalr.errors import InputError
+from dalr.files import digest_of
 from dalr.reading import parse_json
 
-# No settings of a run, for they do not decide its outcome: where data and features lie, what is scored
-# after it ended, which checkpoints it keeps. The seed is what a row of a table takes the mean over.
+# These keys do not decide a run's outcome: where data and features lie, what is scored after its end, which
+# checkpoints it keeps. The seed decides it, but a row of a table is the mean over seeds.
 NOT_SETTINGS = (
     "data.root",
     "data.store",
@@ -167,8 +166,8 @@ def settings_of(config: dict[str, Any], names: Mapping[str, str] | None = None) 
     """The config as dotted keys, without what decides no outcome. A file stands by its name, which says
     the same on every machine, or as `names` calls it (by dotted key)."""
     flat = {".".join(path): value for path, value in _flat(_with_stages_in_words(config), ())}
-    called = names or {}
-    return {key: called.get(key, file_name(value)) for key, value in flat.items() if key not in NOT_SETTINGS}
+    stand_ins = names or {}
+    return {key: stand_ins.get(key, file_name(value)) for key, value in flat.items() if key not in NOT_SETTINGS}
 
 
 def _with_stages_in_words(config: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +211,8 @@ def disambiguate(runs: Sequence[Run]) -> list[Run]:
         sums[name].add(checksum)
     words = {checksum: f"{name}@{checksum[:8]}" if len(sums[name]) > 1 else name for checksum, name in first.items()}
     named = [
-        settings_of(run.config, {key: words[one] for key, one in run.checksums.items() if one in words}) for run in runs
+        settings_of(run.config, {key: words[checksum] for key, checksum in run.checksums.items() if checksum in words})
+        for run in runs
     ]
     new = _unknown_to_some(named)
     settled = [{key: value for key, value in settings.items() if key not in new} for settings in named]
@@ -226,11 +226,11 @@ def _unknown_to_some(settings: Sequence[Mapping[str, Any]]) -> set[str]:
     """The keys that not all have, though a config is always written whole, and whose values agree. (A
     teacher's keys are there or not as it is itself; so is the one that says that a run was extended.)"""
     values: dict[str, list[Any]] = defaultdict(list)
-    for one in settings:
-        for key, value in one.items():
+    for of_run in settings:
+        for key, value in of_run.items():
             if not key.startswith(("teachers.", EXTENDED)):
                 values[key].append(value)
-    return {key for key, found in values.items() if len(found) < len(settings) and found.count(found[0]) == len(found)}
+    return {key for key, held in values.items() if len(held) < len(settings) and held.count(held[0]) == len(held)}
 
 
 def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -245,8 +245,9 @@ def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def _fingerprint(provenance: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """What the run itself says of its setting. Earlier versions did not: there, its settings tell."""
+    """The setting's fingerprint as the run wrote it. Earlier versions wrote none: for their runs it is a hash of the
+    settings. They cannot be migrated, because the real one hashes the content of data and models, which a report
+    does not have, and which may be gone."""
     if "setting_fingerprint" in provenance:
         return str(provenance["setting_fingerprint"])
-    canonical = json.dumps(settings, sort_keys=True, default=str, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return digest_of(settings)

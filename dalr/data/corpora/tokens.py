@@ -20,8 +20,8 @@ from transformers import PreTrainedTokenizerBase
 
 from dalr.data.corpora.sources import Sentences
 from dalr.data.saved import are_saved, folder_for, read_manifest, saving
-from dalr.data.store import key_of, locked
-from dalr.files import atomic_write
+from dalr.data.store import locked
+from dalr.files import atomic_write, digest_of
 from dalr.progress import track
 
 PART = 16384
@@ -63,7 +63,7 @@ class TokenisedCorpus:
     @property
     def key(self) -> str:
         """Names the tokenizer, the sentences and the cut: the array's key in the store."""
-        return key_of(self.manifest["identity"])
+        return digest_of(self.manifest["identity"])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

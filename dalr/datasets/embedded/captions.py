@@ -103,13 +103,13 @@ def sentence(told: Scene, rng: random.Random, register: str) -> str:
     """A description in words: lower case, tokens divided by single spaces."""
     template = rng.choice(REGISTERS[register])
     participle, singular, plural = rng.choice(VERBS[deed(told)])
-    one = told.count == 1
+    single = told.count == 1
     words = template.format(
         who=_subject(told, rng),
         doing=participle,
-        does=singular if one else plural,
+        does=singular if single else plural,
         where=_where(told, rng),
-        **{"is": "is" if one else "are", "was": "was" if one else "were"},  # `is` cannot be a keyword
+        **{"is": "is" if single else "are", "was": "was" if single else "were"},  # `is` cannot be a keyword
     )
     return _headline(words) if register == "headline" else words
 
@@ -130,7 +130,7 @@ def _subject(told: Scene, rng: random.Random) -> str:
     if size and noun.startswith("young "):
         noun = noun.removeprefix("young ")
     phrase = " ".join(part for part in (size, "" if clothed else colour, noun) if part)
-    phrase = _article(phrase) if told.count == 1 else f"{rng.choice(NUMBERS[told.count])} {phrase}"
+    phrase = article(phrase) if told.count == 1 else f"{rng.choice(NUMBERS[told.count])} {phrase}"
     if clothed and colour:
         garment, garments = rng.choice(GARMENTS[told.kind])
         phrase += f" in a {colour} {garment}" if told.count == 1 else f" in {colour} {garments}"
@@ -142,7 +142,7 @@ def _where(told: Scene, rng: random.Random) -> str:
     parts = [rng.choice((OVER if airborne else PLACES)[told.setting])]
     if told.companion:
         companion = " ".join(filter(None, (_colour(told.companion_colour, rng), told.companion)))
-        near = f"{rng.choice(NEAR)} {_article(companion)}"
+        near = f"{rng.choice(NEAR)} {article(companion)}"
         parts.insert(0 if rng.random() < 0.7 else 1, near)
     if told.night:
         parts.append(rng.choice(NIGHT))
@@ -153,7 +153,8 @@ def _colour(colour: str | None, rng: random.Random) -> str:
     return rng.choice(COLOURS.get(colour, (colour,))) if colour else ""
 
 
-def _article(phrase: str) -> str:
+def article(phrase: str) -> str:
+    """The phrase with its indefinite article, by its first letter."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 

@@ -7,6 +7,7 @@ not always. Their words are in `opinions.yaml`.
 import random
 from importlib import resources
 
+from dalr.datasets.embedded.captions import article
 from dalr.yaml_text import parse_yaml
 
 WORDS: dict[str, list[str]] = parse_yaml(
@@ -26,13 +27,13 @@ def film_review(rng: random.Random, good: bool) -> str:
     )
     return rng.choice(
         (
-            f"{_article(word)} and {second} {film} .",
+            f"{article(word)} and {second} {film} .",
             f"the {film} is {verdict} .",
             f"despite the {concession} {part} , this {film} is {word} .",
             f"the {part} is {concession} , but the {film} as a whole is {verdict} .",
             f"there is nothing {concession} about the {word} {part} .",
-            f"never {concession} , the {film} has {_article(word)} {part} and makes {second} use of its {other} .",
-            f"what could have been {_article(concession)} {film} turns out to be {word} .",
+            f"never {concession} , the {film} has {article(word)} {part} and makes {second} use of its {other} .",
+            f"what could have been {article(concession)} {film} turns out to be {word} .",
             f"i found the {part} {word} and the {other} {second} .",
         )
     )
@@ -147,7 +148,3 @@ def _sided(name: str, good: bool) -> tuple[list[str], list[str]]:
     """The words of one side and of the other."""
     sides = WORDS[f"good_{name}"], WORDS[f"bad_{name}"]
     return sides if good else sides[::-1]
-
-
-def _article(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
