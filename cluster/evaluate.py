@@ -22,7 +22,8 @@ from dalr.evaluation.cache import VectorCache
 from dalr.evaluation.encoder import SentenceEncoder
 from dalr.evaluation.plan import plan
 from dalr.evaluation.readers import DataFolder
-from dalr.evaluation.run import done_before, evaluate, score_task, shares
+from dalr.evaluation.reuse import done_before
+from dalr.evaluation.run import evaluate, score_task, shares
 from dalr.evaluation.tasks import Task
 from dalr.evaluation.vectors import EncodedSentences
 from dalr.files import writable_folder
@@ -94,7 +95,7 @@ class Evaluation:
         )
 
 
-class Step(NamedTuple):
+class WorkItem(NamedTuple):
     """Something that a worker can do for one evaluation: encode the share of this number, or score the
     task of this number."""
 
@@ -108,18 +109,18 @@ class WorkQueue:
     finished and stored early; else shares, those first that the biggest tasks need."""
 
     def __init__(self) -> None:
-        self._tasks: list[tuple[Step, frozenset[Step]]] = []
-        self._shares: list[Step] = []
-        self._encoded: set[Step] = set()
+        self._tasks: list[tuple[WorkItem, frozenset[WorkItem]]] = []
+        self._shares: list[WorkItem] = []
+        self._encoded: set[WorkItem] = set()
 
     def add(self, evaluation: int, needs: Mapping[int, Sequence[int]]) -> None:
         """Adds tasks with the shares that each needs, the biggest task first."""
         for task, numbers in needs.items():
-            steps = [Step("encode", evaluation, number) for number in numbers]
-            self._tasks.append((Step("score", evaluation, task), frozenset(steps)))
+            steps = [WorkItem("encode", evaluation, number) for number in numbers]
+            self._tasks.append((WorkItem("score", evaluation, task), frozenset(steps)))
             self._shares += [step for step in steps if step not in self._shares]
 
-    def next(self) -> Step | None:
+    def next(self) -> WorkItem | None:
         """Takes the next step off the agenda; None while nothing can be done."""
         for place, (task, needed) in enumerate(self._tasks):
             if needed <= self._encoded:
@@ -127,7 +128,7 @@ class WorkQueue:
                 return task
         return self._shares.pop(0) if self._shares else None
 
-    def encoded(self, share: Step) -> None:
+    def encoded(self, share: WorkItem) -> None:
         """Notes that a share's vectors are there."""
         self._encoded.add(share)
 
@@ -160,9 +161,9 @@ def evaluate_on_ray(
     started = time.perf_counter()
     with bar(quiet=quiet) as display, Pool(workers, processes) as pool:
         spread = _Spread(evaluations, "cuda" if workers.gpus > 0 else "cpu", pool.keep)
-        shown = display.add_task("evaluating", total=sum(len(one.tasks) for one in evaluations), note="")
+        shown = display.add_task("evaluating", total=sum(len(evaluation.tasks) for evaluation in evaluations), note="")
         display.advance(shown, spread.done)
-        steps: dict[Call, Step] = {}
+        steps: dict[Call, WorkItem] = {}
         while True:
             while pool.free and (step := spread.agenda.next()):
                 call = spread.call(step)
@@ -174,7 +175,7 @@ def evaluate_on_ray(
                 step = steps.pop(call)
                 spread.take(step, returned)
                 display.update(shown, advance=int(step.kind == "score"), note=call.name)
-    return [_result(one, time.perf_counter() - started) for one in evaluations]
+    return [_result(evaluation, time.perf_counter() - started) for evaluation in evaluations]
 
 
 class _Spread:
@@ -186,33 +187,37 @@ class _Spread:
         self._evaluations = evaluations
         self._device = device
         self._keep = keep
-        self._shares: dict[Step, Any] = {}
-        self._vectors: dict[Step, Any] = {}
+        self._shares: dict[WorkItem, Any] = {}
+        self._vectors: dict[WorkItem, Any] = {}
         self._needs: list[dict[int, list[int]]] = []
-        for place, one in enumerate(evaluations):
-            folder = DataFolder.open(one.data)
-            fingerprint = one.model.fingerprint
-            missing = [t for t in one.tasks if done_before(one.out, t, folder, one.protocol, fingerprint) is None]
-            parts, needs = needs_of(one.tasks, missing, folder, one.protocol) if missing else ([], {})
-            self.done += len(one.tasks) - len(missing)
+        for place, evaluation in enumerate(evaluations):
+            folder = DataFolder.open(evaluation.data)
+            fingerprint = evaluation.model.fingerprint
+            missing = [
+                t
+                for t in evaluation.tasks
+                if done_before(evaluation.out, t, folder, evaluation.protocol, fingerprint) is None
+            ]
+            parts, needs = needs_of(evaluation.tasks, missing, folder, evaluation.protocol) if missing else ([], {})
+            self.done += len(evaluation.tasks) - len(missing)
             self._needs.append(needs)
             self.agenda.add(place, needs)
             for number in {number for numbers in needs.values() for number in numbers}:
-                self._shares[Step("encode", place, number)] = keep(parts[number])
+                self._shares[WorkItem("encode", place, number)] = keep(parts[number])
 
-    def call(self, step: Step) -> Call:
+    def call(self, step: WorkItem) -> Call:
         """What a worker is asked to do."""
-        one = self._evaluations[step.evaluation]
-        task = one.tasks[step.number]
+        evaluation = self._evaluations[step.evaluation]
+        task = evaluation.tasks[step.number]
         if step.kind == "encode":
-            name = f"{one.shown}: sentences of {task.name}"
-            return Call(name, encode_share, (one.model, self._shares[step], one.cache, self._device))
-        needed = [Step("encode", step.evaluation, number) for number in self._needs[step.evaluation][step.number]]
+            name = f"{evaluation.shown}: sentences of {task.name}"
+            return Call(name, encode_share, (evaluation.model, self._shares[step], evaluation.cache, self._device))
+        needed = [WorkItem("encode", step.evaluation, number) for number in self._needs[step.evaluation][step.number]]
         parts = [part for share in needed for part in (self._shares[share], self._vectors[share])]
-        arguments = (task, one.data, one.protocol, one.model.fingerprint, self._device, *parts)
-        return Call(f"{one.shown}: {task.name}", score, arguments)
+        arguments = (task, evaluation.data, evaluation.protocol, evaluation.model.fingerprint, self._device, *parts)
+        return Call(f"{evaluation.shown}: {task.name}", score, arguments)
 
-    def take(self, step: Step, returned: np.ndarray | TaskDetails) -> None:
+    def take(self, step: WorkItem, returned: np.ndarray | TaskDetails) -> None:
         """Keeps vectors, by the driver, as a lost worker's would be lost with it; writes scores."""
         if isinstance(returned, TaskDetails):
             write_details(self._evaluations[step.evaluation].out, returned)
@@ -221,22 +226,22 @@ class _Spread:
             self.agenda.encoded(step)
 
 
-def _result(one: Evaluation, seconds: float) -> Result:
+def _result(evaluation: Evaluation, seconds: float) -> Result:
     """Merges the stored tasks as one process does that finds them all done."""
     result = evaluate(
         _not_encoded,
-        one.data,
-        [task.name for task in one.tasks if task not in one.custom],
-        one.protocol,
-        model=one.shown,
-        pooler=one.shown_pooler,
-        fingerprint=one.model.fingerprint,
-        out=one.out,
-        custom=one.custom,
-        provenance=one.provenance,
+        evaluation.data,
+        [task.name for task in evaluation.tasks if task not in evaluation.custom],
+        evaluation.protocol,
+        model=evaluation.shown,
+        pooler=evaluation.shown_pooler,
+        fingerprint=evaluation.model.fingerprint,
+        out=evaluation.out,
+        custom=evaluation.custom,
+        provenance=evaluation.provenance,
     )
     result = result.model_copy(update={"seconds": seconds})
-    result.write(one.out)
+    result.write(evaluation.out)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Why a run is given up, in one line: said by Ray Train, or by a worker for whom trying again is no use."""
+"""Why a run is given up, in one line: the reason of Ray Train, or of a worker that knows that a retry cannot help."""
 
 import socket
 from collections.abc import Mapping

@@ -38,7 +38,7 @@ def ray_runner(workers: "Workers") -> Runner:
         folder = Path(folder).absolute()
         counter = _Counter.remote()  # type: ignore[attr-defined]
         sizes = {number: stop - start for number, (start, stop) in enumerate(extraction.bounds)}
-        progress = Progress({number: sizes[number] for number in missing}, tick)
+        progress = ShardProgress({number: sizes[number] for number in missing}, tick)
         # Stored once, not once a shard: the names of a million pictures are part of it.
         shared = ray.put(on_device(extraction, device))
         calls = [Call(f"{extraction.kind} shard {n}", _extract, (shared, folder, n, counter)) for n in missing]
@@ -51,7 +51,7 @@ def spread(
     calls: Sequence[Call],
     folder: Path,
     workers: "Workers",
-    progress: "Progress",
+    progress: "ShardProgress",
     counts: Counts,
     processes: Processes | None = None,
 ) -> Iterator[Shard]:
@@ -72,7 +72,7 @@ def spread(
             progress.follow(counts())
 
 
-class Progress:
+class ShardProgress:
     """Turns counts that arrive late, or start again after a lost worker, into ticks that add up to the
     items of all shards. `sizes` are the items of each."""
 

@@ -110,9 +110,9 @@ def _start(cpus: int | None, *, dashboard: bool, quiet: bool) -> None:
 
 
 def _require_token() -> None:
-    """Most of Ray's ports listen on every interface of a machine, and whoever reaches one of them may run code:
-    a cluster of our own wants a token too. Where the user has none, this process makes one and its children
-    inherit it; Ray would leave it in a file. Who has switched tokens off (RAY_AUTH_MODE=disabled) is obeyed."""
+    """Most of Ray's ports listen on every interface of a machine, and everyone who reaches one of them may run
+    code: a cluster of our own needs a token too. Where the user has none, this process makes one and its children
+    inherit it; Ray would leave it in a file. RAY_AUTH_MODE=disabled switches tokens off."""
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":
         return
     has_file = (Path.home() / ".ray" / "auth_token").is_file()

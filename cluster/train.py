@@ -201,7 +201,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
             recipe=task["recipe"],
             device=device,
             quiet=True,
-            called=folder.called,
+            display_name=folder.display_name,
             extend=task["extend"],
         )
         if outcome.finished and _first_on_node():
@@ -246,12 +246,12 @@ def _progress(storage: Storage, *, quiet: bool) -> Iterator[None]:
         task = display.add_task("starting workers", total=None, note="")
 
         def follow() -> None:
-            shown = 0.0
+            last_step = 0.0
             while not ended.wait(storage.poll_seconds):
                 for line in storage.last_lines():
-                    if line["step"] > shown:
+                    if line["step"] > last_step:
                         display.update(task, description="training", completed=line["step"], note=describe(line))
-                        shown = line["step"]
+                        last_step = line["step"]
                         if "evaluation_seconds" in line:
                             display.say(task)
 

@@ -163,7 +163,7 @@ def _with_report(function: Callable[..., None]) -> Callable[..., None]:
         ],
     )
     signature = inspect.signature(function, eval_str=True)
-    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
     command.__signature__ = signature.replace(parameters=[*parameters, option])  # type: ignore[attr-defined]
     return command
 

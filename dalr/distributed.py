@@ -87,9 +87,9 @@ def run_on_all_ranks(work: Callable[[], Value]) -> Value:
         failure = error
         if rank() > 0 and not isinstance(error, OSError):  # other files may lie on another machine
             error.args = (f"{error} (worker {rank()}, on {socket.gethostname()})",)
-    found = _first_of_all(failure)
-    if found is not None:
-        raise found
+    first = _first_of_all(failure)
+    if first is not None:
+        raise first
     return value  # type: ignore[return-value]  # None is what `work` returned
 
 

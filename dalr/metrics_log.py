@@ -15,8 +15,8 @@ METRICS = "metrics.jsonl"
 
 @dataclass(frozen=True)
 class Logged:
-    """The lines of a metrics.jsonl in their order, and how many whole lines are none: not JSON, or without a
-    step."""
+    """The lines of a metrics.jsonl in their order, and how many whole lines are damaged: not JSON, or without
+    a step."""
 
     lines: tuple[dict[str, Any], ...]
     damaged: int

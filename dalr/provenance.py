@@ -19,7 +19,7 @@ def code_version() -> str:
     version = dalr_version()
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
-        # A job's package has no history; whoever sent it says which commit it was made from.
+        # A job's package has no git history; `dalr submit` says which commit it was made from.
         commit = os.environ.get("DALR_COMMIT")
         return f"{version}+g{commit}" if commit else version
     try:

@@ -54,8 +54,8 @@ def best_of_blocks(table: Table, tests: RowTests, trained: Mapping[str, Budget])
 
 
 def against_baseline(table: Table, baseline: str, tests: RowTests) -> list[Answer]:
-    """For each block with the row `baseline`, whether the best of the other rows is above it. Not where
-    `best_of_blocks` says so already, for the baseline is the best row or the second."""
+    """For each block with the row `baseline`, whether the best of the other rows is above it. Where the
+    baseline is the best row or the second, `best_of_blocks` says so already, and there is no further answer."""
     answers = []
     for block in table.blocks:
         ranked = _ranked(block)

@@ -100,7 +100,7 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         tables=tuple(tables),
         answers=tuple(answers),
         figures=tuple(drawn),
-        problems=tuple(_portable(one) for one in (*loaded.problems, *damaged, *examples.problems)),
+        problems=tuple(_portable(problem) for problem in (*loaded.problems, *damaged, *examples.problems)),
     )
 
 
@@ -227,6 +227,6 @@ def _best_first(tables: Sequence[Table]) -> list[str]:
 def _nothing(loaded: Loaded, damaged: Sequence[Problem]) -> str:
     problems = [*loaded.problems, *damaged]
     first = f": {problems[0].path}: {problems[0].message}" if problems else ""
-    found = f"{counted(len(loaded.runs), 'run')} without results, {counted(len(problems), 'unusable file')}"
+    there = f"{counted(len(loaded.runs), 'run')} without results, {counted(len(problems), 'unusable file')}"
     hint = "; first: dalr evaluate RUN/model --data DIR --out RUN/results/test.json" if loaded.runs else ""
-    return f"report: no scores to report; found {found}{first}{hint}"
+    return f"report: no scores to report; found {there}{first}{hint}"

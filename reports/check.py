@@ -37,15 +37,17 @@ def check(out: Path, dirs: Sequence[Path] = (), *, quiet: bool = True) -> list[s
         report = report_of(loaded, Options(**{**options, "names": kept}))
     except InputError as error:
         return [*_changed_sources(record, loaded, loaded.problems), f"it cannot be made again: {error}"]
-    found = [*_changed_sources(record, report.loaded, report.problems)]
+    differences = [*_changed_sources(record, report.loaded, report.problems)]
     differing = set()
     for line, table in _changed_cells(record, report):
-        found.append(line)
+        differences.append(line)
         differing.add(table)
-    found += _changed_files(report, out, {place["name"]: place["folder"] for place in record["places"]}, differing)
-    if not found and not _same_frame(out / "scores.parquet", report.loaded.scores.collect()):
-        found.append("scores.parquet: does not hold what its sources give")
-    return found
+    differences += _changed_files(
+        report, out, {place["name"]: place["folder"] for place in record["places"]}, differing
+    )
+    if not differences and not _same_frame(out / "scores.parquet", report.loaded.scores.collect()):
+        differences.append("scores.parquet: does not hold what its sources give")
+    return differences
 
 
 def _places(out: Path, places: Sequence[dict[str, Any]], dirs: Sequence[Path]) -> list[Path]:
@@ -103,8 +105,8 @@ def _difference(old: dict[str, Any] | None, new: dict[str, Any] | None) -> str |
         return "not in the report" if old is None else "no longer there"
     if _shown(old) == _shown(new):
         return None
-    whence = f" (from {', '.join(new['sources'])})" if new["sources"] else ""
-    return f"the report says {_words(old)}, its sources {_words(new)}{whence}"
+    origin = f" (from {', '.join(new['sources'])})" if new["sources"] else ""
+    return f"the report says {_words(old)}, its sources {_words(new)}{origin}"
 
 
 def _place(cell: dict[str, Any]) -> tuple[str, str, str]:

@@ -72,29 +72,29 @@ def backbone_of(config: Mapping[str, Any]) -> str | None:
 
 def _answer(table: Table, row: Row, source: Source, target: PublishedRow) -> Answer:
     cell = row.cells[AVERAGE]
-    found = reproduction(list(cell.by_seed.values()), float(target.scores[AVERAGE]))
+    measured = reproduction(list(cell.by_seed.values()), float(target.scores[AVERAGE]))
     spread = f" ± {cell.deviation_text}" if cell.deviation is not None else ""
     theirs = target.scores[AVERAGE] + (f" ± {target.deviations[AVERAGE]}" if AVERAGE in target.deviations else "")
     over = f" over {target.seeds} seeds" if target.seeds else ""
     secondary = ", a secondary source" if published().sources[target.source].secondary else ""
-    n = f"{found.seeds} seed{'s' * (found.seeds != 1)}"
-    differing = _differing(source, target, found.seeds)
+    n = f"{measured.seeds} seed{'s' * (measured.seeds != 1)}"
+    differing = _differing(source, target, measured.seeds)
     return Answer(
-        outcome=OUTCOMES[found.outcome],
+        outcome=OUTCOMES[measured.outcome],
         where=f"Did it reproduce {target.label}? {table.title}, average",
         headline=f"{row.label}: {cell.text}{spread} over {n}; published: {theirs}{over} [{target.source}{secondary}].",
-        reason=f"{_verdict(found, n)}{differing}",
+        reason=f"{_verdict(measured, n)}{differing}",
     )
 
 
-def _verdict(found: Reproduction, n: str) -> str:
-    span = found.interval
+def _verdict(measured: Reproduction, n: str) -> str:
+    span = measured.interval
     within = f" (95 % interval {span.low:+.2f} to {span.high:+.2f})" if span else ""
-    difference = f"{found.difference:+.2f} points{within}"
-    if found.outcome == "reproduced":
+    difference = f"{measured.difference:+.2f} points{within}"
+    if measured.outcome == "reproduced":
         return f"{difference}: reproduced, to within {MARGIN} points."
-    if found.outcome == "short":
-        return f"{difference}: short by {-found.difference:.2f}."
+    if measured.outcome == "short":
+        return f"{difference}: short by {-measured.difference:.2f}."
     return f"{difference}: {n} cannot tell."
 
 

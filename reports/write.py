@@ -95,9 +95,9 @@ def _summary(report: Report) -> str:
 
 def _drawn(report: Report) -> Iterator[str]:
     """The figures in Markdown, in the first format that such a page can show."""
-    shown = next((one for one in ("svg", "png") if one in report.options.formats), None)
-    for figure in report.figures if shown else ():
-        title, address = escaped(figure.title), quote(f"figures/{figure.name}.{shown}")
+    format = next((one for one in ("svg", "png") if one in report.options.formats), None)
+    for figure in report.figures if format else ():
+        title, address = escaped(figure.title), quote(f"figures/{figure.name}.{format}")
         yield f"### {title}\n\n{escaped(figure.caption)}\n\n![{title}]({address})\n"
 
 
@@ -161,7 +161,7 @@ def record(report: Report, out: Path) -> dict[str, Any]:
 
 
 def cells(table: Table) -> Iterator[dict[str, Any]]:
-    """Every cell of a table in plain values: where it stands, what it shows, whence it comes."""
+    """Every cell of a table in plain values: where it stands, what it shows, and its sources."""
     for block in table.blocks:
         for row in block.rows:
             for column in table.columns:

@@ -136,7 +136,7 @@ def train_here(
         callbacks=[*told, *storage.callbacks(config)],
         recipe=config.recipe,
         quiet=quiet,
-        called=folder.called,
+        display_name=folder.display_name,
         extend=extend,
     )
     if outcome.finished:

@@ -28,10 +28,10 @@ def doctor(
         ("data", _data()),
         ("disk", _disk()),
     ):
-        shown = [line for line in lines if not quiet or "missing" in line]
-        if shown:
+        wanted = [line for line in lines if not quiet or "missing" in line]
+        if wanted:
             typer.echo(title)
-            for line in shown:
+            for line in wanted:
                 typer.echo(f"  {line}")
 
 

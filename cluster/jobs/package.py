@@ -29,7 +29,7 @@ NEVER_NEEDED = frozenset(
 
 
 @dataclass(frozen=True)
-class Entry:
+class PackedFile:
     """A file to be sent: its POSIX path inside the folder, its size in bytes, its sha256."""
 
     path: str
@@ -50,7 +50,7 @@ class Package:
     """The files of `root` that a job takes along, sorted by path; `left_out` says what stays behind."""
 
     root: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[PackedFile, ...]
     left_out: tuple[LeftOut, ...]
 
     @property
@@ -58,7 +58,7 @@ class Package:
         """Bytes of all files together, before compression."""
         return sum(entry.size for entry in self.entries)
 
-    def largest(self, count: int = 5) -> list[Entry]:
+    def largest(self, count: int = 5) -> list[PackedFile]:
         """The largest files, the largest first."""
         return sorted(self.entries, key=lambda entry: (-entry.size, entry.path))[:count]
 
@@ -97,18 +97,18 @@ def collect(root: Path, *, limit: int) -> Package:
     if not root.is_dir():
         raise InputError(f"working directory: no such folder: {root}")
     root = root.resolve()
-    found = list(_walk(root, root, []))
-    _check_size(root, [path for path, reason in found if reason is None], limit)
-    entries: list[Entry] = []
+    listed = list(_walk(root, root, []))
+    _check_size(root, [path for path, reason in listed if reason is None], limit)
+    entries: list[PackedFile] = []
     left_out: list[LeftOut] = []
-    for path, reason in found:
+    for path, reason in listed:
         inside = path.relative_to(root).as_posix()
-        entry = _entry(path, inside) if reason is None else LeftOut(inside, reason)
-        (entries if isinstance(entry, Entry) else left_out).append(entry)  # type: ignore[arg-type]
+        entry = _packed(path, inside) if reason is None else LeftOut(inside, reason)
+        (entries if isinstance(entry, PackedFile) else left_out).append(entry)  # type: ignore[arg-type]
     return Package(root, tuple(sorted(entries, key=lambda entry: entry.path)), tuple(left_out))
 
 
-def _entry(path: Path, inside: str) -> Entry | LeftOut:
+def _packed(path: Path, inside: str) -> PackedFile | LeftOut:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -116,7 +116,7 @@ def _entry(path: Path, inside: str) -> Entry | LeftOut:
     kind = credentials.in_content(content)
     if kind is not None:
         return LeftOut(inside, f"contains {kind}")
-    return Entry(inside, len(content), hashlib.sha256(content).hexdigest())
+    return PackedFile(inside, len(content), hashlib.sha256(content).hexdigest())
 
 
 def _check_size(root: Path, paths: list[Path], limit: int) -> None:

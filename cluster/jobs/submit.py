@@ -50,8 +50,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What sending a job comes to: run it under a new id, follow the one that runs, or nothing."""
+class Sending:
+    """What is done with a job: run it under a new id, follow the one that runs, or nothing."""
 
     action: Literal["submit", "attach", "done"]
     submission_id: str
@@ -62,7 +62,7 @@ def checked_command(words: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         InputError: no words; `dalr` or `submit` itself as the first; an `--out` that would lie in the
-            job's own copy of the working directory and vanish with it, or a URI that is none or holds keys.
+            job's own copy of the working directory and vanish with it, or a URI that is malformed or holds keys.
     """
     if not words:
         raise InputError("nothing to submit; expected a command, for example: dalr submit -- train dalr --out /nfs/a")
@@ -96,35 +96,35 @@ def _attempt_number(submission_id: str, job_id: str) -> int:
     return int(suffix) if suffix != submission_id and suffix.isdigit() else 0
 
 
-def next_step(jobs: Sequence["JobDetails"], job_id: str, *, again: bool = False) -> Step:
+def next_sending(jobs: Sequence["JobDetails"], job_id: str, *, again: bool = False) -> Sending:
     """What to do about a job, given all the jobs that the server knows. One that runs is followed, one
     that succeeded is done (unless `again`), one that failed or was stopped is tried once more."""
     made = attempts(jobs, job_id)
     if not made:
-        return Step("submit", job_id)
+        return Sending("submit", job_id)
     last = made[-1]
     last_id = str(last.submission_id)
     if not last.status.is_terminal():
-        return Step("attach", last_id)
+        return Sending("attach", last_id)
     if last.status == "SUCCEEDED" and not again:
-        return Step("done", last_id)
-    return Step("submit", f"{job_id}-{_attempt_number(last_id, job_id) + 1}")
+        return Sending("done", last_id)
+    return Sending("submit", f"{job_id}-{_attempt_number(last_id, job_id) + 1}")
 
 
-def send(client: "JobSubmissionClient", job: Job, *, again: bool = False) -> Step:
+def send(client: "JobSubmissionClient", job: Job, *, again: bool = False) -> Sending:
     """Sends the job, unless it runs or has succeeded; says what was done.
 
     Raises:
         RuntimeError: the server refuses the job.
     """
-    step = next_step(client.list_jobs(), job.id, again=again)
+    step = next_sending(client.list_jobs(), job.id, again=again)
     if step.action != "submit":
         return step
     try:
         _submit(client, job, step.submission_id)
     except RuntimeError:
         # Someone else may have sent the same job between the question and the answer.
-        now = next_step(client.list_jobs(), job.id)
+        now = next_sending(client.list_jobs(), job.id)
         if now == step or now.action == "submit":
             raise
         return now

@@ -143,7 +143,7 @@ class RemoteRun:
         self.display_name = place.display_name
         digest = hashlib.sha256(place.identity.encode()).hexdigest()[:16]
         mirror = cache_folder() / "mirrors" / digest / (self.display_name.rpartition("/")[2] or "run")
-        self.folder = RunFolder(mirror.absolute(), called=self.display_name)
+        self.folder = RunFolder(mirror.absolute(), display_name=self.display_name)
         self._mirror = Mirror(self._remote, self.folder)
 
     def check(self, config: RunConfig, *, extend: bool = False) -> None:
@@ -185,7 +185,7 @@ class RemoteRun:
         try:
             end = self._remote.read("metrics.jsonl", last=_TAIL)
         except Failed:
-            return []  # whoever trains says so
+            return []  # the worker that trains reports it
         return _whole_lines(end) if end is not None else []
 
     def ray_options(self) -> dict[str, Any]:

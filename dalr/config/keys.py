@@ -161,7 +161,7 @@ PATH_KEYS = tuple(key for key in known_keys() if _is_path(key))
 
 
 def takes_text(key: str) -> bool:
-    """Whether a key's value is free text, a name or a path; a list of such is none."""
+    """Whether a key's value is free text, a name or a path, but no list of them."""
     field = field_at(key)
     types = _types(field.annotation) if field is not None else ()
     return any(kind is str or (hasattr(kind, "__metadata__") and get_args(kind)[0] is str) for kind in types)
@@ -250,7 +250,7 @@ def _flat(metadata: Iterable[Any]) -> Iterator[Any]:
 
 
 def meant(name: str) -> str | None:
-    """The key that a name means which is none: by its last part, or as other libraries call it."""
+    """The key that a wrong name stands for: by its last part, or as other libraries call it; None where no key fits."""
     last = name.lstrip("-").split(".")[-1].replace("-", "_")
     same = [key for key in known_keys() if key.split(".")[-1] == last]
     return same[0] if same else OTHER_NAMES.get(last.lower())

@@ -33,7 +33,7 @@ class TextBatch:
 
     `rows`: int64 [B], the sentences' rows in their corpus. `input_ids` and `attention_mask`: int64
     [B, L], padded on the right to at least the longest sentence. `lengths`: the tokens of each row, as plain
-    numbers, so that nobody need ask the device for them.
+    numbers, so that they need not be read from the device.
     """
 
     rows: Tensor

@@ -23,7 +23,7 @@ class FileEntry(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Source(BaseModel):
+class Origin(BaseModel):
     """A download: its address, size in bytes and hex sha256, as they were when it was fetched.
 
     `verified` says against what: `pinned` (a checksum this version knows), `published` (one that the
@@ -48,7 +48,7 @@ class Manifest(BaseModel):
     name: str
     seed: int | None = None
     files: dict[str, FileEntry]
-    sources: dict[str, Source] = {}
+    sources: dict[str, Origin] = {}
 
     def write(self, folder: Path) -> None:
         """Writes `<folder>/manifest.json` atomically. Keys that do not apply are left out."""
@@ -92,7 +92,7 @@ def write_manifest(
     *,
     files: Iterable[Path] | None = None,
     seed: int | None = None,
-    sources: dict[str, Source] | None = None,
+    sources: dict[str, Origin] | None = None,
 ) -> Manifest:
     """Hashes and counts `files` (default: every file below `folder` but hidden ones and manifests),
     writes `manifest.json` atomically and returns what it wrote.

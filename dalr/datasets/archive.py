@@ -1,4 +1,4 @@
-"""Unpacks tar archives of strangers."""
+"""Unpacks tar archives that nobody has checked."""
 
 import tarfile
 from pathlib import Path, PurePosixPath

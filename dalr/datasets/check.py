@@ -70,10 +70,10 @@ def _check_listed(folder: Path) -> list[FileReport]:
 def _listed(folder: Path, path: str, manifest: Manifest) -> FileReport:
     if not (folder / path).is_file():
         return FileReport(path, None, "no such file")
-    found, expected = file_entry(folder / path), manifest.files[path]
-    if found.rows != expected.rows:
-        return FileReport(path, found.rows, f"{found.rows} lines, expected {expected.rows} ({MANIFEST})")
-    return FileReport(path, found.rows, CHANGED if found.sha256 != expected.sha256 else None)
+    entry, expected = file_entry(folder / path), manifest.files[path]
+    if entry.rows != expected.rows:
+        return FileReport(path, entry.rows, f"{entry.rows} lines, expected {expected.rows} ({MANIFEST})")
+    return FileReport(path, entry.rows, CHANGED if entry.sha256 != expected.sha256 else None)
 
 
 def check_senteval(folder: Path) -> list[FileReport]:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import requests
 
-from dalr.data.manifest import Source
+from dalr.data.manifest import Origin
 from dalr.files import sha256_of, write_json
 from dalr.progress import transfer_bar
 
@@ -57,7 +57,7 @@ def download(
     attempts: int = 5,
     wait: float = 1.0,
     quiet: bool = False,
-) -> Source:
+) -> Origin:
     """Downloads `url` to `target` and says what came. `headers` are sent along; a token in them goes to no other
     host that the server redirects to.
 
@@ -92,7 +92,7 @@ def download(
             f"{url}: sha256 {digest} differs from the {kind} one, {expected}; nothing is kept. "
             "Try again; if it stays, the file at this address was changed"
         )
-    source = Source(url=url, bytes=_size(part), sha256=digest, verified=kind)
+    source = Origin(url=url, bytes=_size(part), sha256=digest, verified=kind)
     part.replace(target)
     _forget(part)
     return source

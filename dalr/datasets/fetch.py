@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dalr.data.manifest import Manifest, Source, count_lines, file_entry, read_manifest, write_manifest
+from dalr.data.manifest import Manifest, Origin, count_lines, file_entry, read_manifest, write_manifest
 from dalr.datasets.archive import extract_tar
 from dalr.datasets.check import check_senteval
 from dalr.datasets.download import FetchError, download
@@ -119,7 +119,7 @@ def _keep_senteval(folder: Path) -> str:
     return f"senteval: {folder} is there already, and sound"
 
 
-def _write_senteval_manifest(folder: Path, sources: dict[str, Source]) -> None:
+def _write_senteval_manifest(folder: Path, sources: dict[str, Origin]) -> None:
     files = [folder / expected.path for expected in expected_files()]
     write_manifest(folder, "SentEval", files=files, sources=sources)
 
@@ -180,7 +180,7 @@ def _check_wiki1m(path: Path) -> None:
             raise FetchError(f"{WIKI1M}: not UTF-8: {error.reason}; not the corpus, nothing is kept") from error
 
 
-def _record(root: Path, target: Path | None = None, sources: dict[str, Source] | None = None) -> None:
+def _record(root: Path, target: Path | None = None, sources: dict[str, Origin] | None = None) -> None:
     """Adds a file and downloads to the data folder's manifest, beside what is in it."""
     manifest = read_manifest(root) or Manifest(name="dalr data", files={})
     files = {**manifest.files, target.name: file_entry(target)} if target else manifest.files

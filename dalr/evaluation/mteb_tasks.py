@@ -61,7 +61,7 @@ def score_mteb(task: "AbsTask", encode: Encode, protocol: Protocol, *, fingerpri
     """Loads, encodes and scores one task by MTEB's own code. `n` counts the texts that it had encoded.
 
     Raises:
-        InputError: data that cannot be had, an encoder that returns no vectors, or a score that is none.
+        InputError: data that cannot be loaded, an encoder that returns no vectors, or a score that is not a number.
     """
     import mteb
 

@@ -54,15 +54,15 @@ def ranks(
         query_image: the image of each query [Q].
         target_image: the image of each target [T]; a target is right where it equals the query's.
     """
-    found = []
+    parts = []
     for start in range(0, len(queries), CHUNK):
         part = slice(start, start + CHUNK)
         cosines = np.round(queries[part] @ targets.T, DIGITS)
         right = query_image[part, None] == target_image
         best = np.where(right, cosines, -np.inf).max(1, keepdims=True)
         wrong = np.where(right, -np.inf, cosines)
-        found.append(1 + (wrong > best).sum(1) + (wrong == best).sum(1) / 2)
-    return np.concatenate(found)
+        parts.append(1 + (wrong > best).sum(1) + (wrong == best).sum(1) / 2)
+    return np.concatenate(parts)
 
 
 def recall_of(rank: NDArray[np.float64]) -> Recall:

@@ -1,6 +1,6 @@
 """One model against another on one score, and Holm's correction over the family of a question.
 
-A comparison has one p-value, whoever shows it: the t-test over seeds after Holm's correction over its
+A comparison has one p-value, wherever it is shown: the t-test over seeds after Holm's correction over its
 family. The families are defined here, once, and explained in docs/reports.md.
 """
 

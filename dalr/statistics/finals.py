@@ -48,28 +48,30 @@ def compare_finals(finalists: Sequence[Finalist], metric: str, examples: Example
     """
     # Of all finalists together, so that every candidate is judged by the same score.
     decides = deciding_score((score for finalist in finalists for score in finalist.scores), metric)
-    found = []
+    comparisons = []
     for finalist in finalists:
         bases = [other for other in finalists if other.recipe == finalist.recipe and other.candidate is None]
         if finalist.candidate is not None and bases:
-            found += _against(finalist, bases[0], decides, examples)
+            comparisons += _against(finalist, bases[0], decides, examples)
     winners = [finalist for finalist in finalists if finalist.winner]
     for ours, theirs in combinations(winners, 2):
-        found += [each for each in _against(ours, theirs, decides, examples, family="recipes") if each.score == decides]
+        comparisons += [
+            each for each in _against(ours, theirs, decides, examples, family="recipes") if each.score == decides
+        ]
     order: tuple[FamilyName, ...] = ("average", "recipes", "tasks")
-    return sorted(corrected(found), key=lambda comparison: order.index(comparison.family))
+    return sorted(corrected(comparisons), key=lambda comparison: order.index(comparison.family))
 
 
 def _against(
     ours: Finalist, theirs: Finalist, decides: str, examples: ExampleTest, family: FamilyName = "average"
 ) -> list[Comparison]:
     """A comparison for each score that both have at a shared seed."""
-    found = []
+    comparisons = []
     for score in dict.fromkeys([*ours.scores, *theirs.scores]):
         mine, other = ours.scores.get(score, {}), theirs.scores.get(score, {})
         if not set(mine) & set(other):
             continue
-        found.append(
+        comparisons.append(
             Comparison(
                 ours=ours.label,
                 theirs=theirs.label,
@@ -79,4 +81,4 @@ def _against(
                 example_p=examples(ours, theirs, score) if score == decides else None,
             )
         )
-    return found
+    return comparisons

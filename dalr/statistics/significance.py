@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy import stats
@@ -40,7 +41,7 @@ def seed_pairs(ours: Iterable[Seed], theirs: Iterable[Seed]) -> list[tuple[Seed,
     has no seed (None alone), it with every seed of the other; else none."""
     mine, other = list(ours), list(theirs)
     if mine == [None] or other == [None]:
-        return [(one, two) for one in mine for two in other]
+        return list(product(mine, other))
     return [(seed, seed) for seed in mine if seed is not None and seed in other]
 
 

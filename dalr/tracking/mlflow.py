@@ -44,8 +44,8 @@ class MlflowTracker(Tracker):
         from mlflow.entities import Param
 
         title = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "dalr"
-        found = self._client.get_experiment_by_name(title)
-        experiment = self._client.create_experiment(title) if found is None else found.experiment_id
+        known = self._client.get_experiment_by_name(title)
+        experiment = self._client.create_experiment(title) if known is None else known.experiment_id
         run = self._client.create_run(experiment, run_name=self.folder.path.name).info.run_id
         parameters = [Param(key, str(value)) for key, value in leaves(self.config.dump())]
         for start in range(0, len(parameters), AT_ONCE):

@@ -37,14 +37,14 @@ def train(
     recipe: str | None = None,
     device: torch.device | None = None,
     quiet: bool = False,
-    called: str | None = None,
+    display_name: str | None = None,
     extend: bool = False,
 ) -> Outcome:
     """Trains, or goes on training, the run in folder `out`; exports the best checkpoint; scores
     `evaluation.tasks` with it.
 
     Under torch.distributed every worker calls this with the same arguments and the same shared folder;
-    worker 0 writes. A callback may keep the folder elsewhere: `called` then says where, and each machine
+    worker 0 writes. A callback may keep the folder elsewhere: `display_name` then says where, and each machine
     may have a copy of its own, all alike when this is called. `recipe` is noted in the provenance. `config`
     has absolute paths (`dalr.config.overrides.with_absolute_paths`). With `extend` a run in `out` that differs in
     `train.steps` or `train.epochs` alone is trained on to the length of `config` (`dalr.training.extension`).
@@ -56,7 +56,7 @@ def train(
             allows.
         OSError: a file cannot be written. What was written before is whole.
     """
-    folder = RunFolder(Path(out).absolute(), called)
+    folder = RunFolder(Path(out).absolute(), display_name)
     if extend:
         shorter = config
         config = run_on_rank0(lambda: folder.extended(shorter))
@@ -129,7 +129,7 @@ def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
                 reason = first_reason((saver and saver.failure()) or told or asked() or reason)
                 if saver is not None:
                     saver.save_if_due(run, stopping=reason is not None)
-            # The other workers wait for what is being written, and hear of it where that fails.
+            # The other workers wait until everything is written, and fail too where the writing fails.
             run_on_rank0(lambda: saver.finish() if saver is not None else None)
     except OSError:
         if saver is not None:

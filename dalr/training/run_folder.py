@@ -36,16 +36,16 @@ after its lease, 90 s by default."""
 class RunFolder:
     """`config.yaml`, `provenance.json`, `metrics.jsonl`, `checkpoints/`, `model/`, `results/`.
 
-    `called` is where the run is kept, if `path` is a copy of it on this machine.
+    `display_name` is where the run is kept, if `path` is a copy of it on this machine.
     """
 
     path: Path
-    called: str | None = None
+    display_name: str | None = None
 
     @property
     def name(self) -> str:
         """What messages and results call the run."""
-        return self.called or str(self.path)
+        return self.display_name or str(self.path)
 
     @property
     def checkpoints(self) -> Path:

@@ -19,9 +19,9 @@ class Validation:
 
     The split is tokenised, sorted by length and cut into batches once; the tokens stay on the device.
     Worker r of W encodes batches r, r + W, ...; the vectors are gathered, copied from the device once, and
-    worker 0 scores them. Each batch is the same whoever encodes it, so the score is one process's to the
-    last bit, and a resumed run finds the same best checkpoint. On a GPU the encoder computes in bfloat16:
-    the score chooses a checkpoint, and what is reported of it is scored again in float32.
+    worker 0 scores them. Which worker encodes a batch changes nothing in it, so the score equals that of one
+    process to the last bit, and a resumed run finds the same best checkpoint. On a GPU the encoder computes in
+    bfloat16: the score chooses a checkpoint, and what is reported of it is scored again in float32.
     """
 
     def __init__(self, scorer: MetricScorer, encoder: SentenceEncoder) -> None:

@@ -53,7 +53,7 @@ def figures(
     examples: Examples,
     problems: list[Problem],
 ) -> list[Figure]:
-    """The figures of a report. What cannot be drawn, for its file is damaged, is added to `problems`."""
+    """The figures of a report. A figure whose file is damaged is left out, and the file is added to `problems`."""
     made = [*_curve_figures(loaded, labels, wanted, problems), *_model_figures(loaded, labels, wanted)]
     made += _similarity_figure(loaded, labels, wanted, examples)
     for sweep in sweeps:
@@ -64,7 +64,7 @@ def figures(
 def _curve_figures(
     loaded: Loaded, labels: Mapping[str, str], wanted: FigureSelection, problems: list[Problem]
 ) -> Iterator[Figure]:
-    trained = {labels[one.row] for one in loaded.sources.values() if one.run and not one.run.untrained}
+    trained = {labels[source.row] for source in loaded.sources.values() if source.run and not source.run.untrained}
     chosen = wanted.first(MOST_CURVES, trained)
     metrics = _metrics(loaded, labels, chosen, problems)
     if metrics.is_empty():
@@ -102,9 +102,9 @@ def _left(shown: int, total: int) -> str:
 
 def _metrics(loaded: Loaded, labels: Mapping[str, str], chosen: Sequence[str], problems: list[Problem]) -> pl.DataFrame:
     runs = {
-        one.run.folder: (labels[one.row], one.run)
-        for one in loaded.sources.values()
-        if one.run is not None and labels[one.row] in chosen
+        source.run.folder: (labels[source.row], source.run)
+        for source in loaded.sources.values()
+        if source.run is not None and labels[source.row] in chosen
     }
     parts = []
     for folder, (label, run) in runs.items():

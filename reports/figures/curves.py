@@ -27,7 +27,7 @@ def read_metrics(path: Path, *, label: str, seed: int | None, factors: Mapping[s
     and the terms that have a factor, times it, so that they add up to the loss. The loss of text
     batches, which lack most terms, has a key of its own, `loss/text`.
 
-    Whole lines that are none are passed over, and counted."""
+    Damaged lines are left out, and counted."""
     logged = read_log(path)
     rows = []
     for values in logged.lines:

@@ -113,7 +113,7 @@ def pareto_front(sweep: Sweep, trials: pl.DataFrame) -> pl.DataFrame:
 
 
 def pareto_cost(sweep: Sweep) -> tuple[str, bool]:
-    """The column that stands against the value, and whether less of it is better."""
+    """The column that is drawn against the value, and whether less of it is better."""
     if not sweep.further_metrics:
         return "seconds", True
     metric = sweep.further_metrics[0]

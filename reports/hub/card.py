@@ -55,7 +55,7 @@ def model_card(folder: Path, name: str) -> str:
         "own": _other_table([task for task in others if not task.startswith(MTEB)], scores),
         "mteb": _other_table([task for task in others if task.startswith(MTEB)], scores),
         "official": official,
-        # A file of the user's own is known by its name: where it lies is nobody's business.
+        # A file of the user's own is shown by its name: its path would tell strangers about the machine.
         "checksums": {
             Path(file).name if Path(file).is_absolute() else file: checksum
             for result in results
@@ -131,7 +131,9 @@ def _named(key: str, value: Any) -> bool:
 
 
 def _teachers(teachers: Mapping[str, Any]) -> list[str]:
-    said = [f"text: {_hub_or_place(one['model'])}, weight {one['weight']}" for one in teachers.get("text") or []]
+    said = [
+        f"text: {_hub_or_place(teacher['model'])}, weight {teacher['weight']}" for teacher in teachers.get("text") or []
+    ]
     image = teachers.get("image")
     return said + ([f"images: {image['model']} ({shortened(str(image['weights']))})"] if image else [])
 

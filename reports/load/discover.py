@@ -1,4 +1,4 @@
-"""Walks folders for what a report is made of: results, runs, sweeps, and what is none of these."""
+"""Walks folders for what a report is made of: results, runs, sweeps, and folders that cannot be read."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Problem:
 
 
 @dataclass
-class Found:
+class Discovery:
     """What lies under the given folders. Paths are as the user gave them, in sorted order."""
 
     results: list[Path] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Found:
         return not (self.results or self.runs or self.sweeps)
 
 
-def discover(places: Sequence[Path]) -> Found:
+def discover(places: Sequence[Path]) -> Discovery:
     """Every candidate under `places` (folders, or single result files), each once.
 
     A folder with config.yaml and provenance.json or metrics.jsonl is a run; one with sweep.yaml or
@@ -54,23 +54,23 @@ def discover(places: Sequence[Path]) -> Found:
     Raises:
         InputError: a place does not exist, or is itself a report.
     """
-    found = Found()
+    discovery = Discovery()
     seen: set[str] = set()
     around = []
     for place in places:
         if place.is_file():
-            found.results += [place] if _is_new(place, seen) else []
+            discovery.results += [place] if _is_new(place, seen) else []
             around += [place.parent, place.parent.parent]
         elif all((place / name).is_file() for name in OWN_REPORT):
             raise InputError(f"report: {place} is itself a report; name the folders that it was made from")
         elif place.is_dir():
-            _walk(place, found, seen)
+            _walk(place, discovery, seen)
             around += [place.parent]
         else:
             raise InputError(f"report: no such file or folder: {place}")
-    known = {os.path.realpath(run) for run in found.runs}
-    found.runs += [run for run in around if is_run(run) and _is_new(run, known)]
-    return found
+    known = {os.path.realpath(run) for run in discovery.runs}
+    discovery.runs += [run for run in around if is_run(run) and _is_new(run, known)]
+    return discovery
 
 
 def is_run(folder: Path) -> bool:
@@ -87,9 +87,9 @@ def _is_new(path: Path, seen: set[str]) -> bool:
     return True
 
 
-def _walk(place: Path, found: Found, seen: set[str]) -> None:
+def _walk(place: Path, discovery: Discovery, seen: set[str]) -> None:
     def closed(error: OSError) -> None:
-        found.closed.append((Path(error.filename), error.strerror or "cannot be read"))
+        discovery.closed.append((Path(error.filename), error.strerror or "cannot be read"))
 
     for name, folders, files in os.walk(place, onerror=closed, followlinks=True):
         folders[:] = sorted(inner for inner in folders if inner not in CLOSED and not inner.startswith("."))
@@ -98,9 +98,9 @@ def _walk(place: Path, found: Found, seen: set[str]) -> None:
             folders.clear()
             continue
         if is_run := "config.yaml" in names and not names.isdisjoint(TRACES):
-            found.runs.append(folder)
+            discovery.runs.append(folder)
         if names & {"sweep.yaml", "trials.parquet"}:
-            found.sweeps.append(folder)
+            discovery.sweeps.append(folder)
         known = {MANIFEST, *(OF_A_RUN if is_run else ())}
         results = [file for file in sorted(names - known) if file.endswith(".json") and not file.startswith(".")]
-        found.results += [folder / file for file in results if _is_new(folder / file, seen)]
+        discovery.results += [folder / file for file in results if _is_new(folder / file, seen)]

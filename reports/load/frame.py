@@ -12,7 +12,7 @@ import polars as pl
 
 from dalr.errors import InputError
 from dalr.progress import track
-from dalr.reports.load.discover import Found, Problem, discover
+from dalr.reports.load.discover import Discovery, Problem, discover
 from dalr.reports.load.link import RunFinder
 from dalr.reports.load.names import Names, absolute, shortened
 from dalr.reports.load.runs import Run, disambiguate
@@ -83,11 +83,11 @@ def load(places: Sequence[Path], *, display_names: Sequence[str] | None = None, 
     """
     places = [absolute(place) for place in places]
     names = Names(places, display_names)
-    found = discover(places)
+    discovery = discover(places)
     problems: list[Problem] = []
     read: list[tuple[Path, Result, Run | None]] = []
-    finder = RunFinder(found.runs, names)
-    for path in track(found.results, "Reading results", quiet=quiet):
+    finder = RunFinder(discovery.runs, names)
+    for path in track(discovery.results, "Reading results", quiet=quiet):
         try:
             result = read_result(path)
         except InputError as error:
@@ -96,9 +96,9 @@ def load(places: Sequence[Path], *, display_names: Sequence[str] | None = None, 
         read.append((path, result, finder.run_of(path, result)))
     problems += finder.problems
     problems += [
-        Problem(path=names.of(folder), message=f"cannot be looked into: {why}") for folder, why in found.closed
+        Problem(path=names.of(folder), message=f"cannot be looked into: {why}") for folder, why in discovery.closed
     ]
-    if not read and not problems and found.empty:
+    if not read and not problems and discovery.empty:
         listed = ", ".join(str(place) for place in places)
         raise InputError(f"report: nothing to report in {listed}: expected runs, sweeps or result files (*.json)")
     kept, conflicts = _without_conflicts(_with_arms(_sources(read, names), found.sweeps))
@@ -109,17 +109,17 @@ def load(places: Sequence[Path], *, display_names: Sequence[str] | None = None, 
     return Loaded(
         scores=pl.DataFrame(rows, schema=SCHEMA, orient="row").lazy(),
         sources={source.name: source for source in kept},
-        runs=tuple(found.runs),
-        sweeps=tuple(found.sweeps),
-        unscored=tuple(_unscored(found, {run.folder for _, _, run in read if run}, names)),
+        runs=tuple(discovery.runs),
+        sweeps=tuple(discovery.sweeps),
+        unscored=tuple(_unscored(discovery, {run.folder for _, _, run in read if run}, names)),
         problems=tuple(problems),
         names=names,
     )
 
 
-def _unscored(found: Found, scored: set[Path], names: Names) -> Iterator[str]:
-    for run in found.runs:
-        if run not in scored and not any(run.is_relative_to(sweep) for sweep in found.sweeps):
+def _unscored(discovery: Discovery, scored: set[Path], names: Names) -> Iterator[str]:
+    for run in discovery.runs:
+        if run not in scored and not any(run.is_relative_to(sweep) for sweep in discovery.sweeps):
             yield names.of(run)
 
 
@@ -134,7 +134,7 @@ def _sources(read: Sequence[tuple[Path, Result, Run | None]], names: Names) -> l
     seeds: dict[str, set[int | None]] = defaultdict(set)
     for source in sources:
         seeds[source.row].add(source.seed)
-    # No step has moved an untrained model: it is the same under every seed, and stands against all.
+    # No step has changed an untrained model: it is the same under every seed, so it is compared with all of them.
     return [
         replace(one, seed=None) if one.run and one.run.untrained and len(seeds[one.row]) == 1 else one
         for one in sources

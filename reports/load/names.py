@@ -101,7 +101,7 @@ def without_paths(value: Any) -> Any:
         return value
     if value.startswith(("/", "~/")) and "\n" not in value and ": " not in value:
         return shortened(value)
-    return _INSIDE.sub(lambda found: shortened(found[0]), value)
+    return _INSIDE.sub(lambda match: shortened(match[0]), value)
 
 
 def relative_place(place: Path, out: Path) -> str | None:

@@ -94,7 +94,9 @@ def _recipe(spec: dict[str, Any]) -> str:
 
 
 def _several(value: Any) -> tuple[str, ...]:
-    return tuple(str(one) for one in value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    return (
+        tuple(str(item) for item in value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    )
 
 
 def points_of_arms(sweep: Sweep) -> dict[int, tuple[str, str]]:

@@ -13,11 +13,11 @@ Budget = tuple[int, int]
 
 def budgets(sources: Iterable[Source]) -> dict[str, Budget]:
     """Row identity → its budget, of the rows that a run made. Untrained models have none."""
-    found: dict[str, Budget] = {}
+    by_row: dict[str, Budget] = {}
     for source in sources:
         if source.run and not source.run.untrained and (budget := source.run.trained_on):
-            found.setdefault(source.row, budget)
-    return found
+            by_row.setdefault(source.row, budget)
+    return by_row
 
 
 def apart(values: Iterable[float | None]) -> bool:
@@ -31,7 +31,7 @@ def unequal(rows: Mapping[str, Budget]) -> str | None:
     if not apart(steps * batch for steps, batch in rows.values()):
         return None
     usual, _ = Counter(rows.values()).most_common(1)[0]
-    others = [f"{label}: {words(one)}" for label, one in rows.items() if apart((size(one), size(usual)))]
+    others = [f"{label}: {words(budget)}" for label, budget in rows.items() if apart((size(budget), size(usual)))]
     return f"UNEQUAL BUDGETS: trained for {words(usual)}, but {'; '.join(others)}. Differences may be due to that."
 
 

@@ -92,8 +92,8 @@ def _of_rows(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> list[Com
 def _mark_notes(comparisons: Sequence[Comparison], blocks: Iterable[Sequence[Row]]) -> list[str]:
     notes = []
     for rows in blocks:
-        found = _of_rows(comparisons, rows)
-        notes += [note(found[0].theirs, found)] if found else []
+        of_rows = _of_rows(comparisons, rows)
+        notes += [note(of_rows[0].theirs, of_rows)] if of_rows else []
     return notes
 
 
@@ -123,9 +123,9 @@ def _winner(sweep: Sweep, done: pl.DataFrame, recipe: str) -> int | None:
     recipe's trials that has final runs."""
     if "winner" in done.columns:
         return next(iter(done.filter(pl.col("winner"))["candidate"]), None)
-    found = best_points(sweep).filter(pl.col("trial").is_in(_known(done)))
-    found = found.filter(pl.col("recipe") == recipe) if recipe else found
-    return next(iter(found["trial"]), None)
+    candidates = best_points(sweep).filter(pl.col("trial").is_in(_known(done)))
+    candidates = candidates.filter(pl.col("recipe") == recipe) if recipe else candidates
+    return next(iter(candidates["trial"]), None)
 
 
 def _known(done: pl.DataFrame) -> list[int]:

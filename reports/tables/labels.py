@@ -134,25 +134,25 @@ def _labels_of_settings(sources: Sequence[Source]) -> dict[str, str]:
 def _defaults(members: Mapping[str, Sequence[Source]]) -> dict[str, Any]:
     """For each setting in which a recipe's own runs (not a sweep's trials) differ, the value that labels
     leave out, or `_NO_DEFAULT`."""
-    sources = [one for results in members.values() for one in results if one.run and trial_of(one) is None]
-    flat = {one.setting: one.run.settings for one in sources if one.run}
+    sources = [source for results in members.values() for source in results if source.run and trial_of(source) is None]
+    flat = {source.setting: source.run.settings for source in sources if source.run}
     return {key: _default(key, sources) for key in differing_settings(flat.values())}
 
 
 def _default(key: str, sources: Sequence[Source]) -> Any:
-    runs = [one.run for one in sources if one.run]
+    runs = [source.run for source in sources if source.run]
     recipe_s_own = [run.settings.get(key) for run in runs if run.overrides is not None and key not in run.overrides]
     if recipe_s_own:
         return recipe_s_own[0]
-    results = Counter(one.setting for one in sources)
-    with_most_seeds = [one for one in sources if results[one.setting] == max(results.values())]
+    results = Counter(source.setting for source in sources)
+    with_most_seeds = [source for source in sources if results[source.setting] == max(results.values())]
     most_common = _most_common(key, with_most_seeds)
     return _most_common(key, sources) if most_common is _NO_DEFAULT else most_common
 
 
 def _most_common(key: str, sources: Sequence[Source]) -> Any:
-    values = {repr(value): value for one in sources if one.run for value in [one.run.settings.get(key)]}
-    first, *others = Counter(repr(one.run.settings.get(key)) for one in sources if one.run).most_common(2)
+    values = {repr(value): value for source in sources if source.run for value in [source.run.settings.get(key)]}
+    first, *others = Counter(repr(source.run.settings.get(key)) for source in sources if source.run).most_common(2)
     return _NO_DEFAULT if others and others[0][1] == first[1] else values[first[0]]
 
 

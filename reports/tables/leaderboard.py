@@ -81,7 +81,7 @@ def equal_budget(sweeps: Sequence[Sweep]) -> Table | None:
     if not sweeps:
         return None
     first = sweeps[0]
-    alike = [one for one in sweeps if (one.metrics[0], one.highest) == (first.metrics[0], first.highest)]
+    alike = [sweep for sweep in sweeps if (sweep.metrics[0], sweep.highest) == (first.metrics[0], first.highest)]
     frames = [(sweep, recipe, part) for sweep in alike for recipe, part in _by_recipe(sweep)]
     if len(frames) < 2:
         return None
@@ -90,7 +90,7 @@ def equal_budget(sweeps: Sequence[Sweep]) -> Table | None:
     unequal = [name for name in ("trials", "steps", "seconds") if apart(row.cells[name].value for row in rows)]
     most = f"the mean of the best of {common} drawn from all (Dodge et al. 2019)"
     notes = [f"Expected best of {counted(common, 'trial')}: {most}."]
-    left = [one.name for one in sweeps if one not in alike]
+    left = [sweep.name for sweep in sweeps if sweep not in alike]
     if left:
         notes.append(f"Not compared, for they search on another metric: {', '.join(left)}.")
     return Table(

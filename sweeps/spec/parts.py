@@ -22,8 +22,8 @@ class SamplerSpec(Part):
     """How points are drawn: `tpe`, `multivariate_tpe`, `cmaes`, `random`, `qmc` (Sobol), or a fixed
     design: `grid` (every point of a finite space) or `one_at_a_time` (first values, then each other
     value in turn). `startup` trials are random before `tpe` and `cmaes` learn from results: while so many
-    run or have ended without a result yet, no other is drawn. Let it be at least the trials that run at
-    once, lest places stay empty at the start.
+    run or have ended without a result yet, no other is drawn. It should be at least the number of trials
+    that run at once; otherwise places stay empty at the start.
     """
 
     name: Annotated[str, OneOf(samplers)] = "tpe"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dalr.__main__ import main
-from dalr.cluster.evaluate import Evaluation, Step, WorkQueue, evaluate_on_ray, needs_of, score
+from dalr.cluster.evaluate import Evaluation, WorkItem, WorkQueue, evaluate_on_ray, needs_of, score
 from dalr.cluster.train import Workers
 from dalr.errors import InputError
 from dalr.evaluation.custom import read_tasks
@@ -58,12 +58,12 @@ def test_the_agenda_finishes_tasks_early_and_encodes_no_share_twice() -> None:
     agenda.add(0, {2: [0, 2], 1: [0, 1], 3: []})
     agenda.add(1, {0: [0]})
     taken = [agenda.next(), agenda.next(), agenda.next()]
-    assert taken == [Step("score", 0, 3), Step("encode", 0, 0), Step("encode", 0, 2)]
-    agenda.encoded(Step("encode", 0, 2))
-    assert agenda.next() == Step("encode", 0, 1)
-    agenda.encoded(Step("encode", 0, 0))
+    assert taken == [WorkItem("score", 0, 3), WorkItem("encode", 0, 0), WorkItem("encode", 0, 2)]
+    agenda.encoded(WorkItem("encode", 0, 2))
+    assert agenda.next() == WorkItem("encode", 0, 1)
+    agenda.encoded(WorkItem("encode", 0, 0))
     rest = [agenda.next(), agenda.next(), agenda.next()]
-    assert rest == [Step("score", 0, 2), Step("encode", 1, 0), None]
+    assert rest == [WorkItem("score", 0, 2), WorkItem("encode", 1, 0), None]
 
 
 def test_a_task_needs_the_shares_that_hold_its_sentences(data: Path) -> None:

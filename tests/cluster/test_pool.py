@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import ray.exceptions
 
-from dalr.cluster.features import Progress, spread
+from dalr.cluster.features import ShardProgress, spread
 from dalr.cluster.pool import Call, Pool
 from dalr.cluster.train import Workers
 from dalr.data.store import Shard
@@ -67,7 +67,7 @@ def calls(folder: Path, numbers: Sequence[int]) -> list[Call]:
 
 def shards(folder: Path, numbers: Sequence[int], processes: FakeProcesses, count: int = 2) -> tuple[list[int], int]:
     ticks: list[int] = []
-    progress = Progress(dict.fromkeys(numbers, 10), ticks.append)
+    progress = ShardProgress(dict.fromkeys(numbers, 10), ticks.append)
     found = spread(calls(folder, numbers), folder, Workers(count), progress, dict, processes)
     return [shard.number for shard in found], sum(ticks)
 
@@ -114,7 +114,7 @@ def test_a_store_that_is_not_shared_is_bad_input(tmp_path: Path) -> None:
 
 def test_progress_never_runs_backwards_and_ends_complete() -> None:
     ticks: list[int] = []
-    progress = Progress({0: 10, 1: 4}, ticks.append)
+    progress = ShardProgress({0: 10, 1: 4}, ticks.append)
     progress.follow({0: 6})
     progress.follow({0: 2, 1: 1})  # a lost worker's shard starts again
     progress.follow({0: 8})

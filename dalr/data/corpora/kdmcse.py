@@ -134,7 +134,7 @@ def _records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
                     raise InputError(f"{where}: {part!r} is not a list")
             image, captions = record.get("image", key), record.get("captions", [])
             if not all(isinstance(text, str) for text in (image, *captions)):
-                raise InputError(f"{what}: {path}: {key}: a caption is not text, or the image's name is none")
+                raise InputError(f"{what}: {path}: {key}: a caption or the image's name is not text")
             if "lang_feat" in record and len(record["lang_feat"]) != len(captions):
                 raise InputError(f"{where} has {len(record['lang_feat'])} vectors for {len(captions)} captions")
             yield image, record

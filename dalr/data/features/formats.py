@@ -43,10 +43,10 @@ def format_of(path: Path, what: str) -> str:
     with path.open("rb") as file:
         begins = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
     by_content = next((name for signature, name in SIGNATURES.items() if begins.startswith(signature)), None)
-    found = by_content or ENDINGS.get(path.suffix.lower())
-    if found is None:
+    ending = by_content or ENDINGS.get(path.suffix.lower())
+    if ending is None:
         raise InputError(f"{what}: {path}: expected one of {', '.join(ENDINGS)}, by content or by ending")
-    return found
+    return ending
 
 
 def imported(path: Path, what: str, store: Path) -> Published:

@@ -106,7 +106,9 @@ def escaped(text: str) -> str:
     """Plain text on one line as LaTeX source. Characters beyond Latin-1 are kept, in a command that shows their
     numbers where the font lacks them."""
     text = re.sub("-(?=-)", "-\0", one_line(text))  # two hyphens would become a dash
-    return "".join(_SPECIAL.get(one) or (one if ord(one) < 256 else _rare(one)) for one in text)
+    return "".join(
+        _SPECIAL.get(character) or (character if ord(character) < 256 else _rare(character)) for character in text
+    )
 
 
 def _rare(character: str) -> str:

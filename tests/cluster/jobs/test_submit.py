@@ -15,7 +15,7 @@ from dalr.cluster.jobs import client as job_server
 from dalr.cluster.jobs import submit as submitting
 from dalr.cluster.jobs.client import DEFAULT_ADDRESS, connect, exit_code, follow, missing_module, reason, server_address
 from dalr.cluster.jobs.package import MIB, collect
-from dalr.cluster.jobs.submit import Job, attempts, checked_command, git_sha, latest, metadata, next_step, send
+from dalr.cluster.jobs.submit import Job, attempts, checked_command, git_sha, latest, metadata, next_sending, send
 from dalr.errors import InputError
 
 
@@ -90,7 +90,7 @@ def test_what_sending_comes_to(states, again, expected):
     names = ["dalr-a", "dalr-a-2"]
     jobs = [details(name, state) for name, state in zip(names, states, strict=False)]
     others = [details("dalr-ab", "RUNNING"), details("dalr-a-x", "RUNNING"), details(None, "RUNNING")]
-    step = next_step([*others, *reversed(jobs)], "dalr-a", again=again)
+    step = next_sending([*others, *reversed(jobs)], "dalr-a", again=again)
     assert (step.action, step.submission_id) == expected
 
 

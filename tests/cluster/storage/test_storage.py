@@ -94,7 +94,7 @@ def train_at(config: RunConfig, run: str, *callbacks: Callback) -> Outcome:
     storage.push_pending(config)
     storage.fetch()
     everyone: Sequence[Callback] = [*callbacks, *storage.callbacks(config)]
-    return train(config, storage.folder.path, callbacks=everyone, quiet=True, called=storage.folder.called)
+    return train(config, storage.folder.path, callbacks=everyone, quiet=True, display_name=storage.folder.display_name)
 
 
 def losses(out: Path) -> list[tuple[int, float]]:

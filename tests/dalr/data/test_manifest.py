@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dalr.data.manifest import Source, count_lines, read_manifest, write_manifest
+from dalr.data.manifest import Origin, count_lines, read_manifest, write_manifest
 from dalr.errors import InputError
 
 
@@ -38,7 +38,7 @@ def test_the_file_has_the_documented_keys(folder: Path) -> None:
 
 
 def test_sources_are_kept(folder: Path) -> None:
-    source = Source(url="http://127.0.0.1/x", bytes=3, sha256="0" * 64, verified="published")
+    source = Origin(url="http://127.0.0.1/x", bytes=3, sha256="0" * 64, verified="published")
     write_manifest(folder, "fetched", sources={"x": source})
     manifest = read_manifest(folder)
     assert manifest is not None
