@@ -149,7 +149,7 @@ def evaluate_on_ray(
     evaluations: Sequence[Evaluation], *, workers: Workers, quiet: bool = True, processes: Processes | None = None
 ) -> list[Result]:
     """Runs the evaluations on the connected Ray cluster and writes a result each; equal to what one
-    process writes, but for the seconds.
+    process writes, except the seconds.
 
     Models, data and `cache` must be where every node sees them. Each task is stored beside `out` as
     soon as it is scored, and is not done again by the next call.

@@ -246,7 +246,7 @@ def _architecture(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def _tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The tokenizer as text, but for the truncation and padding that calls leave behind in it."""
+    """The tokenizer as text, without the truncation and padding that calls leave behind in it."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return json.dumps(sorted(tokenizer.get_vocab().items()))

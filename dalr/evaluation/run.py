@@ -81,15 +81,8 @@ def evaluate(
         raise InputError("cache: a cache of vectors needs the encoder's fingerprint")
     started = time.perf_counter()
     folder = DataFolder.open(data)
-    chosen = plan(tasks, protocol, custom)
-    if not chosen and not mteb:
-        raise InputError("tasks: none is named")
-    if mteb and protocol == "dev":
-        raise InputError("--mteb: its tasks are scored on their test splits, which protocol dev does not read")
+    chosen = _checked_tasks(folder, tasks, protocol, custom, mteb)
     of_mteb = mteb_tasks(mteb) if mteb else []
-    official = [task.name for task in chosen if task.name in STANDARD]
-    if data is None and official:
-        raise InputError(f"data: {', '.join(official)} are read from a SentEval folder; only your own tasks need none")
     if out is not None:
         out = Path(out)
         writable_folder(out.parent, "--out")
@@ -123,6 +116,25 @@ def evaluate(
     if out is not None:
         result.write(out)
     return result
+
+
+def _checked_tasks(
+    folder: DataFolder,
+    tasks: str | Sequence[str],
+    protocol: Protocol,
+    custom: Sequence[Task],
+    mteb: "Sequence[str | AbsTask]",
+) -> list[Task]:
+    """The benchmark's and the user's tasks that are named, all of which can be scored."""
+    chosen = plan(tasks, protocol, custom)
+    if not chosen and not mteb:
+        raise InputError("tasks: none is named")
+    if mteb and protocol == "dev":
+        raise InputError("--mteb: its tasks are scored on their test splits, which protocol dev does not read")
+    official = [task.name for task in chosen if task.name in STANDARD]
+    if official and not folder.given:
+        raise InputError(f"data: {', '.join(official)} are read from a SentEval folder; only your own tasks need none")
+    return chosen
 
 
 def shares(tasks: Sequence[Task], folder: DataFolder, protocol: Protocol) -> list[list[str]]:

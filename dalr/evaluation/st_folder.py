@@ -142,7 +142,7 @@ def _file(path: str, name: str) -> Path | None:
     if Path(path).is_dir():
         file = Path(path) / name
         return file if file.is_file() else None
-    # Whether the model can be had at all is said on loading it; a file may be missing in either case.
+    # Loading the model reports it if there is no such model; here a file may be missing in either case.
     cached = cached_file(
         path,
         name,

@@ -104,7 +104,7 @@ def behind_wrappers(unused: Iterable[str], own: str | None = None) -> list[dict[
 
 
 def _deeper(model: PreTrainedModel, unused: Iterable[str]) -> set[str]:
-    """Those of the file's unused names that are the encoder's own but for the number of the layer."""
+    """Those of the file's unused names that differ from the encoder's own in the number of the layer alone."""
     kinds = {re.sub(r"\.\d+\.", ".*.", name) for name in model.state_dict() if re.search(r"\.\d+\.", name)}
     bare = {name: INNER.sub("", name).removeprefix(f"{model.base_model_prefix}.") for name in unused}
     return {name for name, rest in bare.items() if re.sub(r"\.\d+\.", ".*.", rest) in kinds}

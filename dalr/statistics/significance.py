@@ -11,7 +11,7 @@ from dalr.statistics.intervals import CONFIDENCE, ConfidenceInterval
 
 LEVEL = 0.05
 """A difference whose p-value lies below this is called significant."""
-EQUAL = 1e-9  # scores that differ by less are equal but for rounding
+EQUAL = 1e-9  # scores that differ by less are equal: rounding makes up such differences
 
 Seed = int | None
 Scores = Mapping[Seed, float]

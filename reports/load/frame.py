@@ -101,7 +101,7 @@ def load(places: Sequence[Path], *, display_names: Sequence[str] | None = None, 
     if not read and not problems and discovery.empty:
         listed = ", ".join(str(place) for place in places)
         raise InputError(f"report: nothing to report in {listed}: expected runs, sweeps or result files (*.json)")
-    kept, conflicts = _without_conflicts(_with_arms(_sources(read, names), found.sweeps))
+    kept, conflicts = _without_conflicts(_with_arms(_sources(read, names), discovery.sweeps))
     problems += conflicts
     problems += _other_data(kept)
     problems += [problem for source in kept for problem in _inconsistent(source)]

@@ -29,7 +29,7 @@ EXTENDED = "train.extended"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run. `settings` is what decides its outcome but for the seed: the flattened config, with files
+    """One run. `settings` is what decides its outcome, without the seed: the flattened config, with files
     by their names instead of their places; `fingerprint` is 16 hex digits of what the run was made from, the
     same for all seeds of one setting, wherever it lies."""
 

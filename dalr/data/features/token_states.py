@@ -1,4 +1,4 @@
-"""The teachers' token states of a batch, which `local_global` compares sentences with.
+"""The teachers' token states of a batch, for the terms that read them (`local_global`).
 
 They are large, so they are computed online unless they were cached on request. Either way training
 calls the same module: it holds no trainable parameter, stays in eval mode, and must not be made part

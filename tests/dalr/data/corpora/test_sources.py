@@ -135,7 +135,7 @@ def test_the_hash_sees_every_change(tmp_path: Path) -> None:
         ("a.json", b"[1]", "expected Karpathy's split"),
         ("a.json", b'{"images": [{"split": "train", "filename": "a"}]}', "images[0] has no 'sentences'"),
         ("a.json", b'{"images": [], "annotations": [{"image_id": 3, "caption": "x"}]}', "names image 3"),
-        ("a.json", b'{"k": {"captions": [1]}}', "k: a caption is not text"),
+        ("a.json", b'{"k": {"captions": [1]}}', "k: a caption or the image's name is not text"),
         ("a.json", b'{"k": {"captions": "abc"}}', "'captions' is not a list"),
         ("a.json", b'{"k": {"captions": ["a"]}, "l": {"image": "l"}}', "record 'l' has no 'captions'"),
         ("a.json", _karpathy('"abc"'), "images[0]: 'sentences' is text, expected a list"),
