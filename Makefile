@@ -12,7 +12,7 @@ PARALLEL ?= -n logical
 # A venv is good for one pyproject.toml, one set of pins and one checkout.
 STAMP := $(shell (cat pyproject.toml $(PINS); pwd) | cksum | cut -d' ' -f1)
 
-.PHONY: help quickstart test test-fast test-slow benchmarks gpu-check lint format clean
+.PHONY: help quickstart test test-fast test-slow benchmarks gpu-check lint docs format clean
 
 help:
 	@echo "make quickstart   set up, then the whole pipeline on embedded data, in ./quickstart"
@@ -22,6 +22,7 @@ help:
 	@echo "make benchmarks   the speed measurements, each side by side in one run"
 	@echo "make gpu-check    what only a GPU can show, 7 min 30 s at most; GPU_PYTHON is a python with torch for CUDA"
 	@echo "make lint         ruff and mypy"
+	@echo "make docs         the documentation as a site, in ./site"
 
 $(VENV)/.dalr-%-$(STAMP):
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -54,9 +55,12 @@ lint: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.dalr-dev-$(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+
 format: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist quickstart
+	rm -rf $(VENV) build dist quickstart site
