@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The runs behind docs/real-run.md, one after another; a finished run is skipped, a broken one resumed.
 #
-#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [winner] [transfer]
+#   DALR_DATA=/path/to/data bash docs/real-run.sh OUT [features] [first] [baselines] [ablation] [mixed] [winner] [transfer] [retrieval]
 #
 # DALR_DATA holds flickr8k/ (captions.csv, image_features.f16.npy, image_ids.txt), wikitext/sentences.txt
 # and senteval/. Teacher features are computed once, into OUT/features. SEEDS="1" trains the first of
@@ -104,6 +104,37 @@ transfer() { # the seven transfer tasks of two recipes, into the results that ho
       dalr evaluate "$run/model" --data "$DALR_DATA/senteval" --tasks transfer --out "$run/results/test.json" --quiet
       echo "$(date +%T) transfer $(basename "$run")"
     done
+  done
+}
+
+retrieval() { # learned from the first 2,000 images, looked for among the last 1,000
+  local data=$out/retrieval
+  python - "$DALR_DATA/flickr8k" "$data" <<'PYTHON'
+import csv, sys
+from pathlib import Path
+import numpy as np
+
+source, target = map(Path, sys.argv[1:])
+target.mkdir(parents=True, exist_ok=True)
+ids = (source / "image_ids.txt").read_text().split()
+features = np.load(source / "image_features.f16.npy")
+captions = list(csv.DictReader((source / "captions.csv").open(encoding="utf-8")))
+for name, part in (("train", slice(0, 2000)), ("test", slice(-1000, None))):
+    kept = set(ids[part])
+    (target / f"{name}.txt").write_text("\n".join(ids[part]) + "\n")
+    np.save(target / f"{name}.npy", features[part])
+    with (target / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["image", "caption"])
+        writer.writeheader()
+        writer.writerows(row for row in captions if row["image"] in kept)
+PYTHON
+  for recipe in mcse dalr; do
+    local overrides=("${common[@]}" data.captions="$data/train.csv" data.image_features="$data/train.npy" data.image_ids="$data/train.txt")
+    [ $recipe = mcse ] || overrides+=("$teacher" data.pairs=caption)
+    dalr train $recipe "${overrides[@]}" optim.eps=1e-6 train.batch_size=64 train.steps=200 train.eval_every=200 data.pair_every=1 \
+      optim.learning_rate=3e-4 --local --out "$data/$recipe" --quiet
+    dalr evaluate "$data/$recipe" --tasks retrieval --captions "$data/test.csv" --image-features "$data/test.npy" \
+      --image-ids "$data/test.txt" --out "$data/$recipe/results/retrieval.json" --quiet
   done
 }
 

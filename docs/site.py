@@ -104,15 +104,29 @@ def python_names() -> Iterator[str]:
         if inspect.isclass(value):
             for member, inner in vars(value).items():
                 function = getattr(inner, "__func__", getattr(inner, "fget", inner))
-                if not member.startswith("_") and inspect.isfunction(function) and function.__doc__:
+                own = not member.startswith("_") and not hasattr(BaseModel, member)
+                if own and inspect.isfunction(function) and function.__doc__:
                     yield f"\n### {name}.{member}\n"
                     yield from _documented(member, function, call=not isinstance(inner, property))
 
 
 def _documented(name: str, value: Any, *, call: bool = True) -> Iterator[str]:
     if call and not (inspect.isclass(value) and issubclass(value, BaseModel | BaseException)):
-        yield f"```python\n{name}{inspect.signature(value)}\n```\n"
+        yield f"```python\n{name}{_signature(inspect.signature(value))}\n```\n"
     yield _escaped(inspect.getdoc(value) or "")
+
+
+def _signature(signature: inspect.Signature) -> str:
+    """A signature, each parameter on its own line where they do not fit on one."""
+    text = str(signature)
+    if len(text) < 70:
+        return text
+    marked = "\0"
+    for parameter in signature.parameters.values():
+        text = text.replace(f", {parameter}", f",{marked}    {parameter}", 1)
+    text = text.replace(", *,", f",{marked}    *,", 1)
+    inside, _, returns = text.rpartition(")")
+    return f"(\n    {inside.removeprefix('(')},\n){returns}".replace(marked, "\n")
 
 
 def written_files() -> Iterator[str]:
