@@ -28,9 +28,12 @@ from dalr.errors import Failed, InputError
 from dalr.extensions import carried, load_carried
 from dalr.identity import identity_of
 from dalr.progress import bar
-from dalr.tracking import SETTINGS, make_trackers
+from dalr.tracking import make_trackers, service_settings
+from dalr.tracking.labels import Labels
+from dalr.tracking.tracker import Tracker
 from dalr.training.callbacks import Callback, Diverged, Outcome, describe
 from dalr.training.inputs import with_absolute_models
+from dalr.training.run_folder import RunFolder
 
 STARTS = 3
 """How often Ray Train tries to start the workers, each time for RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S seconds."""
@@ -61,6 +64,7 @@ def train_on_ray(
     recipe: str | None = None,
     report_to: Sequence[str] = (),
     extend: bool = False,
+    labels: Labels | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Trains, or goes on training, the run in folder `out` on the connected Ray cluster. `extend`: as
@@ -69,7 +73,7 @@ def train_on_ray(
     `out` is a folder that every node sees, or a storage that every node reaches. A lost worker or node is
     replaced and the run goes on from its newest checkpoint; where a node is drained, one is written first.
     SIGTERM lets the workers save one and leave: the outcome is not finished. Worker 0 reports to the trackers
-    `report_to` (`dalr.tracking`).
+    `report_to` (`dalr.tracking`), where `labels` say what the run is a part of.
 
     Raises:
         InputError: as `dalr.training.loop.train`.
@@ -88,7 +92,8 @@ def train_on_ray(
         "imports": carried(),
         "report_to": list(report_to),
         "gpus": workers.gpus,
-        "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ} if report_to else {},
+        "labels": labels,
+        "environment": service_settings(report_to),
     }
     outcome = _attempt(task, storage, workers=workers, quiet=quiet)
     while outcome.reason == NODE_LEAVES:
@@ -191,7 +196,7 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
         device = run_on_all_ranks(lambda: claim_device(task["gpus"], ray.train.torch.get_device))
         _fetch(storage, config)
         callbacks: list[Callback] = [_RayCallback(), SaveBeforeNodeLeaves()]
-        trackers = run_on_all_ranks(lambda: make_trackers(task["report_to"], folder, config) if rank == 0 else [])
+        trackers = run_on_all_ranks(lambda: _trackers(task, folder, config) if rank == 0 else [])
         if rank == 0:
             callbacks += [StopWhenAsked(storage.display_name), *trackers, *storage.callbacks(config)]
         outcome = train(
@@ -216,6 +221,10 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
         give_up(task["note"], out_of_memory(error, rank))
         raise  # the others wait for this worker: Ray ends them, and the next ones read the note
     return asdict(outcome)
+
+
+def _trackers(task: dict[str, Any], folder: RunFolder, config: RunConfig) -> list[Tracker]:
+    return make_trackers(task["report_to"], folder, config, task["labels"])
 
 
 def _fetch(storage: Storage, config: RunConfig) -> None:

@@ -4,10 +4,12 @@ Asked for by name beside the config, of which they are no part: what is watched 
 """
 
 import importlib.util
+import os
 from collections.abc import Sequence
 
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
+from dalr.tracking.labels import Labels
 from dalr.tracking.tracker import Tracker
 from dalr.training.run_folder import RunFolder
 
@@ -42,24 +44,32 @@ def parse_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def make_trackers(names: Sequence[str], folder: RunFolder, config: RunConfig) -> list[Tracker]:
-    """The callbacks of these names for a run; make them before the run starts, on one worker only."""
-    return [_make(name, folder, config) for name in names]
+def service_settings(names: Sequence[str]) -> dict[str, str]:
+    """The services' own variables of this process (`SETTINGS`), for the workers that send to these trackers."""
+    return {name: os.environ[name] for name in SETTINGS if name in os.environ} if names else {}
 
 
-def _make(name: str, folder: RunFolder, config: RunConfig) -> Tracker:
+def make_trackers(
+    names: Sequence[str], folder: RunFolder, config: RunConfig, labels: Labels | None = None
+) -> list[Tracker]:
+    """The callbacks of these names for a run; make them before the run starts, on one worker only. `labels` say
+    what the run is a part of."""
+    return [_make(name, folder, config, labels) for name in names]
+
+
+def _make(name: str, folder: RunFolder, config: RunConfig, labels: Labels | None) -> Tracker:
     # Each in a module of its own: only what is asked for is imported.
     match name:
         case "tensorboard":
             from dalr.tracking.tensorboard import TensorBoardTracker
 
-            return TensorBoardTracker(folder, config)
+            return TensorBoardTracker(folder, config, labels)
         case "wandb":
             from dalr.tracking.wandb import WandbTracker
 
-            return WandbTracker(folder, config)
+            return WandbTracker(folder, config, labels)
         case "mlflow":
             from dalr.tracking.mlflow import MlflowTracker
 
-            return MlflowTracker(folder, config)
+            return MlflowTracker(folder, config, labels)
     raise ValueError(f"unknown tracker {name!r}")

@@ -34,23 +34,40 @@ class MlflowTracker(Tracker):
         return 0
 
     def _own_database(self) -> str:
-        """The URL of a database in the run's folder, whatever characters its path has."""
+        """The URL of a database in the run's folder, whatever characters its path has; for the runs of a sweep, of
+        one in the sweep's."""
         from sqlalchemy import URL
 
-        path = str(self.folder.path / "mlflow.db")
+        place = self.folder.path if self.labels is None else self.labels.place
+        path = str(place / "mlflow.db")
         return URL.create("sqlite", database=path).render_as_string(hide_password=False)
 
     def _create(self) -> str:
         from mlflow.entities import Param
 
-        title = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "dalr"
-        known = self._client.get_experiment_by_name(title)
-        experiment = self._client.create_experiment(title) if known is None else known.experiment_id
-        run = self._client.create_run(experiment, run_name=self.folder.path.name).info.run_id
+        experiment = self._experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or "dalr")
+        run = self._client.create_run(experiment, run_name=self.display_name, tags=self._tags()).info.run_id
         parameters = [Param(key, str(value)) for key, value in leaves(self.config.dump())]
         for start in range(0, len(parameters), AT_ONCE):
             self._client.log_batch(run, params=parameters[start : start + AT_ONCE])
         return run
+
+    def _experiment(self, title: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        if (known := self._client.get_experiment_by_name(title)) is None:
+            try:
+                return self._client.create_experiment(title)
+            except MlflowException:  # another run of the sweep was faster
+                if (known := self._client.get_experiment_by_name(title)) is None:
+                    raise
+        return known.experiment_id
+
+    def _tags(self) -> dict[str, str]:
+        if self.labels is None:
+            return {}
+        known = {"sweep": self.labels.group, "trial": self.labels.subgroup, **self.labels.values}
+        return {key: str(value) for key, value in known.items()}
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """See `Tracker`."""
@@ -59,6 +76,11 @@ class MlflowTracker(Tracker):
         now = int(time.time() * 1000)
         values = [Metric(name, float(value), now, step) for name, value in metrics.items()]
         self._pending = self._client.log_batch(self._run, metrics=values, synchronous=False)
+
+    def describe_end(self, state: str, reason: str) -> None:
+        """See `Tracker`."""
+        self._client.set_tag(self._run, "state", state)
+        self._client.set_tag(self._run, "reason", reason)
 
     def close(self, state: State) -> None:
         """See `Tracker`."""

@@ -23,12 +23,19 @@ class TensorBoardTracker(Tracker):
         if not written:
             text = "".join(f"    {line}\n" for line in to_yaml(self.config).splitlines())
             self._writer.add_text("config", text)
+            if self.labels is not None:
+                known = {"sweep": self.labels.group, "trial": self.labels.subgroup, **self.labels.values}
+                self._writer.add_text("sweep", "".join(f"    {key}: {value}\n" for key, value in known.items()))
         return min(written, step)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """See `Tracker`."""
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
+
+    def describe_end(self, state: str, reason: str) -> None:
+        """See `Tracker`."""
+        self._writer.add_text("state", f"{state}: {reason}" if reason else state, self._sent)
 
     def close(self, state: State) -> None:
         """See `Tracker`."""

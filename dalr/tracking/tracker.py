@@ -9,6 +9,7 @@ from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.files import write_json
 from dalr.metrics_log import read_log
+from dalr.tracking.labels import Labels, ending
 from dalr.training.callbacks import Callback, Outcome
 from dalr.training.run_folder import RunFolder
 
@@ -26,9 +27,10 @@ class Tracker(Callback):
 
     name: ClassVar[str]
 
-    def __init__(self, folder: RunFolder, config: RunConfig) -> None:
+    def __init__(self, folder: RunFolder, config: RunConfig, labels: Labels | None = None) -> None:
         self.folder = folder
         self.config = config
+        self.labels = labels
         self.lines_before = last_logged(folder)
         """The last step of metrics.jsonl before this attempt: what an earlier one may have sent."""
         self._sent = 0
@@ -44,6 +46,10 @@ class Tracker(Callback):
 
     def close(self, state: State) -> None:
         """Sends what is left and says how the run ended."""
+        raise NotImplementedError
+
+    def describe_end(self, state: str, reason: str) -> None:
+        """Says of a run with labels what became of it, before it is closed: `complete`, `pruned`, … and why."""
         raise NotImplementedError
 
     def on_start(self, step: int, total: int) -> None:
@@ -66,11 +72,11 @@ class Tracker(Callback):
 
     def on_end(self, outcome: Outcome) -> None:
         """See `Callback`."""
-        self._end("finished" if outcome.finished else "stopped")
+        self._end("finished" if outcome.finished else "stopped", outcome.reason)
 
     def on_failure(self, error: BaseException) -> None:
         """See `Callback`."""
-        self._end("failed")
+        self._end("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
 
     def _send(self, step: int, metrics: Mapping[str, float]) -> None:
         if not self._open or step <= self._sent:
@@ -81,10 +87,12 @@ class Tracker(Callback):
         except Exception as error:
             self._give_up(error)
 
-    def _end(self, state: State) -> None:
+    def _end(self, state: State, reason: str | None) -> None:
         if not self._open:
             return
         try:
+            if self.labels is not None:
+                self.describe_end(*ending(self.folder.path, state, reason))
             self.close(state)
         except Exception as error:
             self._give_up(error)
@@ -98,6 +106,11 @@ class Tracker(Callback):
             type(error).__name__,
             " ".join(str(error).split())[:300],
         )
+
+    @property
+    def display_name(self) -> str:
+        """What the run is called in the service."""
+        return self.folder.path.name if self.labels is None else self.labels.name
 
     def known_id(self) -> str | None:
         """The id of the run's counterpart in the service; None before the first attempt."""

@@ -18,15 +18,19 @@ class WandbTracker(Tracker):
         """See `Tracker`."""
         import wandb
 
-        known = self.known_id()
+        known, labels = self.known_id(), self.labels
         name = known or uuid.uuid4().hex[:8]
+        sweep = {} if labels is None else {"sweep": {"trial": labels.subgroup, **labels.values}}
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or "dalr",
             id=name,
-            name=self.folder.path.name,
+            name=self.display_name,
             resume="allow",
             dir=str(self.folder.path),
-            config=self.config.dump(),
+            config={**self.config.dump(), **sweep},
+            group=labels and labels.group,
+            job_type=labels and labels.subgroup,
+            tags=labels and list(labels.tags),
             settings=wandb.Settings(silent=True, console="off"),
         )
         self.remember_id(name)
@@ -36,6 +40,12 @@ class WandbTracker(Tracker):
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """See `Tracker`."""
         self._run.log(dict(metrics), step=step)
+
+    def describe_end(self, state: str, reason: str) -> None:
+        """See `Tracker`."""
+        states = {f"state {known}" for known in ("complete", "pruned", "stopped", "failed", "unfinished")}
+        self._run.tags = (*(tag for tag in self._run.tags or () if tag not in states), f"state {state}")
+        self._run.summary["state"], self._run.summary["reason"] = state, reason
 
     def close(self, state: State) -> None:
         """See `Tracker`."""

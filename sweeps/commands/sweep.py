@@ -64,6 +64,9 @@ def sweep(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data and settings that no trial reads, rather than warn.")
     ] = False,
+    report_to: Annotated[
+        str, typer.Option(help="Trackers that get each trial's runs, joined by commas: tensorboard, wandb, mlflow.")
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:
     """Search hyperparameters with Ray Tune and Optuna; the same command continues a sweep.
@@ -75,14 +78,15 @@ def sweep(
     TRIAL (its config, curve and fate), dalr sweep reproduce DIR TRIAL (the same trial again).
 
     Steering one while it runs, each with its own --help: dalr sweep stop DIR [TRIAL], pause DIR [TRIAL],
-    resume DIR [TRIAL], skip DIR TRIAL, add DIR KEY=VALUE..., set DIR budget.trials=60.
+    resume DIR [TRIAL], skip DIR TRIAL, add DIR KEY=VALUE..., set DIR budget.trials=60. Later: extend DIR TRIAL
+    train.steps=N. In a browser: dalr sweep dashboard DIR.
 
     Example: dalr sweep dalr_core --out sweeps/core budget.trials=24 train.steps=400
     """
     if spec in QUESTIONS:
         _answer(spec, arguments or [], watch=watch, quiet=quiet)
         return
-    search(spec, arguments or [], search_folder(out, watch=watch), strict=strict, quiet=quiet)
+    search(spec, arguments or [], search_folder(out, watch=watch), strict=strict, report_to=report_to, quiet=quiet)
 
 
 def search_folder(out: Path | None, *, watch: bool) -> Path:
@@ -141,13 +145,17 @@ def _number(word: str) -> int:
     return int(word)
 
 
-def search(source: str, overrides: Sequence[str], out: Path, *, strict: bool = False, quiet: bool) -> None:
+def search(
+    source: str, overrides: Sequence[str], out: Path, *, strict: bool = False, report_to: str = "", quiet: bool
+) -> None:
     """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
     from dalr.config.overrides import parse_overrides
     from dalr.sweeps.api import checked_spec
     from dalr.sweeps.api import search as run
+    from dalr.tracking import parse_names
 
     spec, bases = checked_spec(source, parse_overrides(overrides), strict=strict)
+    spec = spec.model_copy(update={"report_to": parse_names(report_to or ",".join(spec.report_to))})
 
     from dalr.sweeps.display import best_lines, counts_line, plan_line
 

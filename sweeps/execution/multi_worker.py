@@ -1,5 +1,6 @@
 """A trial of several workers: Ray Train inside the trial, its evaluations passed on to the sweep."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from dalr.config.schema import RunConfig
 from dalr.metrics_log import parse_log
+from dalr.sweeps.execution.tracked import labels_of
 from dalr.sweeps.search.records import Task, folder_of
 from dalr.training.callbacks import Callback, Outcome
 from dalr.training.run_folder import RunFolder
@@ -26,7 +28,16 @@ def follow_ray_train(config: RunConfig, folder: Path, listener: Callback, task: 
     def work() -> None:
         try:
             workers = Workers(task.workers, task.cpus, task.gpus)
-            result["outcome"] = train_on_ray(config, folder, workers=workers, recipe=task.recipe, quiet=True)
+            os.environ.update(task.environment)
+            result["outcome"] = train_on_ray(
+                config,
+                folder,
+                workers=workers,
+                recipe=task.recipe,
+                report_to=task.report_to,
+                labels=labels_of(task, config.train.seed),
+                quiet=True,
+            )
         except Exception as error:
             result["error"] = error  # raised again below, in the trial's own thread
         finally:

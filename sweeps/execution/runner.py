@@ -14,6 +14,7 @@ from dalr.errors import Failed, InputError
 from dalr.files import Locked, locked, writable_folder
 from dalr.sweeps.analysis.outcome import SweepOutcome, write_outcome, write_progress
 from dalr.sweeps.execution.disk import DiskKeeper, check_space
+from dalr.sweeps.execution.tracked import note_endings
 from dalr.sweeps.execution.trial import Train, make_trainable
 from dalr.sweeps.search.control import Control
 from dalr.sweeps.search.coordinator import Coordinator
@@ -77,6 +78,7 @@ def run_sweep(
 
         coordinator.changed = changed
         coordinator.listen = control.look
+        coordinator.decided = note_endings
         try:
             control.look()
             if not coordinator.finished_before():

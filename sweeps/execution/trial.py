@@ -25,6 +25,7 @@ from dalr.errors import InputError
 from dalr.extensions import carried, load_carried
 from dalr.files import locked, write_text
 from dalr.identity import Identity
+from dalr.sweeps.execution.tracked import trackers_of
 from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.records import Report, RunRecord, Task, folder_of
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
@@ -77,7 +78,9 @@ def train_here(config: RunConfig, folder: Path, listener: Callback, task: Task) 
 
     _leave_modules_out_of_collections()
     device = claim_device(task.gpus)
-    callbacks = [listener, *([StopWhenAsked(str(folder))] if ray.is_initialized() else [])]
+    # The trackers first: what they make on their first use is there before other trials begin.
+    asked = [StopWhenAsked(str(folder))] if ray.is_initialized() else []
+    callbacks = [*trackers_of(task, config.train.seed, config), listener, *asked]
     return train(config, folder, callbacks=callbacks, recipe=task.recipe, device=device, quiet=True)
 
 

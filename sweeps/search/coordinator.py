@@ -16,7 +16,7 @@ from dalr.sweeps.search.budget import Budget
 from dalr.sweeps.search.configs import final_config, search_config
 from dalr.sweeps.search.finals import FinalRecord, FinalRuns
 from dalr.sweeps.search.ranking import best_points
-from dalr.sweeps.search.records import Intent, Report, State, Task, TrialRecord
+from dalr.sweeps.search.records import Intent, Report, State, Task, TrialRecord, fate_of
 from dalr.sweeps.search.study import RecipeStudy
 from dalr.sweeps.search.tasks import TaskMaker
 from dalr.sweeps.spec.schema import SweepSpec
@@ -39,8 +39,9 @@ class Assignment:
 class Coordinator:
     """One sweep: its recipes' studies, their final runs, the budget and what runs now.
 
-    `concurrent` is how many trials may run at once, `gpus` what a worker gets; `changed` is called
-    after every trial that ends, `listen` whenever a person's requests may be looked for.
+    `concurrent` is how many trials may run at once, `gpus` what a worker gets; `changed` is called after every
+    trial that ends, `decided` before a task's worker hears that it ends, `listen` whenever a person's requests may
+    be looked for.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Coordinator:
             for recipe, base in bases.items()
         }
         self.listen: Callable[[], object] = lambda: None
+        self.decided: Callable[[Task, State, str | None], object] = lambda task, state, reason: None
         self.live: dict[str, Assignment] = {}
         self.leaving: dict[str, Intent] = {}
         """The tasks that are to save and leave their workers, by key, and what then becomes of them."""
@@ -275,6 +277,7 @@ class Coordinator:
     def _close(self, key: str, state: State, reason: str | None) -> None:
         assignment = self.live.pop(key)
         self.leaving.pop(key, None)
+        self.decided(assignment.task, state, reason)
         assignment.owner.finish(assignment.number, state, reason)
         if isinstance(assignment.owner, RecipeStudy):
             self._stopped[assignment.owner.recipe] = assignment.owner.stop_reason()
@@ -302,6 +305,8 @@ class Coordinator:
         key = next((k for k, a in self.live.items() if a.owner is study and a.number == number), None)
         if key is not None and intent is not None:
             self.leaving[key] = intent
+            if intent == "stopped":
+                self.decided(self.live[key].task, intent, "stopped by hand")
         elif key in self.leaving:
             self.leaving[key] = "paused"  # its workers may have heard: it leaves, and is handed out again
         elif key is None:
@@ -313,6 +318,8 @@ class Coordinator:
         """Decides what becomes of a trial that has begun and that no worker has."""
         if record.intent == "stopped":
             study.finish(record.number, "stopped", stopped_at(record))
+        elif (fate := fate_of(record.runs)) is not None:
+            study.finish(record.number, *fate)
         elif record.intent != "paused":
             self._queue.append((study, record.number))
 

@@ -1,6 +1,8 @@
 """The one database of a sweep's studies."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import sqlalchemy
@@ -11,6 +13,11 @@ from dalr.sweeps.spec.database_url import without_password
 from dalr.sweeps.spec.schema import SweepSpec
 
 LOCAL_FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "f2fs", "bcachefs")
+
+BUSY_SECONDS = 60.0
+"""How long SQLite waits for another process, a person's request, to end its write."""
+SERVER_SECONDS = 120.0
+"""How long a sweep waits for its database server to come back."""
 
 
 def database_url(spec: SweepSpec, out: Path) -> str:
@@ -27,18 +34,38 @@ def open_storage(url: str) -> RDBStorage:
     Raises:
         InputError: there is no such database, or its driver is not installed.
     """
+    file = url.startswith("sqlite")
+    # A lost connection is noticed, and made again, before it is used: a server may restart in a sweep's week.
+    options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if file else {"pool_pre_ping": True}
     try:
-        storage = RDBStorage(url)
+        storage = RDBStorage(url, engine_kwargs=options)
     except ImportError as error:
         raise InputError(f"storage: {url.split(':')[0]} needs a database driver: {error.__cause__ or error}") from error
     except Exception as error:  # SQLAlchemy's many: unreachable host, wrong password, not a database
         raise InputError(
             f"storage: cannot open {without_password(url)}: {' '.join(str(error).split())[:200]}"
         ) from error
+    if not file:
+        _wait_for_server(storage)
     path = storage.engine.url.database
     if storage.engine.dialect.name == "sqlite" and path and is_local(Path(path)):
         _write_ahead(storage)
     return storage
+
+
+def _wait_for_server(storage: RDBStorage) -> None:
+    """Lets a connection that is made again wait for a server that restarts."""
+
+    @sqlalchemy.event.listens_for(storage.engine, "do_connect")
+    def _connect(dialect, record, words, options):  # type: ignore[no-untyped-def]
+        deadline = time.monotonic() + SERVER_SECONDS
+        while True:
+            try:
+                return dialect.connect(*words, **options)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
 
 
 def _write_ahead(storage: RDBStorage) -> None:

@@ -18,7 +18,7 @@ from dalr.config.schema import RunConfig
 from dalr.evaluation.tasks import OWN
 from dalr.identity import Contents
 from dalr.sweeps.search.configs import run_config
-from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord
+from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord, fate_of
 from dalr.sweeps.search.study_schema import name_metrics, stored_name
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point
@@ -63,6 +63,9 @@ class FinalRuns:
         self._storage = storage
         self._name = f"{stored_name(storage, spec, recipe)}-final"
         self._live: set[int] = set()
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.state == TrialState.RUNNING and (fate := fate_of([self._record(trial).run])) is not None:
+                self.finish(trial.number, *fate)  # a kill came between its last report and its end
 
     @cached_property
     def _study(self) -> optuna.Study:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -108,7 +108,7 @@ class Task:
     `base` is the recipe's complete config, `point` what the sampler chose, `contents` what the sweep knows of
     the data and models at that point; each run's `fingerprint` is the one which the worker must arrive at by
     itself. `extra_metrics` are scored with
-    the exported model when a run ends.
+    the exported model when a run ends. `report_to` are trackers, `environment` their own variables.
     """
 
     name: str
@@ -123,6 +123,8 @@ class Task:
     workers: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
+    report_to: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,15 @@ class Report:
         """The report in a Tune result."""
         values = json.loads(result[REPORT_KEY])
         return cls(**{**values, "values": tuple(values["values"])})
+
+
+def fate_of(runs: Sequence[RunRecord]) -> tuple[State, str | None] | None:
+    """How a trial has ended whose runs have all said so, which a kill kept from being written down; None: some run
+    goes on."""
+    failed = next((run for run in runs if run.state == "failed"), None)
+    if failed is not None:
+        return "failed", failed.reason
+    return ("complete", None) if runs and all(run.state == "complete" for run in runs) else None
 
 
 def folder_of(task: Task, seed: int) -> Path:

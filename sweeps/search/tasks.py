@@ -7,6 +7,7 @@ from dalr.identity import Contents
 from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.records import RunRecord, Task
 from dalr.sweeps.spec.schema import SweepSpec
+from dalr.tracking import service_settings
 
 
 class TaskMaker:
@@ -35,4 +36,6 @@ class TaskMaker:
             workers=resources.workers,
             cpus=resources.cpus,
             gpus=gpus,
+            report_to=list(spec.report_to),
+            environment=service_settings(spec.report_to),
         )

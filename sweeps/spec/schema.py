@@ -48,7 +48,8 @@ class SweepSpec(Part):
     recipe's `evaluation.tasks` when it ends. The first arm is the reference of the report's table. `contrasts` are
     what is planned to be tested between arms, each a name and the arms' weights, which sum to zero; a report tests
     them as one family for each point of the space, and for equivalence within ±`equivalence_margin` points.
-    `keep_models` says which exported models stay: `all`, those of the `best` points, or `none`.
+    `keep_models` says which exported models stay: `all`, those of the `best` points, or `none`. `report_to` names
+    trackers (`dalr.tracking`), to which each seed's run of each trial is sent as a run of its own.
     """
 
     recipe: Names
@@ -70,6 +71,7 @@ class SweepSpec(Part):
     allow_test: bool = False
     keep_models: Literal["all", "best", "none"] = "best"
     storage: str | None = None
+    report_to: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -81,7 +83,7 @@ class SweepSpec(Part):
                 values["seeds"] = {"race": False, **seeds}
         return values
 
-    @field_validator("recipe", "metric", "direction", mode="before")
+    @field_validator("recipe", "metric", "direction", "report_to", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

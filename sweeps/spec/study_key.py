@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-FREE_PARTS = ("budget", "stop", "resources", "storage", "keep_models", "contrasts", "equivalence_margin")
+FREE_PARTS = ("budget", "stop", "resources", "storage", "keep_models", "report_to", "contrasts", "equivalence_margin")
 """What may change between two starts of the same sweep, beside the final reruns."""
 
 

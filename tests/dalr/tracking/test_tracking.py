@@ -3,7 +3,7 @@
 import json
 import logging
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -238,11 +238,17 @@ def test_wandb_keeps_every_step_once_offline(small: RunConfig, tmp_path: Path, m
 
 
 def wandb_history(file: Path) -> list[dict[str, Any]]:
-    """The logged lines in a file that W&B wrote offline: a LevelDB log behind a header of 7 bytes, that
-    is blocks of 32 KiB of (checksum, length, type, data), type 1 a whole record, 2, 3 and 4 parts of one."""
+    """The logged lines in a file that W&B wrote offline."""
+    lines = [record.history.item for record in wandb_records(file) if record.HasField("history")]
+    return [{(item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in line} for line in lines]
+
+
+def wandb_records(file: Path) -> Iterator[Any]:
+    """The records in a file that W&B wrote offline: a LevelDB log behind a header of 7 bytes, that is blocks of
+    32 KiB of (checksum, length, type, data), type 1 a whole record, 2, 3 and 4 parts of one."""
     from wandb.proto import wandb_internal_pb2
 
-    data, place, parts, found = file.read_bytes(), 7, b"", []
+    data, place, parts = file.read_bytes(), 7, b""
     while len(data) - place >= 7:
         left = 32768 - place % 32768
         if left < 7:
@@ -256,10 +262,7 @@ def wandb_history(file: Path) -> list[dict[str, Any]]:
         if kind in (1, 4):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(parts)
-            if record.HasField("history"):
-                items = record.history.item
-                found.append({(item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in items})
-    return found
+            yield record
 
 
 def test_parameters_are_flat() -> None:

@@ -1,0 +1,42 @@
+"""The trackers of a trial's runs: each seed's run is a run of its own there, grouped by sweep and trial."""
+
+import os
+from pathlib import Path
+
+from dalr.config.schema import RunConfig
+from dalr.sweeps.search.records import Task, folder_of, run_name
+from dalr.tracking import make_trackers
+from dalr.tracking.labels import Labels, note_ending
+from dalr.tracking.tracker import Tracker
+from dalr.training.run_folder import RunFolder
+
+
+def labels_of(task: Task, seed: int) -> Labels:
+    """What a tracker is told of one seed's run of a task."""
+    kind = "final" if task.name.startswith("final-") else "search"
+    trial = task.name.replace(task.recipe, Path(task.recipe).name)
+    point = {f"point.{path}": value for path, value in task.point.items()}
+    return Labels(
+        name=run_name(trial, seed),
+        group=Path(task.out).name,
+        subgroup=trial,
+        place=Path(task.out),
+        tags=(kind, f"recipe {Path(task.recipe).name}", f"seed {seed}"),
+        values={"kind": kind, "recipe": task.recipe, "seed": seed, **point},
+    )
+
+
+def trackers_of(task: Task, seed: int, config: RunConfig) -> list[Tracker]:
+    """The trackers that the sweep's specification names, for one seed's run."""
+    os.environ.update(task.environment)
+    return make_trackers(task.report_to, RunFolder(folder_of(task, seed)), config, labels_of(task, seed))
+
+
+def note_endings(task: Task, state: str, reason: str | None) -> None:
+    """Lets the trackers of a task's runs know how the sweep has decided that they end."""
+    if not task.report_to:
+        return
+    for run in task.runs:
+        folder = folder_of(task, run["seed"])
+        if folder.is_dir():
+            note_ending(folder, state, reason)
