@@ -81,7 +81,9 @@ SWEEP_COMMANDS: dict[str, Entry] = {
     "resume": Entry("dalr.sweeps.commands.control:resume", "Let what was paused go on."),
     "skip": Entry("dalr.sweeps.commands.control:skip", "Leave out a trial that has not begun."),
     "add": Entry("dalr.sweeps.commands.control:add", "Let the next trial have these values."),
+    "extend": Entry("dalr.sweeps.commands.extend:extend", "Train an ended trial on to more steps, in a copy."),
     "set": Entry("dalr.sweeps.commands.control:set_values", "Change the budget and more while it runs."),
+    "dashboard": Entry("dalr.sweeps.commands.dashboard:dashboard", "Serve optuna-dashboard on a sweep."),
 }
 """What `dalr sweep` takes instead of a specification, beside its questions: commands of their own."""
 
@@ -89,7 +91,7 @@ SWEEP_COMMANDS: dict[str, Entry] = {
 def build(words: Sequence[str]) -> typer.Typer:
     """The application with the command that `words` names loaded and the others in outline."""
     text = "Train, search and report DALR sentence embeddings on a Ray cluster."
-    steers = words[:1] == ["sweep"] and words[1:2] and words[1] in SWEEP_COMMANDS
+    steers = _steers(words)
     commands = {name: entry for name, entry in COMMANDS.items() if not (steers and name == "sweep")}
     app = _group(text, "dalr quickstart --out quickstart", commands, words[:1], completion=True)
     if steers:
@@ -206,8 +208,13 @@ def check_command(words: Sequence[str], *, others: Sequence[str] = ()) -> None:
             context = group.make_context(name, rest, parent=context)
     except typer.TyperException as error:
         raise InputError(f"{error.format_message()} (dalr {words[0]} --help shows what is allowed)") from error
-    if words[0] in COMMANDS and (check := COMMANDS[words[0]].check):
+    if words[0] in COMMANDS and not _steers(words) and (check := COMMANDS[words[0]].check):
         _load(check)(**context.params)
+
+
+def _steers(words: Sequence[str]) -> bool:
+    """Whether a command line is one of those that steer a sweep, not one that runs it or asks about it."""
+    return list(words[:1]) == ["sweep"] and bool(words[1:2]) and words[1] in SWEEP_COMMANDS
 
 
 def _outline() -> None:

@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 from pydantic import BaseModel
 
 import dalr
-from dalr.__main__ import COMMANDS, DATA_COMMANDS, build
+from dalr.__main__ import COMMANDS, DATA_COMMANDS, SWEEP_COMMANDS, build
 from dalr.config.commands import commented
 from dalr.config.keys import default_of, describe, field_at, known_keys, part_of
 from dalr.config.loading import load_recipe
@@ -35,6 +35,8 @@ def commands() -> Iterator[str]:
         yield from _command(f"dalr {name}", _group([name]).commands[name])
     for name in DATA_COMMANDS:
         yield from _command(f"dalr data {name}", _group(["data", name]).commands["data"].commands[name])
+    for name in SWEEP_COMMANDS:
+        yield from _command(f"dalr sweep {name}", _group(["sweep", name]).commands["sweep"].commands[name])
 
 
 def _group(words: list[str]) -> Any:

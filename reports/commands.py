@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dalr.reports.api import Report
 
 Dirs = Annotated[
     list[Path] | None,
@@ -66,6 +69,15 @@ def report(
         ),
     ] = None,
     formats: Annotated[str, typer.Option("--formats", help="As which files figures are written.")] = "svg,pdf,png",
+    watch: Annotated[
+        int | None,
+        typer.Option(
+            "--watch",
+            metavar="SECONDS",
+            min=5,
+            help="Make the report again so often, until interrupted; the page reloads itself.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Make tables, figures and one page of all runs, sweeps and results under DIR….
@@ -85,28 +97,36 @@ def report(
     from dalr.reports.api import report as report_on
 
     check_out(out, dirs)
-    made = report_on(
-        dirs,
-        names=names_of(name or []),
-        baseline=baseline,
-        ablate=ablate or [],
-        only=only or [],
-        tasks=parts_of(tasks or ""),
-        hide_published=hide_published,
-        average=average,
-        sts_aggregation=sts_aggregation,
-        figures=not no_figures,
-        formats=parts_of(formats),
-        contrasts=contrasts,
-        quiet=quiet,
-    )
-    page = made.write(out, quiet=quiet)
+
+    def make() -> "tuple[Report, Path]":
+        made = report_on(
+            dirs,
+            names=names_of(name or []),
+            baseline=baseline,
+            ablate=ablate or [],
+            only=only or [],
+            tasks=parts_of(tasks or ""),
+            hide_published=hide_published,
+            average=average,
+            sts_aggregation=sts_aggregation,
+            figures=not no_figures,
+            formats=parts_of(formats),
+            contrasts=contrasts,
+            quiet=quiet,
+        )
+        return made, made.write(out, quiet=quiet)
+
+    made, page = make()
     for problem in made.problems:
         typer.echo(f"not used as it is: {problem.path}: {problem.message}", err=True)
     if not quiet:
         for answer in made.answers:
             typer.echo(f"{answer.where}: {answer.headline} {answer.badge}")
         typer.echo(str(page))
+    if watch is not None:
+        from dalr.reports.watch import remake
+
+        remake(make, out, seconds=watch)
     return None
 
 

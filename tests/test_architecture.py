@@ -96,7 +96,7 @@ FLOORS = {
     """,
     "dalr.reports": """
         commands
-        api
+        api watch
         notebook check hub
         write
         build

@@ -2,6 +2,8 @@
 folder or its database."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -116,14 +118,33 @@ def _told(request: Request) -> str:
 
 def _written(state: SweepState, request: Request) -> Request:
     """Writes a request down; the request with its answer, if one came soon."""
-    storage = open_storage(database_url(state.spec, state.out))
-    try:
-        name = stored_name(storage, state.spec, state.spec.recipe[0])
-        log = RequestLog(optuna.load_study(study_name=name, storage=storage))
+    with _log(state) as log:
         log.ask(request)
         deadline = time.monotonic() + WAIT_SECONDS
         while (answered := log.get(request)).state == "asked" and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         return answered
+
+
+@contextmanager
+def _log(state: SweepState) -> Iterator[RequestLog]:
+    storage = open_storage(database_url(state.spec, state.out))
+    try:
+        name = stored_name(storage, state.spec, state.spec.recipe[0])
+        yield RequestLog(optuna.load_study(study_name=name, storage=storage))
     finally:
         close_storage(storage)
+
+
+@contextmanager
+def record(state: SweepState, request: Request) -> Iterator[list[str]]:
+    """Writes a request down that this process obeys itself while the block runs, and the answer that the block has
+    appended. One that was asked for before and cut off is taken up again, not written a second time."""
+    with _log(state) as log:
+        before = [known for known in log.pending() if known.words == request.words]
+        if not before:
+            log.ask(request)
+    answers: list[str] = []
+    yield answers
+    with _log(state) as log:
+        log.answer(before[0] if before else request, "obeyed", answers[0])

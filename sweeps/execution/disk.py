@@ -32,30 +32,26 @@ def check_space(out: Path) -> None:
 
 
 class DiskKeeper:
-    """Removes the checkpoints of ended trials, which never go on, and the models of all but the best.
-    Configs, metrics and provenance stay."""
+    """Removes the checkpoints and models of ended trials, but for the best, which may be trained on. Of a trial that
+    was stopped by hand the checkpoint stays. Configs, metrics and provenance stay."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._ended: dict[int, float] = {}
-        self._checkpoints_gone: set[int] = set()
-        self._models_gone: set[int] = set()
+        self._gone: set[int] = set()
 
     def tidy(self, state: SweepState, *, at_once: bool = False) -> None:
         """Removes what may go; `at_once` where no worker is left."""
         kept = _keeping_models(state)
         for trial in state.trials:
-            if trial.state == "running" or trial.number in self._models_gone:
+            if trial.state == "running" or trial.number in self._gone:
                 continue
             ended = self._ended.setdefault(trial.number, self._now())
             if not at_once and self._now() - ended < GRACE_SECONDS:
                 continue
-            if trial.number not in self._checkpoints_gone:
-                _remove(state, trial, "checkpoints", "ray")
-                self._checkpoints_gone.add(trial.number)
             if trial.number not in kept:
-                _remove(state, trial, "model")
-                self._models_gone.add(trial.number)
+                _remove(state, trial, "ray", "model", *(() if trial.state == "stopped" else ("checkpoints",)))
+                self._gone.add(trial.number)
 
 
 def _keeping_models(state: SweepState) -> set[int]:

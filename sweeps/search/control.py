@@ -50,6 +50,8 @@ class Control:
             return
         self._looked = self._now()
         for request in self._log.pending():
+            if request.action == "extend":
+                continue  # whoever asks for it does it
             try:
                 answer = self._already(request) or self._checked(request)
             except InputError as error:

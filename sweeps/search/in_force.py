@@ -68,4 +68,4 @@ def in_force(study: optuna.Study, given: SweepSpec) -> SweepSpec:
     kept = {key: pair for key, pair in known.items() if pair[0] == value_of(given, key)}
     if kept != known:
         study.set_user_attr(SET, kept)
-    return respecified(given, {key: value for key, (_, value) in kept.items()})
+    return respecified(given, {key: value for key, (_, value) in kept.items()}) if kept else given

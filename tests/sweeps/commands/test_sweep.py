@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from dalr.__main__ import check_command
 from dalr.cluster.session import free_port
 from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import write_outcome
 from dalr.sweeps.commands import sweep as commands
 from dalr.sweeps.commands.status import best, status
 from dalr.sweeps.display import budget_line, ending, live
-from dalr.sweeps.search.database import close_storage, database_url, open_storage
+from dalr.sweeps.search.database import open_storage
 from dalr.sweeps.search.snapshot import read_state, state_of
 from dalr.sweeps.search.spec_file import save_spec
 from dalr.sweeps.spec.loading import base_configs
+from tests import ROOT
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
@@ -118,6 +120,16 @@ def test_wrong_words_are_refused(words: list[str], message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_a_request_can_be_sent_as_a_job() -> None:
+    """Its words are checked before they are sent; the sweep's folder may lie on the cluster alone."""
+    for words in (["stop", "/nfs/core", "3"], ["set", "/nfs/core", "budget.trials=9"], ["add", "/nfs/core", "a.b=1"]):
+        check_command(["sweep", *words])
+    with pytest.raises(InputError, match=r"Missing argument 'TRIAL'"):
+        check_command(["sweep", "skip", "/nfs/core"])
+    with pytest.raises(InputError, match="valid integer"):
+        check_command(["sweep", "stop", "/nfs/core", "first"])
+
+
 def test_an_unknown_trial_is_refused(finished: Path) -> None:
     with pytest.raises(InputError, match=r"no trial 9 \(trials: 0 to 3\)"):
         commands.why(finished, 9)
@@ -139,18 +151,24 @@ def test_an_unreachable_database_is_refused() -> None:
         open_storage("postgresql://nobody@127.0.0.1:1/none")
 
 
-def test_optuna_dashboard_serves_the_study(finished: Path) -> None:
-    close_storage(open_storage(database_url(read_state(finished).spec, finished)))
+def test_the_dashboard_lists_trials_by_our_names_with_notes(finished: Path) -> None:
     port = free_port()
-    words = [f"sqlite:///{finished}/study.db", "--port", str(port), "--host", "127.0.0.1"]
-    script = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
-    server = subprocess.Popen([sys.executable, "-c", script, *words], stdout=subprocess.DEVNULL)
+    words = ["sweep", "dashboard", str(finished), "--port", str(port)]
+    server = subprocess.Popen([sys.executable, "-m", "dalr", *words], stdout=subprocess.DEVNULL, cwd=ROOT)
     try:
         studies = json.loads(_get(f"http://127.0.0.1:{port}/api/studies"))["study_summaries"]
         (search,) = (one for one in studies if not one["study_name"].endswith("-final"))
         assert search["study_name"] == "quickstart"
         detail = json.loads(_get(f"http://127.0.0.1:{port}/api/studies/{search['study_id']}"))
         assert len(detail["trials"]) == 4
+        assert detail["objective_names"] == ["STSBenchmark.dev"]
+        names = {parameter["name"] for parameter in detail["union_search_space"]}
+        assert names == {"optim.learning_rate", "optim.weight_decay"}
+        notes = [trial["note"]["body"] for trial in detail["trials"]]
+        assert "**trial 1 of quickstart**, complete" in notes[1]
+        assert str(finished / "runs" / "trial-0001-seed-1") in notes[1]
+        assert "| 9 | " in notes[1]
+        assert "failed: RuntimeError: the disk is on fire" in notes[3]
         assert b"<html" in _get(f"http://127.0.0.1:{port}/dashboard/")
     finally:
         server.kill()
