@@ -29,10 +29,14 @@ class Link:
 
     def __init__(self) -> None:
         self.bytes_per_second = float("inf")
+        self.given: list[tuple[float, int]] = []
+        """When a bucket was given to it, by the processor's time of the thread that computes, and its bytes."""
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._plain = dist.all_reduce
 
     def all_reduce(self, tensor: Tensor, *words: Any, async_op: bool = False, **options: Any) -> Any:
+        if async_op:
+            self.given.append((time.thread_time(), tensor.nbytes))
         sent = self._thread.submit(self._carry, tensor, *words, **options)
         return _Work(sent) if async_op else sent.result()
 
@@ -67,6 +71,21 @@ def backward_seconds(run: Run) -> float:
     return statistics.median(seconds[1:])
 
 
+def without_waiting(run: Run, link: Link) -> tuple[float, float]:
+    """Seconds of a step by buckets and at once, if the processor were this thread's alone and the link free: the
+    processor's time, and when the link would be done with what it was given."""
+    link.given.clear()
+    began = time.thread_time()
+    run.step()
+    computed = time.thread_time() - began
+    free = 0.0
+    for given, size in link.given:
+        free = max(free, given - began) + size / link.bytes_per_second
+    after = computed - (link.given[-1][0] - began)  # clipping and the optimizer, mostly
+    all_bytes = sum(size for _, size in link.given)
+    return max(computed, free + after), computed + all_bytes / link.bytes_per_second
+
+
 def worker(number: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=number, world_size=2)
@@ -88,12 +107,15 @@ def worker(number: int, folder: str) -> None:
                 began = time.perf_counter()
                 run.step()
                 seconds[name].append(time.perf_counter() - began)
+        ideal = without_waiting(runs["buckets"], link)
+        runs["at once"].step()
     link.close()
     equal = all(torch.equal(*pair) for pair in zip(*(parameters_of(run) for run in runs.values()), strict=True))
     if rank() == 0:
         medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
         count = len(runs["buckets"].gradients._queue.flats)
         answers = {"backward": backward[0], "buckets": count, "equal": equal, "seconds": medians, "bytes": size}
+        answers["ideal"] = ideal
         (place / "answers.json").write_text(json.dumps(answers))
     barrier()
     dist.destroy_process_group()
