@@ -14,6 +14,12 @@ def recorded_address() -> str | None:
     return read_ray_address()
 
 
+def leave_ctrl_c_alone(trainer: object) -> None:
+    """Ray Train's `fit` takes Ctrl-C for itself, aborts the workers without a checkpoint and exits with 0: of this
+    trainer it does not, so that a handler that was set before stays."""
+    trainer._register_sigint_handler = lambda controller: None  # type: ignore[attr-defined]
+
+
 def check_token(address: str) -> None:
     """Asks the cluster at HOST:PORT, once, whether it accepts this process's token; `ray.init` asks twenty times.
 

@@ -4,6 +4,7 @@ The request is an actor without work whose name is known to the driver and its w
 not, and costs nothing until it is needed.
 """
 
+import logging
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ import ray.train
 
 from dalr.distributed import broadcast
 from dalr.training.callbacks import Callback, StopTraining
+
+_log = logging.getLogger(__name__)
 
 ASK_NODES_EVERY = 2.0
 """Seconds, at least, between two questions whether a node is to leave: each takes some milliseconds. Notice
@@ -41,20 +44,24 @@ def _name(run: str) -> str:
 
 
 @contextmanager
-def sigterm_asks(run: str, *, training: Callable[[], bool]) -> Iterator[None]:
-    """Inside the block the first SIGTERM asks the workers of `run` to save and leave, and the
-    block goes on until they have. Where none is `training` yet, and for a second SIGTERM, this process
-    does what it did before. In a thread other than the main one signals are the caller's business."""
+def signals_ask(run: str, *, training: Callable[[], bool]) -> Iterator[Callable[[], str | None]]:
+    """Inside the block the first SIGTERM or Ctrl-C asks the workers of `run` to save and leave, and the
+    block goes on until they have. Where none is `training` yet, and for a second signal, this process
+    does what it did before. What the block is given tells the name of the signal that asked, if one did. In a
+    thread other than the main one signals are the caller's business."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     asked, ended = threading.Event(), threading.Event()
+    names: list[str] = []
 
     def note(number: int, frame: FrameType | None) -> None:
+        handler = before[signal.Signals(number)]
         if not asked.is_set() and training():
+            names.append(signal.Signals(number).name)
             asked.set()
-        elif callable(before):
-            before(number, frame)
+        elif callable(handler):
+            handler(number, frame)
         else:
             sys.exit(128 + number)
 
@@ -63,18 +70,19 @@ def sigterm_asks(run: str, *, training: Callable[[], bool]) -> Iterator[None]:
         if ended.is_set():
             return
         request = request_to_stop(run)
-        print("SIGTERM: the workers save a checkpoint and leave", file=sys.stderr, flush=True)
+        _log.info("%s: the workers save a checkpoint and leave", names[0])
         ended.wait()
         del request
 
     # Not in the handler, which may interrupt Ray anywhere.
     asker = threading.Thread(target=ask, daemon=True)
     asker.start()
-    before = signal.signal(signal.SIGTERM, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield lambda: names[0] if names else None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         ended.set()
         asked.set()
         asker.join(5)

@@ -2,12 +2,11 @@
 
 import logging
 import os
-import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ import torch
 
 from dalr.cluster.devices import claim_device
 from dalr.cluster.failures import give_up, given_up, lost, open_note, out_of_memory
-from dalr.cluster.signals import NODE_LEAVES, SaveBeforeNodeLeaves, StopWhenAsked, sigterm_asks
+from dalr.cluster.ray_internals import leave_ctrl_c_alone
+from dalr.cluster.signals import NODE_LEAVES, SaveBeforeNodeLeaves, StopWhenAsked, signals_ask
 from dalr.cluster.storage.filesystems import StorageFailed
 from dalr.cluster.storage.storage import Storage, storage_at
 from dalr.config.overrides import validated
@@ -34,6 +34,8 @@ from dalr.tracking.tracker import Tracker
 from dalr.training.callbacks import Callback, Diverged, Outcome, describe
 from dalr.training.inputs import with_absolute_models
 from dalr.training.run_folder import RunFolder
+
+_log = logging.getLogger(__name__)
 
 STARTS = 3
 """How often Ray Train tries to start the workers, each time for RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S seconds."""
@@ -97,7 +99,7 @@ def train_on_ray(
     }
     outcome = _attempt(task, storage, workers=workers, quiet=quiet)
     while outcome.reason == NODE_LEAVES:
-        print(f"{NODE_LEAVES}: step {outcome.steps} is saved, the workers start again", file=sys.stderr, flush=True)
+        _log.info("%s: step %d is saved, the workers start again", NODE_LEAVES, outcome.steps)
         outcome = _attempt(task, storage, workers=workers, quiet=quiet)
     return outcome
 
@@ -111,9 +113,11 @@ def _attempt(task: dict[str, Any], storage: Storage, *, workers: Workers, quiet:
     try:
         with (
             _progress(storage, quiet=quiet),
-            sigterm_asks(storage.display_name, training=lambda: _begun(storage, before)),
+            signals_ask(storage.display_name, training=lambda: _begun(storage, before)) as signal_received,
         ):
-            return _outcome(trainer.fit().return_value)  # type: ignore[attr-defined]
+            outcome = _outcome(trainer.fit().return_value)  # type: ignore[attr-defined]
+            asked = signal_received()
+            return outcome if outcome.finished or asked is None else replace(outcome, reason=asked)
     except ray.train.TrainingFailedError as error:
         words = lost(error, workers.count, workers.resources, starts=STARTS, max_failures=workers.max_failures)
         raise Failed(words) from error
@@ -126,7 +130,7 @@ def _trainer(
     task: dict[str, Any], storage: Storage, attempt: int, *, workers: Workers, quiet: bool
 ) -> ray.train.torch.TorchTrainer:
     """Ray's trainer of one attempt at a run."""
-    return ray.train.torch.TorchTrainer(
+    trainer = ray.train.torch.TorchTrainer(
         _work,  # type: ignore[arg-type]  # its return value is documented, not typed
         train_loop_config=task,
         # gloo on the CPU, NCCL on GPUs: chosen by Ray from `use_gpu`.
@@ -148,6 +152,8 @@ def _trainer(
             worker_runtime_env={"env_vars": _environment(workers)},
         ),
     )
+    leave_ctrl_c_alone(trainer)
+    return trainer
 
 
 def _environment(workers: Workers) -> dict[str, str]:

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from dalr.errors import Failed, InputError
+from dalr.errors import Failed, InputError, Interrupted
 
 
 class Entry(NamedTuple):
@@ -132,8 +133,21 @@ def _group(
             function = _with_report(function)
         if name in chosen and name == "submit":
             function = _with_check(function)
-        app.command(name, short_help=entry.help)(function)
+        app.command(name, short_help=entry.help)(_interruptible(function) if name in chosen else function)
     return app
+
+
+def _interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, whose Ctrl-C reaches `main` with its words: Typer would end in silence."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except KeyboardInterrupt as error:
+            raise Interrupted("interrupted") from error
+
+    return command
 
 
 def _load(target: str) -> Any:
@@ -222,7 +236,7 @@ def _outline() -> None:
 
 
 def main() -> None:
-    """Runs the command line. Exit code 0 on success, 2 on bad input, 1 on failure."""
+    """Runs the command line. Exit code 0 on success, 2 on bad input, 1 on failure, 130 after Ctrl-C."""
     # Hub libraries print progress bars of their own; the commands have theirs.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -248,8 +262,9 @@ def main() -> None:
         sys.exit(_complain(str(error), 2))
     except typer.TyperException as error:
         sys.exit(_complain(_usage(error, words), 2))
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(_complain("interrupted" + "; the same command continues" * (words[0] in CONTINUED), 130))
+    except (typer.Abort, KeyboardInterrupt, Interrupted) as error:
+        how = f"; the same command continues: {shlex.join(['dalr', *words])}" if words[0] in CONTINUED else ""
+        sys.exit(_complain((str(error) or "interrupted") + how, 130))
     except Failed as error:
         sys.exit(_complain(str(error), 1))
     except OSError as error:

@@ -25,6 +25,12 @@ class Failed(Exception):
     """
 
 
+class Interrupted(Exception):
+    """A person pressed Ctrl-C. The message is one line that says what became of the work. The command line prints it
+    with the command that continues, and exits with 130.
+    """
+
+
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
     """`; did you mean KNOWN?` for the known name nearest to `name`, to be put behind an error's first half; empty
     where none is similar by at least `cutoff` (0 to 1, difflib's ratio)."""

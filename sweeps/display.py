@@ -1,6 +1,8 @@
 """A sweep on the terminal."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -8,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from dalr.progress import SECONDS_BETWEEN_LINES
 from dalr.statistics.comparison import Comparison
 from dalr.sweeps.analysis.outcome import SweepOutcome
 from dalr.sweeps.search.records import TrialRecord
@@ -15,14 +18,16 @@ from dalr.sweeps.search.requests import Request
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.spec.schema import SweepSpec
 
+_log = logging.getLogger(__name__)
+
 SHOWN = 12
 REFRESH_SECONDS = 2.0
 
 
 @contextmanager
 def live(state: Callable[[], SweepState], *, quiet: bool) -> Iterator[None]:
-    """While the block runs: the state's table on a terminal; elsewhere, as in the log of a job, a line for
-    each trial that ends."""
+    """While the block runs: the state's table on a terminal; elsewhere, as in the log of a job, a line at the start,
+    for each trial that ends, and whenever `SECONDS_BETWEEN_LINES` have passed without."""
     console = Console(stderr=True)
     if quiet:
         yield
@@ -33,7 +38,7 @@ def live(state: Callable[[], SweepState], *, quiet: bool) -> Iterator[None]:
         ):
             yield
     else:
-        with _followed(_Announcer(state, console).announce):
+        with _followed(_Announcer(state).announce):
             yield
 
 
@@ -57,21 +62,24 @@ def _followed(look: Callable[[], object]) -> Iterator[None]:
 
 
 class _Announcer:
-    """Prints each trial and final run that has ended since it looked last."""
+    """Logs each trial and final run that has ended since it looked last; where none has for a while, how it stands."""
 
-    def __init__(self, state: Callable[[], SweepState], console: Console) -> None:
-        self._state, self._console = state, console
+    def __init__(self, state: Callable[[], SweepState]) -> None:
+        self._state = state
         self._known = set(ended_lines(state()))
+        self._written = -SECONDS_BETWEEN_LINES
 
     def announce(self) -> None:
-        """Looks, and prints what is new."""
+        """Looks, and logs what is new."""
         state = self._state()
         new = {key: line for key, line in ended_lines(state).items() if key not in self._known}
         self._known |= set(new)
         for line in new.values():
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        if new:
-            self._console.print(f"  {budget_line(state)}", markup=False, highlight=False, soft_wrap=True)
+            _log.info("%s", line)
+        now = time.monotonic()
+        if new or now - self._written >= SECONDS_BETWEEN_LINES:
+            self._written = now
+            _log.info("%s; %s", counts_line(state), budget_line(state))
 
 
 def ended_lines(state: SweepState) -> dict[str, str]:

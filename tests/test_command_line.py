@@ -258,4 +258,16 @@ def test_an_interrupt_says_that_the_same_command_continues(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dalr.__main__.build", lambda words: lambda *_, **__: interrupted())
-    assert dalr(name) == Said(130, "", "dalr: interrupted; the same command continues\n")
+    assert dalr(name, "a b") == Said(130, "", f"dalr: interrupted; the same command continues: dalr {name} 'a b'\n")
+
+
+@pytest.mark.parametrize("words", ["tasks", "recipes", "config lr"])
+def test_a_command_that_is_interrupted_says_so(words: str, dalr: Dalr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typer takes a Ctrl-C inside a command for itself, and ends without a word."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.echo", interrupted)
+    code, _, err = dalr(*words.split())
+    assert (code, err) == (130, "dalr: interrupted\n")

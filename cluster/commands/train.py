@@ -48,6 +48,7 @@ def train(
     """
     from dalr.cluster.api.training import train as train_run
     from dalr.config.overrides import parse_overrides
+    from dalr.errors import Interrupted
     from dalr.training.recipe import recipe as config_of
 
     config = config_of(recipe, parse_overrides(overrides or []), strict=strict)
@@ -65,6 +66,8 @@ def train(
         extend=extend,
         quiet=quiet,
     )
+    if run.reason == "SIGINT":
+        raise Interrupted(f"interrupted after step {run.steps}, which is saved")
     if not run.finished:
         typer.echo(f"stopped after step {run.steps} ({run.reason}); the same command continues", err=True)
         raise typer.Exit(1)

@@ -1,12 +1,13 @@
 """The command `dalr sweep`: a search, or a question about one."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dalr.errors import InputError
+from dalr.errors import InputError, Interrupted
 from dalr.files import uri_of
 
 QUESTIONS = ("status", "best", "why", "reproduce")
@@ -130,7 +131,8 @@ def _answer(question: str, arguments: Sequence[str], *, watch: bool, quiet: bool
     from dalr.sweeps.commands.status import best, status
 
     if question == "status":
-        status(folder, watch=watch, quiet=quiet)
+        with contextlib.suppress(KeyboardInterrupt) if watch else contextlib.nullcontext():  # that is how it ends
+            status(folder, watch=watch, quiet=quiet)
     elif question == "best":
         best(folder, quiet=quiet)
     elif question == "why":
@@ -162,12 +164,26 @@ def search(
     if not quiet:
         for recipe, base in bases.items():
             typer.echo(f"{recipe}: {plan_line(spec, base.train.steps)}")
-    outcome = run(spec, out, quiet=quiet).outcome
+    try:
+        outcome = run(spec, out, quiet=quiet).outcome
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"interrupted, nothing is lost: {_kept(out)}") from error
     if not quiet:
         typer.echo("\n".join([counts_line(outcome.state), *best_lines(outcome)]))
     if outcome.best is None:
         typer.echo(f"no trial was completed; dalr sweep status {out} says why", err=True)
         raise typer.Exit(1)
+
+
+def _kept(out: Path) -> str:
+    """What an interrupted sweep has, and goes on with."""
+    from dalr.sweeps.display import counts_line
+    from dalr.sweeps.search.snapshot import read_state
+
+    try:
+        return counts_line(read_state(out))
+    except InputError:
+        return "no trial had begun"
 
 
 def why(folder: Path, number: int, *, quiet: bool = False) -> None:

@@ -3,11 +3,14 @@
 import logging
 import os
 import shutil
+import signal
+import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from dalr.config.schema import RunConfig
 from dalr.errors import Failed, InputError
@@ -30,6 +33,8 @@ Display = Callable[[Callable[[], SweepState]], AbstractContextManager[None]]
 """Shows the state that a call gives while its block runs."""
 
 Trainable = Callable[[Mapping[str, str]], None]
+
+_log = logging.getLogger(__name__)
 
 WORKER_DEATHS = 2
 """How often a trial whose process dies (a lost node, a kill) is started again from its checkpoint."""
@@ -186,6 +191,7 @@ def _run_on_ray(
 ) -> None:
     from dalr.cluster.session import ray_session
 
+    _log.info("starting: connecting to Ray, then the first trial's worker")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a model's relative folder keeps its meaning
@@ -233,4 +239,30 @@ def _tune(coordinator: Coordinator, capacity: Capacity, scratch: Path, trainable
             verbose=0,
         ),
     )
-    tuner.fit()
+    with _ended_by_ctrl_c():
+        tuner.fit()
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Inside the block the first Ctrl-C ends Tune's loop as its own handler would, which is silent here, and says so;
+    a second one interrupts at once. In a thread other than the main one signals are the caller's business."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        _log.info("interrupted: running trials end, ended ones are kept; Ctrl-C again ends at once")
+        os.kill(os.getpid(), signal.SIGUSR1)  # Tune's other signal for the same
+
+    before = signal.signal(signal.SIGINT, note)
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        del os.environ["TUNE_DISABLE_SIGINT_HANDLER"]

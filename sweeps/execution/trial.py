@@ -7,6 +7,7 @@ reported, with its reason, so that Tune keeps the process, and with it the impor
 import atexit
 import gc
 import json
+import logging
 import math
 import os
 import re
@@ -30,6 +31,8 @@ from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.records import Report, RunRecord, Task, folder_of
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.run_folder import LOCK_SECONDS, RunFolder
+
+_log = logging.getLogger(__name__)
 
 Tell = Callable[[Report], None]
 """Hands a report to the sweep; raises SystemExit where the sweep wants the trial to end."""
@@ -122,7 +125,7 @@ class _Run:
             write_text(self.folder / "error.txt", traceback.format_exc())
             if leaves_cuda_broken(error):
                 # Every later call in this process would fail: Tune starts the trial again in another one.
-                print(f"the process ends: {reason_of(error)}", file=sys.stderr, flush=True)
+                _log.warning("the process ends: %s", reason_of(error))
                 end_process(1)
             report = self.report(state="failed", reason=reason_of(error))
         # Not before: the error's traceback holds all that the run had.

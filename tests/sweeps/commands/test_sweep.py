@@ -15,7 +15,7 @@ from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import write_outcome
 from dalr.sweeps.commands import sweep as commands
 from dalr.sweeps.commands.status import best, status
-from dalr.sweeps.display import budget_line, ending, live
+from dalr.sweeps.display import _Announcer, budget_line, ending, live
 from dalr.sweeps.search.database import open_storage
 from dalr.sweeps.search.snapshot import read_state, state_of
 from dalr.sweeps.search.spec_file import save_spec
@@ -68,14 +68,33 @@ def test_the_time_left_is_unknown_before_a_trial_has_ended(tmp_path: Path) -> No
     assert "left" not in budget_line(state_of(search))
 
 
-def test_a_jobs_log_has_a_line_for_each_trial_that_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_jobs_log_has_a_line_for_each_trial_that_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "dalr")
     search = coordinator(spec(budget={"trials": 2}, seeds={"final": 1}), tmp_path)
     with live(lambda: state_of(search), quiet=False):
         fakes.work(search)
-    text = capsys.readouterr().err
+    text = caplog.text
     assert text.count("trial 0 complete, 9 steps: ") == text.count("trial 1 complete, 9 steps: ") == 1
     assert "final-quickstart-base, seed 1001 complete: " in text
     assert "100% of the budget used" in text
+
+
+def test_a_jobs_log_is_never_silent_for_long(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line at the start, then one whenever 30 s have passed without any."""
+    caplog.set_level("INFO", "dalr")
+    clock = [1000.0]
+    monkeypatch.setattr("dalr.sweeps.display.time.monotonic", lambda: clock[0])
+    search = coordinator(spec(budget={"trials": 2}), tmp_path)
+    announcer = _Announcer(lambda: state_of(search))
+    lines = []
+    for seconds in (0, 2, 27, 2, 10, 25):
+        clock[0] += seconds
+        announcer.announce()
+        lines.append(len(caplog.records))
+    assert lines == [1, 1, 1, 2, 2, 3]
+    assert "0 trials: 0 complete" in caplog.records[0].getMessage()
 
 
 def test_best_names_the_winner_and_its_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
