@@ -15,7 +15,7 @@ from ray.exceptions import AuthenticationError, RayError
 import dalr
 from dalr.cluster.probe import check_cluster
 from dalr.cluster.ray_internals import check_token, enable_tokens, recorded_address
-from dalr.errors import InputError
+from dalr.errors import Failed, InputError
 
 # Two spinning threads of one process slow small matrix products down a hundredfold; workers inherit this.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -98,7 +98,7 @@ def _start(cpus: int | None, *, dashboard: bool, quiet: bool) -> None:
         # it would not know which to ask.
         settings["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"
     _require_token()
-    with _environment(settings):
+    with _environment(settings), _start_errors():
         ray.init(
             address="local",
             num_cpus=cpus,
@@ -107,6 +107,17 @@ def _start(cpus: int | None, *, dashboard: bool, quiet: bool) -> None:
             dashboard_port=port,
             **_logging(quiet),
         )
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    """Whatever Ray raises inside while it starts, which it does where a machine is too busy or a disk is full,
+    becomes one line."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise Failed(f"Ray did not start on this machine: {reason}; the same command tries again") from error
 
 
 def _require_token() -> None:

@@ -261,5 +261,5 @@ def read_details(result: Path, task: str) -> TaskDetails | None:
             arrays = {name: stored[name] for name in stored.files}
         record = TaskRecord.model_validate_json(arrays.pop("record").tobytes())
         return TaskDetails(record, **arrays)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not readable details of a result; delete it and evaluate again") from error

@@ -128,10 +128,26 @@ def parse_yaml(text: str, what: str) -> Any:
         InputError: not YAML, several documents, a tag that is not plain, or a key that stands twice; in one line that
             begins with `what`.
     """
+    if _brackets(text) > DEEPEST:
+        raise InputError(f"{what}: not valid YAML: exceeded a nesting of {DEEPEST} brackets")
     try:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{what}: not valid YAML: {_in_one_line(error)}") from error
+
+
+DEEPEST = 1000
+"""Brackets, one inside the other. The parser takes quadratic time for them, and a person writes a dozen."""
+
+
+def _brackets(text: str) -> int:
+    """The depth of brackets that are opened before anything is closed, in the deepest place. Brackets in quotes and
+    comments count too: they seldom stand open a thousand times in a row."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{\]}]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def read_yaml(path: Path, what: str = "") -> Any:

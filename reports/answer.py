@@ -172,4 +172,4 @@ def _tests(comparison: Comparison) -> str:
 def _holds(comparison: Comparison) -> bool:
     """A lead that holds over seeds and, where examples were stored, over examples too."""
     over_examples = comparison.holds_over_examples or comparison.example_holm is None
-    return comparison.difference > 0 and comparison.holds_over_seeds and over_examples
+    return comparison.leads and comparison.holds_over_seeds and over_examples

@@ -45,6 +45,13 @@ CONTENT = {
 }
 """Credentials that their form gives away."""
 
+DATABASE_PASSWORD = re.compile(
+    rb"\b(?:postgres|mysql|mariadb|mssql|oracle|mongodb|redis)[a-z0-9+]*://"
+    rb"(?:[^\s:/?#@\"']*:(?![$<*{])[^\s/?#@\"']+@|[^\s\"']*[?&]passw(?:or)?d=(?![$<*{])[^\s&\"']+)"
+)
+"""The password in a database's URL, as the `storage` of a sweep's specification may have had it. A variable or a gap
+in its place (`${PASSWORD}`, `<password>`, `***`) is none."""
+
 
 def in_name(path: PurePath) -> str | None:
     """The pattern for which a file of this name is never sent; None for an ordinary name."""
@@ -56,6 +63,10 @@ def in_name(path: PurePath) -> str | None:
     return next((pattern for pattern in FILES if fnmatchcase(name, pattern)), None)
 
 
-def in_content(content: bytes) -> str | None:
-    """What kind of credential a file contains; None where none is recognised."""
-    return next((kind for kind, pattern in CONTENT.items() if pattern.search(content[:SCANNED])), None)
+def in_content(content: bytes, path: PurePath) -> str | None:
+    """What kind of credential the file at `path` contains; None where none is recognised. In code and prose the URL
+    of a database is an example more often than not."""
+    patterns = CONTENT
+    if path.suffix not in SOURCE_SUFFIXES:
+        patterns = {**CONTENT, "a password in a database's URL": DATABASE_PASSWORD}
+    return next((kind for kind, pattern in patterns.items() if pattern.search(content[:SCANNED])), None)

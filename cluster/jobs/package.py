@@ -59,8 +59,9 @@ class Package:
         return sum(entry.size for entry in self.entries)
 
     def largest(self, count: int = 5) -> list[PackedFile]:
-        """The largest files, the largest first."""
-        return sorted(self.entries, key=lambda entry: (-entry.size, entry.path))[:count]
+        """The largest files, the largest first; one that is sent under several names by one of them."""
+        by_content = {entry.sha256: entry for entry in sorted(self.entries, key=lambda entry: entry.path, reverse=True)}
+        return sorted(by_content.values(), key=lambda entry: (-entry.size, entry.path))[:count]
 
     def digest(self) -> str:
         """A hex sha256 of all paths and contents."""
@@ -105,7 +106,18 @@ def collect(root: Path, *, limit: int) -> Package:
         inside = path.relative_to(root).as_posix()
         entry = _packed(path, inside) if reason is None else LeftOut(inside, reason)
         (entries if isinstance(entry, PackedFile) else left_out).append(entry)  # type: ignore[arg-type]
-    return Package(root, tuple(sorted(entries, key=lambda entry: entry.path)), tuple(left_out))
+    return Package(root, tuple(sorted(entries, key=lambda entry: entry.path)), _each_once(root, left_out))
+
+
+def _each_once(root: Path, left_out: list[LeftOut]) -> tuple[LeftOut, ...]:
+    """What stays behind, each file by the name of its own folder, not also by those of links to that."""
+    places: dict[Path, LeftOut] = {}
+    for item in left_out:
+        path = root / item.path
+        real = path.parent.resolve() / path.name
+        if real not in places or path == real:
+            places[real] = item
+    return tuple(sorted(places.values(), key=lambda item: item.path))
 
 
 def _packed(path: Path, inside: str) -> PackedFile | LeftOut:
@@ -113,7 +125,7 @@ def _packed(path: Path, inside: str) -> PackedFile | LeftOut:
         content = path.read_bytes()
     except OSError as error:
         return LeftOut(inside, f"cannot be read: {error.strerror}")
-    kind = credentials.in_content(content)
+    kind = credentials.in_content(content, path)
     if kind is not None:
         return LeftOut(inside, f"contains {kind}")
     return PackedFile(inside, len(content), hashlib.sha256(content).hexdigest())

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dalr.errors import InputError
 from dalr.files import sha256_of, write_json
-from dalr.reading import parse_json
+from dalr.reading import read_json
 from dalr.validation import problems
 
 SCHEMA = 1
@@ -73,10 +73,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         return None
-    try:
-        values = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable JSON file: {error}") from error
+    values = read_json(path, "manifest")
     version = values.get("schema") if isinstance(values, dict) else None
     if isinstance(version, int) and version > SCHEMA:
         raise InputError(f"{path}: schema {version} is newer than this version reads ({SCHEMA}); update dalr")

@@ -1,9 +1,15 @@
 """Unpacks tar archives that nobody has checked."""
 
+import lzma
 import tarfile
+import zlib
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from dalr.datasets.download import FetchError
+from dalr.errors import InputError
+from dalr.reading import reading
 
 MAX_BYTES = 4 << 30
 MAX_MEMBERS = 100_000
@@ -22,21 +28,24 @@ def extract_tar(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES, max_
             more bytes or members than allowed. Nothing has been written then.
     """
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            members = []
-            for count, member in enumerate(tar, 1):
-                if count > max_members:
-                    raise FetchError(f"{archive}: more than {max_members} members; refused")
+        with ExitStack() as opened:
+            with reading(archive, "fetch", "a readable tar archive"):
+                tar = opened.enter_context(tarfile.open(archive, "r:*"))
+                members = list(islice(tar, max_members + 1))
+            if len(members) > max_members:
+                raise FetchError(f"{archive}: more than {max_members} members; refused")
+            for member in members:
                 _refuse_unsafe(archive, member)
-                if not PurePosixPath(member.name).name.startswith("._"):
-                    members.append(member)
+            members = [member for member in members if not PurePosixPath(member.name).name.startswith("._")]
             total = sum(member.size for member in members)
             if total > max_bytes:
                 raise FetchError(f"{archive}: unpacks to {total} bytes, more than the {max_bytes} allowed; refused")
             folder.mkdir(parents=True, exist_ok=True)
             # The filter refuses what leaves the folder once more, and drops owners and odd modes.
             tar.extractall(folder, members, filter="data")
-    except (tarfile.TarError, EOFError) as error:
+    except InputError as error:
+        raise FetchError(str(error)) from error
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise FetchError(f"{archive}: not a readable tar archive: {error}") from error
 
 

@@ -2,13 +2,12 @@
 
 import json
 import uuid
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from dalr.errors import InputError
 from dalr.files import atomic_write, writable_folder
+from dalr.reading import reading
 
 
 class VectorCache:
@@ -25,12 +24,12 @@ class VectorCache:
             InputError: a block that is damaged."""
         blocks = []
         for path in sorted(self._folder.glob("*.npz")):
-            try:
+            with reading(path, "--cache", "a whole block of vectors, delete it"):
                 with np.load(path, allow_pickle=False) as stored:
                     sentences = json.loads(stored["sentences"].tobytes())
                     vectors = stored["vectors"]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                raise InputError(f"{path}: damaged block of the vector cache; delete it") from error
+                if not isinstance(sentences, list) or not all(isinstance(text, str) for text in sentences):
+                    raise ValueError("its sentences are no list of texts")
             blocks.append((sentences, vectors))
         return blocks
 

@@ -1,12 +1,13 @@
 """Scoring what a folder or a hub name names, with what the folder says of the model."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dalr.config.loading import read_config
+from dalr.errors import InputError
 from dalr.provenance import code_version
+from dalr.reading import read_json
 from dalr.results import Protocol, Provenance, Result
 
 
@@ -62,7 +63,9 @@ def provenance_of(folder: Path) -> Provenance | None:
     if not (run / "config.yaml").is_file():
         return None
     path = run / "provenance.json"
-    notes = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    notes = read_json(path, "provenance") if path.is_file() else {}
+    if not isinstance(notes, dict):
+        raise InputError(f"provenance: {path}: expected keys and values")
     # Whoever evaluates a model need not have the modules that its config's keys are of.
     seed = notes["seed"] if "seed" in notes else read_config(run / "config.yaml").train.seed
     return Provenance(

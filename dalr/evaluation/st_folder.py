@@ -16,7 +16,7 @@ from transformers.utils import cached_file
 
 from dalr.config.fields import Pooler
 from dalr.errors import InputError
-from dalr.model.folder import model_errors
+from dalr.model.folder import TRANSFORMERS, model_errors, transformer_folder
 
 OWN: dict[tuple[str, ...], Pooler] = {("mean",): "avg", ("cls",): "cls_before_pooler"}
 """The pooling modes that dalr has a pooler for."""
@@ -70,19 +70,27 @@ def read_head(path: str) -> SentenceHead | None:
     Raises:
         InputError: modules that cannot be read, or that are not sentence-transformers' own.
     """
+    transformer, path = path, _root(path)
     modules = _json(path, "modules.json")
     if modules is None:
         return None
     with model_errors(path, path):
         behind = [(str(module["type"]), str(module.get("path") or "")) for module in modules]
-    behind = [(kind, place) for kind, place in behind if kind.rpartition(".")[2] not in ("Transformer", "Dropout")]
+    behind = [(kind, place) for kind, place in behind if kind.rpartition(".")[2] not in (*TRANSFORMERS, "Dropout")]
     pooling = next((_json(path, f"{place}/config.json") for kind, place in behind if kind.endswith(".Pooling")), None)
-    options = _text_options(path, pooling or {})
+    options = _text_options(path, transformer, pooling or {})
     kinds = [kind.rpartition(".")[2] for kind, _ in behind]
     own = OWN.get(_modes(pooling)) if pooling is not None else None
     if own is not None and kinds in (["Pooling"], ["Pooling", "Normalize"]):
         return SentenceHead(own, normalize="Normalize" in kinds, **options)
     return SentenceHead(_modules(path, behind, pooling), **options)
+
+
+def _root(path: str) -> str:
+    """The folder of the model whose encoder lies in `path`: see `dalr.model.folder.transformer_folder`."""
+    above = Path(path).parent
+    inside = (above / "modules.json").is_file() and transformer_folder(above) == Path(path)
+    return str(above) if inside else path
 
 
 def _modes(config: dict[str, Any]) -> tuple[str, ...]:
@@ -117,10 +125,10 @@ def _modules(path: str, behind: list[tuple[str, str]], pooling: dict[str, Any] |
     return SentenceModules(loaded, name, settings)
 
 
-def _text_options(path: str, pooling: dict[str, Any]) -> dict[str, Any]:
-    """What is done to a sentence's text before it is tokenised."""
+def _text_options(path: str, encoder: str, pooling: dict[str, Any]) -> dict[str, Any]:
+    """What is done to a sentence's text before it is tokenised: by the model in `path`, and by its encoder."""
     about = _json(path, "config_sentence_transformers.json") or {}
-    transformer = _json(path, "sentence_bert_config.json") or {}
+    transformer = _json(encoder, "sentence_bert_config.json") or {}
     prompt = (about.get("prompts") or {}).get(about.get("default_prompt_name")) or ""
     if prompt and pooling.get("include_prompt") is False:
         raise InputError(f"model {path}: it leaves its default prompt {prompt!r} out of its pooling; name a pooler")

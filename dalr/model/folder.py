@@ -54,8 +54,28 @@ def model_path(name: str) -> str:
         return name
     if (path / "model").is_dir() and (path / "config.yaml").is_file():
         path = path / "model"  # a run's folder stands for the model it exported
+    path = transformer_folder(path)
     _check_folder(name, path)
     return str(path)
+
+
+TRANSFORMERS = frozenset("Transformer BERT RoBERTa DistilBERT ALBERT XLNet XLMRoBERTa CamemBERT".split())
+"""What sentence-transformers' releases have called the module that holds the encoder."""
+
+
+def transformer_folder(path: Path) -> Path:
+    """Where the encoder of a sentence-transformers folder lies: in the folder itself, or, as its releases before 2.0
+    wrote it, in one such as `0_Transformer`. Of any other folder, the folder."""
+    if (path / "config.json").is_file() or not (path / "modules.json").is_file():
+        return path
+    try:
+        modules = json.loads((path / "modules.json").read_text(encoding="utf-8"))
+        kinds = {str(module["type"]).rpartition(".")[2]: str(module.get("path") or "") for module in modules}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return path  # what is wrong with it is said where it is read
+    place = next((place for kind, place in kinds.items() if kind in TRANSFORMERS), "")
+    inner = path / place
+    return inner if inner.is_dir() and inner.parent == path else path
 
 
 def _check_folder(name: str, path: Path) -> None:

@@ -35,7 +35,7 @@ FAMILIES: dict[FamilyName, Family] = {
 class Comparison:
     """`ours` against `theirs` (names) on `score`, a column's name. `seed_p` and `example_p` are before,
     `seed_holm` and `example_holm` after the correction over `family`; None where there was nothing to
-    test with: fewer than two seeds, no stored examples."""
+    test with: fewer than two seeds, no stored examples. `lower_is_better`: the score is one that a search minimises."""
 
     ours: str
     theirs: str
@@ -45,6 +45,12 @@ class Comparison:
     example_p: float | None = None
     seed_holm: float | None = None
     example_holm: float | None = None
+    lower_is_better: bool = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether ours has the better mean; how sure that is, the tests say."""
+        return self.difference < 0 if self.lower_is_better else self.difference > 0
 
     @property
     def difference(self) -> float:
@@ -98,7 +104,7 @@ class Comparison:
         """`better than`, `worse than`, or `not distinguishable from`, at the 5 % level over seeds."""
         if not self.holds_over_seeds:
             return "not distinguishable from"
-        return "better than" if self.difference > 0 else "worse than"
+        return "better than" if self.leads else "worse than"
 
     @property
     def amount(self) -> str:

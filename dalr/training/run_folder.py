@@ -23,6 +23,7 @@ from dalr.files import (
 from dalr.identity import SCHEMA, Identity, flat_values
 from dalr.metrics_log import read_log
 from dalr.provenance import code_version, machine, package_versions
+from dalr.reading import read_json
 from dalr.results import Provenance
 from dalr.training.extension import check_longer, continues, extended, is_length_key, length_of, note_of
 from dalr.yaml_text import parse_yaml, read_yaml
@@ -173,7 +174,12 @@ class RunFolder:
 
     def notes(self) -> dict[str, Any]:
         """The contents of provenance.json; empty before the first attempt."""
-        return json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.is_file() else {}
+        if not self.provenance.is_file():
+            return {}
+        notes = read_json(self.provenance, "provenance")
+        if not isinstance(notes, dict):
+            raise InputError(f"provenance: {self.provenance}: expected keys and values")
+        return notes
 
     def model_provenance(self, step: int | None = None) -> Provenance:
         """What is behind the exported model, for a result; `step` is its checkpoint's."""

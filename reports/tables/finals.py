@@ -13,7 +13,7 @@ from dalr.reports.significance import marked, note
 from dalr.reports.tables.grid import Block, Cell, Row, Table, summary
 from dalr.reports.tables.scores import SHORT
 from dalr.statistics.comparison import Comparison
-from dalr.statistics.finals import Finalist, compare_finals
+from dalr.statistics.finals import Finalist, compare_finals, minimised_scores
 
 FILE = "finals.parquet"
 REQUIRED = ("candidate", "seed", "state")
@@ -57,7 +57,8 @@ def finals(sweep: Sweep) -> Finals | None:
         mine = done.filter(pl.col("recipe") == recipe)
         rows[recipe] = _rows(sweep, mine, columns, recipe if len(recipes) > 1 else "")
         finalists += _finalists(sweep, mine, rows[recipe], recipe)
-    comparisons = compare_finals(finalists, sweep.metrics[0], _StoredExamples(done))
+    minimised = minimised_scores(sweep.metrics, sweep.directions)
+    comparisons = compare_finals(finalists, sweep.metrics[0], _StoredExamples(done), minimised)
     table = Table(
         name=f"finals-{slug(sweep.name)}",
         title=f"Sweep {sweep.name}: final runs on fresh seeds",

@@ -7,7 +7,7 @@ from pathlib import Path
 from dalr.results import TaskDetails, read_details, read_result
 from dalr.statistics.comparison import Comparison
 from dalr.statistics.examples import permuted_task, tasks_of_score
-from dalr.statistics.finals import Finalist, compare_finals
+from dalr.statistics.finals import Finalist, compare_finals, minimised_scores
 from dalr.statistics.permutation import mean_over_tasks
 from dalr.statistics.significance import Seed
 from dalr.sweeps.search.finals import BASE, FinalRecord
@@ -38,7 +38,8 @@ def final_comparisons(state: SweepState) -> list[Comparison]:
     """What the complete final runs show of each candidate against its base recipe, and of the recipes'
     winners against each other."""
     found = [finalist for recipe in state.spec.recipe for finalist in finalists(state, recipe)]
-    return compare_finals(found, state.spec.metric[0], _ExampleTest(state))
+    minimised = minimised_scores(state.spec.metric, state.spec.directions)
+    return compare_finals(found, state.spec.metric[0], _ExampleTest(state), minimised)
 
 
 def finalists(state: SweepState, recipe: str) -> list[Finalist]:

@@ -87,3 +87,21 @@ def answer(url: str, method: str) -> str:
         return "refused" if error.code in (401, 403, 405) else str(error.code)
     except HTTPException:
         return "grpc"  # no HTTP/1
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from dalr.cluster.session import ray_session
+    from dalr.errors import Failed
+
+    def fail(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nThis could happen because")
+
+    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    said = "Ray did not start on this machine: The current node timed out"
+    with pytest.raises(Failed, match=said) as caught, ray_session(quiet=True):
+        pass
+    assert "\n" not in str(caught.value)

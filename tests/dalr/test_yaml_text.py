@@ -1,6 +1,7 @@
 """What a person writes in YAML is what is used, or an error in one line."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,17 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
         read_yaml(tmp_path / "latin.yaml")
     (tmp_path / "empty.yaml").touch()
     assert read_yaml(tmp_path / "empty.yaml") is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{" * 100_000, "[{" * 50_000, "a: [\n" * 5_000, "- " * 100_000])
+def test_nesting_without_end_is_refused_at_once(text: str) -> None:
+    """The parser takes quadratic time for open brackets: half a minute for a hundred thousand."""
+    began = time.process_time()
+    with pytest.raises(InputError, match=r"not valid YAML: .*(nested|nesting)"):
+        parse_yaml(text, "config")
+    assert time.process_time() - began < 5
+
+
+def test_brackets_that_are_closed_do_not_count() -> None:
+    text = "- [a, [b, {c: d}]]\n" * 3_000
+    assert len(parse_yaml(text, "config")) == 3_000

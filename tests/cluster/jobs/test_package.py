@@ -113,6 +113,29 @@ def test_credentials_are_known_by_content(text, kind, tmp_path):
     assert [(item.path, item.reason) for item in package.left_out] == [("settings.py", f"contains {kind}")]
 
 
+@pytest.mark.parametrize(
+    ("storage", "taken"),
+    [
+        ("postgresql://me:hunter2@db/sweeps", False),
+        ("postgresql+psycopg://me:h%40ter@db:5432/sweeps", False),
+        ("mysql+pymysql://db/sweeps?user=me&password=hunter2", False),
+        ("redis://:hunter2@cache:6379/0", False),
+        ("postgresql://me@db/sweeps", True),
+        ("postgresql://me:${PGPASSWORD}@db/sweeps", True),
+        ("postgresql://me:***@db/sweeps", True),
+        ("sqlite:////nfs/a:b@c/study.db", True),
+    ],
+)
+def test_the_password_of_a_sweeps_database_stays_behind(storage: str, taken: bool, tmp_path: Path) -> None:
+    """Earlier versions kept it in sweep.yaml."""
+    fill(tmp_path, {"sweeps/a/sweep.yaml": f"recipe: dalr\nstorage: {storage}\n", "a.py": f"# such as {storage}"})
+    package = collect(tmp_path, limit=MIB)
+    assert ("sweeps/a/sweep.yaml" in [entry.path for entry in package.entries]) is taken
+    assert "a.py" in [entry.path for entry in package.entries]
+    reasons = [item.reason for item in package.left_out]
+    assert reasons == ([] if taken else ["contains a password in a database's URL"])
+
+
 def test_links_do_not_lead_out_or_to_credentials(tmp_path):
     outside = fill(tmp_path / "outside", {"secret.txt": "x", "data/big": "x"})
     folder = fill(tmp_path / "work", {"a": "text", ".env": "A=1"})
@@ -130,6 +153,16 @@ def test_links_do_not_lead_out_or_to_credentials(tmp_path):
         "out": "a link out of the folder",
         "plain": "a link to credentials (.env*)",
     }
+
+
+def test_what_two_names_lead_to_is_listed_once(tmp_path: Path) -> None:
+    """dalr's own packages lie beside it, and are linked from inside: a job needs both names, a reader one."""
+    fill(tmp_path, {"dalr/a.py": "x", "sweeps/big.py": "y" * 900, "sweeps/.env": "A=1", "sweeps/x.pem": "z"})
+    (tmp_path / "dalr" / "sweeps").symlink_to("../sweeps")
+    package = collect(tmp_path, limit=MIB)
+    assert [entry.path for entry in package.entries] == ["dalr/a.py", "dalr/sweeps/big.py", "sweeps/big.py"]
+    assert [entry.path for entry in package.largest()] == ["dalr/sweeps/big.py", "dalr/a.py"]
+    assert [item.path for item in package.left_out] == ["sweeps/.env", "sweeps/x.pem"]
 
 
 def test_too_large_a_folder_is_refused_with_its_largest_files(tmp_path):

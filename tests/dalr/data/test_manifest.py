@@ -52,7 +52,7 @@ def test_without_the_file_there_is_no_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "not a readable JSON file"),
+        ("{", "line 1: not valid JSON"),
         ("[]", "expected keys and values"),
         ('{"schema": 2}', "schema 2 is newer"),
         ('{"schema": 1, "name": "x", "files": {"a": {"rows": -1, "sha256": ""}}}', "files.a.rows"),

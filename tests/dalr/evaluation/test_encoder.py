@@ -240,3 +240,31 @@ def test_what_cannot_be_pooled_is_refused(tiny_bert: Path, tmp_path: Path) -> No
     tokenizer.save_pretrained(without)
     with pytest.raises(InputError, match="no weights for one"):
         SentenceEncoder.load(str(without), "cls")
+
+
+@pytest.mark.parametrize("kind", ["Transformer", "BERT"])
+@pytest.mark.parametrize("mode", ["mean_tokens", "cls_token"])
+def test_a_folder_of_an_old_release_is_read(kind: str, mode: str, tiny_bert: Path, tmp_path: Path) -> None:
+    """Before 2.0 sentence-transformers wrote the encoder into a folder of its own, with its settings."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    place = f"0_{kind}"
+    shutil.copytree(tiny_bert, old / place)
+    shutil.copytree(tiny_bert, new)
+    switches = {f"pooling_mode_{name}": name == mode for name in ("cls_token", "mean_tokens", "max_tokens")}
+    for folder, where in ((old, place), (new, "")):
+        modules = [
+            {"idx": 0, "name": "0", "path": where, "type": f"sentence_transformers.models.{kind}"},
+            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        ]
+        (folder / "modules.json").write_text(json.dumps(modules))
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": 32, **switches}))
+        (folder / where / "sentence_bert_config.json").write_text('{"max_seq_length": 32, "do_lower_case": true}')
+    sentences = ["A Man plays", "the big red dog"]
+    one, other = SentenceEncoder.load(str(old)), SentenceEncoder.load(str(new))
+    np.testing.assert_array_equal(one.encode(sentences), other.encode(sentences))
+    assert one.pooler == other.pooler == ("avg" if mode == "mean_tokens" else "cls_before_pooler")
+    assert one.fingerprint() == other.fingerprint()
+    (old / place / "config.json").unlink()
+    with pytest.raises(InputError, match=f"{place} has no config.json"):
+        SentenceEncoder.load(str(old))

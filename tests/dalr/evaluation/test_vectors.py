@@ -83,5 +83,5 @@ def test_a_cache_outlives_the_process_and_belongs_to_one_model(tmp_path: Path) -
     EncodedSentences(third, VectorCache(tmp_path, "model-b")).of(["a"])
     assert (second.seen, third.seen) == (["c"], ["a"])
     next(tmp_path.glob("model-a/*.npz")).write_bytes(b"PK broken")
-    with pytest.raises(InputError, match="damaged block"):
+    with pytest.raises(InputError, match="is not a whole block of vectors, delete it"):
         EncodedSentences(first, VectorCache(tmp_path, "model-a"))

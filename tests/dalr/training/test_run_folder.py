@@ -80,3 +80,11 @@ def test_a_finished_run_is_known_without_reading_its_data(tmp_path: Path) -> Non
     (folder.results / "test.json").write_text("{}")
     assert folder.finished(config) == {"steps": 3, "best_step": 2, "best_score": 71.5}
     assert folder.finished(with_overrides(config, {"evaluation.tasks": ["sts"]})) is None  # other scores are asked for
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\x00", "[" * 5000])
+def test_a_damaged_provenance_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "provenance.json").write_text(content)
+    with pytest.raises(InputError, match="provenance") as caught:
+        RunFolder(tmp_path).notes()
+    assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from dalr.results import STS, TaskDetails, TaskRecord, TaskScore, write_details
+from dalr.results import STS, TRANSFER, TaskDetails, TaskRecord, TaskScore, write_details
 from dalr.sweeps.analysis.equal_budget import equal_budget_rows
 from dalr.sweeps.analysis.final_comparisons import final_comparisons, final_folder
 from dalr.sweeps.analysis.outcome import outcome_of, write_finals
@@ -76,6 +76,43 @@ def test_final_runs_are_put_into_words(ours: list[float], base: list[float], sai
     assert comparison.sentence().startswith(said)
     if len(ours) > 1:
         assert comparison.seed_p == pytest.approx(stats.ttest_rel(ours, base).pvalue)
+
+
+@pytest.mark.parametrize("metric", ["STSBenchmark.dev", "MR.dev"])
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_better_is_what_the_direction_says(metric: str, direction: str, tmp_path: Path) -> None:
+    """In the metric, and in its task's test score, which decides where it is minimised: an average does not."""
+    higher, lower = [75.0, 75.4, 75.1], [70.0, 70.3, 70.2]
+    chosen = spec(metric=metric, direction=direction)
+    found = SweepState(tmp_path, chosen, (), tuple(finals(higher, lower)), 1.0, 0.0)
+    (alone,) = final_comparisons(found)
+    relation = "better" if direction == "maximize" else "worse"
+    assert alone.sentence().startswith(f"trial 7 is {relation} than the base recipe on {metric}: +5.0")
+    assert (alone.reversed.leads, alone.leads) == (direction == "minimize", direction == "maximize")
+    tasks = TRANSFER if metric == "MR.dev" else STS
+    for record in found.finals:
+        made = results.result(base=record.run.value or 0.0, tasks=tasks)
+        made.write(final_folder(tmp_path, record) / "results" / "test.json")
+    comparisons = final_comparisons(found)
+    task = metric.rpartition(".")[0]
+    average = "transfer_avg" if metric == "MR.dev" else "sts_avg"
+    assert comparisons[0].score == (average if direction == "maximize" else f"{task}.test")
+    relations = {each.score: each.relation for each in comparisons if each.holds_over_seeds}
+    of_the_metric = {metric, f"{task}.test"}
+    assert relations.keys() >= {*of_the_metric, average}
+    assert {relations[score] for score in of_the_metric} == {f"{relation} than"}
+    assert {said for score, said in relations.items() if score not in of_the_metric} == {"better than"}
+
+
+def test_each_metric_of_several_has_its_own_direction(tmp_path: Path) -> None:
+    chosen = spec(metric=["SICKRelatedness.dev", "STSBenchmark.dev", "seconds"],
+                  direction=["maximize", "minimize", "minimize"])  # fmt: skip
+    found = SweepState(tmp_path, chosen, (), tuple(finals([75.0, 75.4, 75.1], [70.0, 70.3, 70.2])), 1.0, 0.0)
+    for record in found.finals:
+        results.result(base=record.run.value or 0.0).write(final_folder(tmp_path, record) / "results" / "test.json")
+    relations = {each.score: each.relation for each in final_comparisons(found)}
+    assert relations["STSBenchmark.test"] == "worse than"
+    assert relations["SICKRelatedness.test"] == relations["sts_avg"] == "better than"
 
 
 def test_runs_that_failed_or_are_still_running_do_not_count() -> None:
