@@ -185,6 +185,8 @@ def fsync_and_hash(path: Path) -> str:
 def existing_file(path: str | Path, what: str) -> Path:
     """`path` as a Path if it is a file that is not empty; otherwise an InputError that says `what`."""
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{what}: {path} is a folder, expected a file")
     if not path.is_file():
         raise InputError(f"{what}: no such file: {path}")
     if path.stat().st_size == 0:

@@ -257,7 +257,8 @@ def read_details(result: Path, task: str) -> TaskDetails | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # numpy leaves a damaged file open that it has opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         record = TaskRecord.model_validate_json(arrays.pop("record").tobytes())
         return TaskDetails(record, **arrays)

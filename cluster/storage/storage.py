@@ -74,6 +74,8 @@ def storage_at(out: str | Path) -> Storage:
         InputError: a URI that no file system is known for.
     """
     text = str(out)
+    if not text.strip():
+        raise InputError("--out is empty; give the run's folder (is a variable of the shell not set?)")
     if isinstance(out, Path) or "://" not in text:
         return SharedFolder(Path(text).absolute())
     parts = urlsplit(text)

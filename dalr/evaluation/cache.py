@@ -25,7 +25,7 @@ class VectorCache:
         blocks = []
         for path in sorted(self._folder.glob("*.npz")):
             with reading(path, "--cache", "a whole block of vectors, delete it"):
-                with np.load(path, allow_pickle=False) as stored:
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                     sentences = json.loads(stored["sentences"].tobytes())
                     vectors = stored["vectors"]
                 if not isinstance(sentences, list) or not all(isinstance(text, str) for text in sentences):

@@ -7,26 +7,10 @@ from dalr.errors import InputError
 from dalr.evaluation import sts, transfer
 from dalr.evaluation.readers import DataFolder, read_split
 from dalr.evaluation.sts import score_sts
-from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, find_task
+from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, find_task, parse_metric
 from dalr.evaluation.transfer import read_splits, score_transfer
 from dalr.evaluation.vectors import Encode, EncodedSentences
 from dalr.results import Protocol
-
-
-def parse_metric(metric: str, custom: Sequence[Task] = ()) -> tuple[str, str]:
-    """`"STSBenchmark.dev"` → `("STSBenchmark", "dev")`; a task of the user's own likewise.
-
-    Raises:
-        InputError: not TASK.SPLIT, no such task, or a split that the task has not.
-    """
-    name, separator, split = metric.rpartition(".")
-    if not separator:
-        raise InputError(f"metric {metric!r}: expected TASK.SPLIT, for example STSBenchmark.dev")
-    task = find_task(name, custom)
-    splits = tuple(task.splits) if isinstance(task, StsTask) else ("dev", "test")
-    if split not in splits:
-        raise InputError(f"metric {metric!r}: {name} has no split {split!r}; it has: {', '.join(splits)}")
-    return name, split
 
 
 class MetricScorer:

@@ -4,7 +4,7 @@ Paths are relative to the data folder (the one that holds `downstream/`). Rows c
 header included, as SentEval's own script leaves the files.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -294,3 +294,19 @@ def expected_files(tasks: Iterable[str] | None = None) -> list[FileExpectation]:
     """Every file that the named tasks (default: all 14) read, with its official row count."""
     names = STS + TRANSFER if tasks is None else tuple(tasks)
     return [file for name in names for file in files_of(find_task(name))]
+
+
+def parse_metric(metric: str, custom: Sequence[Task] = ()) -> tuple[str, str]:
+    """`"STSBenchmark.dev"` → `("STSBenchmark", "dev")`; a task of the user's own likewise.
+
+    Raises:
+        InputError: not TASK.SPLIT, no such task, or a split that the task has not.
+    """
+    name, separator, split = metric.rpartition(".")
+    if not separator:
+        raise InputError(f"metric {metric!r}: expected TASK.SPLIT, for example STSBenchmark.dev")
+    task = find_task(name, custom)
+    splits = tuple(task.splits) if isinstance(task, StsTask) else ("dev", "test")
+    if split not in splits:
+        raise InputError(f"metric {metric!r}: {name} has no split {split!r}; it has: {', '.join(splits)}")
+    return name, split

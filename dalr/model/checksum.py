@@ -71,10 +71,10 @@ class _HubModel:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
-        cached = try_to_load_from_cache(self._name, file)
-        if cached is not None:
-            return Path(cached) if isinstance(cached, str) else None  # else it is known to be missing
         try:
+            cached = try_to_load_from_cache(self._name, file)
+            if cached is not None:
+                return Path(cached) if isinstance(cached, str) else None  # else it is known to be missing
             return Path(hf_hub_download(self._name, file))
         except (EntryNotFoundError, LocalEntryNotFoundError):
             return None

@@ -9,7 +9,7 @@ from dalr.data.features.needs import needs_of
 from dalr.errors import InputError
 from dalr.evaluation.custom import added_tasks
 from dalr.evaluation.plan import own_tasks, plan
-from dalr.evaluation.tasks import files_of
+from dalr.evaluation.tasks import files_of, parse_metric
 from dalr.extensions import added
 from dalr.files import existing_file
 from dalr.model.folder import PACKAGED, model_path
@@ -87,7 +87,10 @@ def check_evaluation(evaluation: EvaluationConfig) -> None:
     if evaluation.data is not None and not Path(evaluation.data).is_dir():
         raise InputError(f"evaluation.data: no such folder: {evaluation.data}")
     own = own_tasks(evaluation.custom)
-    metric = evaluation.metric.rpartition(".")[0]
+    try:
+        metric, _ = parse_metric(evaluation.metric, own)
+    except InputError as error:
+        raise InputError(f"evaluation.metric: {error}") from error
     elsewhere = {task.name for task in added_tasks()} - {metric, *evaluation.tasks}  # other runs' business
     for file in (file for task in own if task.name not in elsewhere for file in files_of(task)):
         existing_file(file.path, "evaluation.custom")

@@ -19,9 +19,8 @@ from dalr.data.mixing import MixedBatches
 from dalr.distributed import broadcast, gather_constant, run_on_rank0, shard_sizes, world_size
 from dalr.errors import InputError
 from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
-from dalr.evaluation.metric import parse_metric
 from dalr.evaluation.plan import own_tasks
-from dalr.evaluation.tasks import STANDARD
+from dalr.evaluation.tasks import STANDARD, parse_metric
 from dalr.files import atomic_write
 from dalr.identity import Identity, identity_of
 from dalr.losses.objective import Objective

@@ -195,6 +195,8 @@ def _table_pairs(path: Path, delimiter: str) -> Iterator[tuple[str, str]]:
     with reading(path, "data.captions", "a readable table"):
         try:
             header = [name.strip().strip('"') for name in next(reader)]
+            if twice := next((name for name in _COLUMNS if header.count(name) > 1), None):
+                raise InputError(f"data.captions: {path}, line 1: {header.count(twice)} columns are called {twice}")
             image, caption = header.index("image"), header.index("caption")
             for row in reader:
                 if not row:

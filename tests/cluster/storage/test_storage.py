@@ -373,3 +373,10 @@ def test_what_needs_a_folder_of_this_machine_says_so(
         main()
     (line,) = capsys.readouterr().err.splitlines()
     assert (ended.value.code, says in line) == (2, True), line
+
+
+@pytest.mark.parametrize("out", ["", " "])
+def test_an_empty_out_is_no_folder(out: str) -> None:
+    """A shell's variable that is not set: the run would lie in the working directory."""
+    with pytest.raises(InputError, match="--out is empty"):
+        storage_at(out)

@@ -1,13 +1,17 @@
 """What a config names and is not there is said with its key, where it was looked for, and how to get it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from dalr.config.loading import load_config
+from dalr.config.overrides import with_overrides
 from dalr.config.recipes import FETCHED, RECIPES
+from dalr.config.schema import RunConfig
 from dalr.datasets import fetch
 from dalr.errors import InputError
+from dalr.identity import identity_of
 from dalr.training.inputs import check_inputs
 
 
@@ -59,3 +63,29 @@ def test_what_can_be_fetched_is_what_recipes_name() -> None:
         if path is not None and not str(path).startswith("embedded")
     }
     assert named == set(FETCHED)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("STSB.dev", "evaluation.metric: unknown task 'STSB'"),
+        ("STSBenchmark", "evaluation.metric: metric 'STSBenchmark': expected TASK.SPLIT"),
+        ("STS12.dev", "evaluation.metric: metric 'STS12.dev': STS12 has no split 'dev'"),
+    ],
+)
+def test_a_wrong_metric_is_named_by_its_key(metric: str, words: str, small: RunConfig) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        check_inputs(with_overrides(small, {"evaluation.metric": metric}))
+
+
+def test_a_folder_in_place_of_a_file_is_called_one(small: RunConfig, tmp_path: Path) -> None:
+    for key in ("data.text", "data.image_ids", "data.image_features"):
+        with pytest.raises(InputError, match=rf"{re.escape(key)}: .* is a folder, expected a file"):
+            identity_of(with_overrides(small, {key: str(tmp_path)}))
+
+
+@pytest.mark.parametrize("name", [" ", "a b", "--", "a//b", "ü", "x" * 200])
+def test_a_name_that_no_model_can_have_is_one_line(name: str, small: RunConfig) -> None:
+    with pytest.raises(InputError, match=r"model\.student: ") as caught:
+        identity_of(with_overrides(small, {"model.student": name}))
+    assert "\n" not in str(caught.value)
