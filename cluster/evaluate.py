@@ -26,7 +26,7 @@ from dalr.evaluation.reuse import done_before
 from dalr.evaluation.run import evaluate, score_task, shares
 from dalr.evaluation.tasks import Task
 from dalr.evaluation.vectors import EncodedSentences
-from dalr.files import writable_folder
+from dalr.files import refuse_folder, writable_folder
 from dalr.progress import bar
 from dalr.results import Protocol, Provenance, Result, TaskDetails, write_details
 
@@ -79,6 +79,7 @@ class Evaluation:
         chosen = plan(tasks, protocol, custom)
         DataFolder.open(data)
         encoder = SentenceEncoder.load(model, pooler, device="cpu")
+        refuse_folder(out, "--out")
         writable_folder(Path(out).parent, "--out")
         path = Path(model).expanduser()
         return cls(

@@ -234,6 +234,12 @@ def uri_of(path: str | Path) -> str | None:
     return f"{match.group(1)}://{match.group(2)}" if match else None
 
 
+def refuse_folder(path: str | Path | None, what: str) -> None:
+    """Raises an InputError where a file is to be written and a folder lies there."""
+    if path is not None and Path(path).is_dir():
+        raise InputError(f"{what}: {path} is a folder, expected the name of a file")
+
+
 def writable_folder(path: str | Path, what: str) -> Path:
     """Creates `path` with its parents and checks that a file can be written there."""
     path = Path(path)

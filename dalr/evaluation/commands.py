@@ -108,9 +108,10 @@ def encode(
     import numpy as np
 
     from dalr.evaluation.encode import encode as vectors_of
-    from dalr.files import atomic_write
+    from dalr.files import atomic_write, refuse_folder
     from dalr.model.folder import model_path
 
+    refuse_folder(out, "--out")
     model_path(model)  # refused before stdin is waited for
     texts = sentences or sentences_of(sys.stdin.buffer.read())
     vectors = vectors_of(model, texts, pooler=pooler, quiet=quiet)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
@@ -38,6 +39,15 @@ class TokenBatch(NamedTuple):
     input_ids: Tensor
     mask: Tensor
     padded: bool
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is text that can be written as UTF-8: words of a command line that are not have halves of
+    surrogate pairs in them."""
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SentenceEncoder:
@@ -132,11 +142,13 @@ class SentenceEncoder:
         first. Modules are in eval mode meanwhile; random generators are left alone.
 
         Raises:
-            InputError: a vector that is not finite.
+            InputError: a sentence that is no text; a vector that is not finite.
         """
         if isinstance(sentences, str):
             raise InputError("encode: expected a list of sentences, not one string")
         distinct = list(dict.fromkeys(sentences))
+        if (text := next((text for text in distinct if not _is_text(text)), None)) is not None:
+            raise InputError(f"encode: {text!r:.80} is no text, or has bytes in it that are not UTF-8")
         vectors = torch.empty(len(distinct), self.dimension, dtype=torch.float32)
         rows: list[int] = []
         held: list[Tensor] = []

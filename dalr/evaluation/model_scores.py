@@ -45,9 +45,10 @@ def score_retrieval(
     """Ranks images by captions and captions by images, through a run's grounding heads. `files` are paths by config
     key, None for the run's own; the result is written to `out` where that is given."""
     from dalr.evaluation.retrieval import evaluate_retrieval
-    from dalr.files import writable_folder
+    from dalr.files import refuse_folder, writable_folder
 
     if out is not None:
+        refuse_folder(out, "--out")
         writable_folder(out.parent, "--out")
     given = {key: str(file.absolute()) for key, file in files.items() if file is not None}
     about = provenance_of(run)

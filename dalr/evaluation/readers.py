@@ -173,6 +173,10 @@ def read_split(folder: DataFolder, task: StsTask, split: str) -> list[ScoredPair
             rows.sort(key=lambda row: (len(row[0].split()), len(row[1].split()), row[2]))
         first, second, gold = zip(*rows, strict=True)
         subsets.append(ScoredPairs(source.name, list(first), list(second), np.array(gold, dtype=np.float64)))
+    scores = np.concatenate([subset.gold for subset in subsets])
+    if scores.min() == scores.max():
+        place = folder.root / task.splits[split][0].text.path
+        raise InputError(f"{place}: all {len(scores)} pairs have the score {scores[0]:g}; a correlation needs others")
     return subsets
 
 

@@ -23,7 +23,7 @@ from dalr.evaluation.tasks import STANDARD, StsTask, Task, TransferTask, files_o
 from dalr.evaluation.transfer import read_splits, score_transfer
 from dalr.evaluation.vectors import Encode, EncodedSentences
 from dalr.extensions import checksums
-from dalr.files import writable_folder
+from dalr.files import refuse_folder, writable_folder
 from dalr.progress import bar
 from dalr.provenance import code_version, package_versions
 from dalr.results import (
@@ -85,6 +85,7 @@ def evaluate(
     of_mteb = mteb_tasks(mteb) if mteb else []
     if out is not None:
         out = Path(out)
+        refuse_folder(out, "--out")
         writable_folder(out.parent, "--out")
     kept = VectorCache(Path(cache), fingerprint) if cache is not None and fingerprint is not None else None
     vectors = EncodedSentences(encode, kept)

@@ -268,3 +268,10 @@ def test_a_folder_of_an_old_release_is_read(kind: str, mode: str, tiny_bert: Pat
     (old / place / "config.json").unlink()
     with pytest.raises(InputError, match=f"{place} has no config.json"):
         SentenceEncoder.load(str(old))
+
+
+@pytest.mark.parametrize("bad", ["a \udcff b", None, 3, b"bytes"])
+def test_what_is_no_text_is_refused_in_one_line(bad: object, tiny_bert: Path) -> None:
+    """Words of a command line that are not UTF-8 arrive as halves of surrogate pairs."""
+    with pytest.raises(InputError, match="is no text, or has bytes in it that are not UTF-8"):
+        SentenceEncoder.load(str(tiny_bert)).encode(["a dog", bad])  # type: ignore[list-item]

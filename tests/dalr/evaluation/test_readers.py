@@ -170,3 +170,12 @@ def test_missing_and_unlisted_files_are_named(own_data: Path) -> None:
     (own_data / STSB_DEV).write_text("")
     with pytest.raises(InputError, match="the file is empty"):
         read(own_data, "STSBenchmark", "dev")
+
+
+def test_scores_that_are_all_the_same_have_no_correlation(own_data: Path) -> None:
+    path = own_data / STSB_DEV
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    path.write_text("".join("\t".join([*line[:4], "2.5", *line[5:]]) + "\n" for line in lines))
+    forget_checksums(own_data)
+    with pytest.raises(InputError, match=rf"all {len(lines)} pairs have the score 2\.5; a correlation needs others"):
+        read(own_data, "STSBenchmark", "dev")
