@@ -147,8 +147,8 @@ class SentenceEncoder:
         if isinstance(sentences, str):
             raise InputError("encode: expected a list of sentences, not one string")
         distinct = list(dict.fromkeys(sentences))
-        if (text := next((text for text in distinct if not _is_text(text)), None)) is not None:
-            raise InputError(f"encode: {text!r:.80} is no text, or has bytes in it that are not UTF-8")
+        if others := [text for text in distinct if not _is_text(text)]:
+            raise InputError(f"encode: {others[0]!r:.80} is no text, or has bytes in it that are not UTF-8")
         vectors = torch.empty(len(distinct), self.dimension, dtype=torch.float32)
         rows: list[int] = []
         held: list[Tensor] = []
