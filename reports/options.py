@@ -63,8 +63,9 @@ class Options:
         scored = next((known for known in AGGREGATIONS if known == aggregation), None)
         if scored is None:
             raise InputError(f"--sts-aggregation {aggregation}: expected one of {', '.join(AGGREGATIONS)}")
-        if not set(formats) <= set(FORMATS):
-            raise InputError(f"--formats {','.join(formats)}: expected some of {','.join(FORMATS)}")
+        files = _listed(formats)
+        if not set(files) <= set(FORMATS):
+            raise InputError(f"--formats {','.join(files)}: expected some of {','.join(FORMATS)}")
         return Options(
             names=dict(names),
             baseline=baseline,
@@ -75,7 +76,7 @@ class Options:
             average=kind,
             aggregation=scored,
             with_figures=with_figures,
-            formats=[known for known in FORMATS if known in formats],
+            formats=[known for known in FORMATS if known in files],
             contrasts=read_plan(contrasts) if contrasts else {},
         )
 

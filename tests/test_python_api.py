@@ -214,6 +214,7 @@ def test_the_objective_trains_inside_a_sentence_transformers_trainer(
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(1500)
 def test_the_page_runs_as_a_notebook(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -231,7 +232,7 @@ JSON({"model": run.model_path, "steps": run.metrics.height, "best": run.best_sco
     cells = [nbformat.v4.new_code_cell(line) for line in [one_start, *snippet(), "report", after]]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(
-        notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": str(project)}}
+        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(project)}}
     ).execute()
 
     *calls, shown, answers = notebook.cells
