@@ -212,7 +212,9 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
         lines.append(f"Pareto front: trials {', '.join(str(trial.number) for trial in outcome.state.front())}")
     lines += [each.sentence() for each in outcome.comparisons if each.family != "tasks"]
     lines += [f"  {each.ours}, {_line(each)}" for each in outcome.comparisons if each.family == "tasks"]
-    if not outcome.comparisons:
+    if not outcome.comparisons and spec.arms:
+        lines.append(f"dalr report {outcome.state.out} compares the arms on the test tasks and tests their contrasts")
+    elif not outcome.comparisons:
         lines.append(f"not tested against the base recipe{_why_untested(outcome.state)}")
     lines += equal_budget_lines(outcome)
     mattered = [one for one in outcome.importances if one.recipe == best.recipe]

@@ -8,6 +8,8 @@ import pytest
 
 from dalr.config.loading import read_config
 from dalr.errors import InputError
+from dalr.sweeps.analysis.outcome import outcome_of
+from dalr.sweeps.display import best_lines
 from dalr.sweeps.execution.disk import DiskKeeper
 from dalr.sweeps.search.snapshot import state_of
 from dalr.sweeps.search.spec_file import save_spec, saved_spec
@@ -36,6 +38,14 @@ def test_every_arm_runs_with_every_seed_under_its_name(tmp_path: Path) -> None:
     assert [config.objective.cross_modal > 0 for config in written] == [True, False, True]
     assert [config.objective.intra_modal > 0 for config in written] == [True, True, False]
     assert all(config.evaluation.tasks for config in written), "arms are scored on the recipe's test tasks"
+
+
+def test_a_finished_comparison_says_what_compares_its_arms(tmp_path: Path) -> None:
+    search = coordinator(comparison(), tmp_path)
+    fakes.work(search)
+    said = best_lines(outcome_of(state_of(search)))
+    assert f"dalr report {tmp_path} compares the arms on the test tasks and tests their contrasts" in said
+    assert not any("seeds.final" in line for line in said), "nothing was searched, so nothing flatters"
 
 
 def test_arms_cross_a_space(tmp_path: Path) -> None:
