@@ -13,7 +13,10 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -343,31 +346,58 @@ def quickstart(
     command = {name: _load(entry.target) for name, entry in COMMANDS.items() if name != "quickstart"}
     ray_session = _load("dalr.cluster.session:ray_session")
     data, runs = f"data.root={out / 'data'}", out / "runs"
+    seconds: dict[str, float] = {}
 
-    def say(text: str) -> None:
+    @contextlib.contextmanager
+    def phase(name: str, text: str) -> Iterator[None]:
         if not quiet:
-            typer.echo(text)
+            typer.echo(f"{len(seconds) + 1}/4  {name}: {text}")
+        began = time.monotonic()
+        yield
+        seconds[name] = time.monotonic() - began
 
     _load("dalr.files:writable_folder")(out, "--out")
     spec = out / "sweep.yaml"
     _load("dalr.files:write_text")(spec, _QUICK_SWEEP)
-    say("1/4  features: scenes and captions are drawn, then the teachers encode them, once")
-    command["features"]("quickstart", [data], quiet=quiet)
-    with ray_session(quiet=True):
-        say("2/4  sweep: three points with Ray Tune and Optuna")
-        command["sweep"](str(spec), [data], out=out / "sweep", quiet=quiet)
-        say("3/4  training: the best point on Ray Train, scored on all tasks; the untrained student beside it")
+    with phase("features", "scenes and captions are drawn, then the teachers encode them, once"):
+        command["features"]("quickstart", [data], quiet=quiet)
+    with contextlib.ExitStack() as ray:
+        with phase("sweep", "three points with Ray Tune and Optuna"):
+            ray.enter_context(ray_session(quiet=True))
+            command["sweep"](str(spec), [data], out=out / "sweep", quiet=quiet)
         best = str(out / "sweep" / "best.yaml")
-        command["train"](
-            best, ["train.steps=30", "train.eval_every=15", "evaluation.tasks=[all]"], out=runs / "dalr", quiet=quiet
-        )
-    # The warm-up's first step has rate 0: the student as it was.
-    untrained = ["train.steps=1", "optim.warmup_steps=1", "evaluation.tasks=[all]"]
-    command["train"](best, untrained, out=runs / "untrained", local=True, quiet=quiet)
-    say("4/4  report: tables, figures, one page")
-    names = {"dalr": "DALR, best of three points", "untrained": "the student, untrained"}
-    labels = [f"runs/{run}={name}" for run, name in names.items()]
-    command["report"]([runs, out / "sweep"], out / "report", name=labels, quiet=quiet)
+        all_tasks = "evaluation.tasks=[all]"
+        with phase("training", "the best point on Ray Train, scored on all tasks; the untrained student beside it"):
+            # The warm-up's first step has rate 0: the student as it was.
+            untrained = ["train.steps=1", "optim.warmup_steps=1", all_tasks]
+            scored = _beside(
+                lambda: command["train"](best, untrained, out=str(runs / "untrained"), local=True, quiet=True)
+            )
+            trained = ["train.steps=30", "train.eval_every=15", all_tasks]
+            command["train"](best, trained, out=str(runs / "dalr"), quiet=quiet)
+            scored()
+    with phase("report", "tables, figures, one page"):
+        names = {"dalr": "DALR, best of three points", "untrained": "the student, untrained"}
+        labels = [f"runs/{run}={name}" for run, name in names.items()]
+        command["report"]([runs, out / "sweep"], out / "report", name=labels, quiet=quiet)
+    if not quiet:
+        rows = [*seconds.items(), ("in all", sum(seconds.values()))]
+        typer.echo("where the time went:\n" + "\n".join(f"  {name:<10}{spent:5.0f} s" for name, spent in rows))
+
+
+def _beside(work: Callable[[], None]) -> Callable[[], None]:
+    """Starts the work in a thread that ends with the process. The answer waits for it and raises what it raised."""
+    end: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+            end.set_result(None)
+        except BaseException as error:
+            end.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return end.result
 
 
 _QUICK_SWEEP = """\

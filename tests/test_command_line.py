@@ -1,7 +1,10 @@
 """The command line: help for every command with an example, and bad input as one line with exit code 2."""
 
+import contextlib
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +12,9 @@ from typing import NamedTuple
 import pytest
 import typer
 
+import dalr.__main__ as dalr_main
 from dalr.__main__ import COMMANDS, CONTINUED, DATA_COMMANDS, REPORTED, main
+from dalr.errors import InputError
 from tests.reports import make
 
 
@@ -48,6 +53,39 @@ def test_the_help_page_lists_every_command(dalr: Dalr) -> None:
     for name, entry in COMMANDS.items():
         assert name in said.out
         assert entry.help.split()[0] in said.out
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_quickstart_scores_the_untrained_student_beside_the_training(
+    fails: bool, dalr: Dalr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither waits for the other; the failure of either ends it; in the end it says where the time went."""
+    load, both = dalr_main._load, threading.Barrier(2)
+
+    def train(*inputs: object, local: bool = False, **options: object) -> None:
+        both.wait(timeout=60)
+        if local and fails:
+            raise InputError("no such task")
+
+    def stand_in(target: str) -> object:
+        if target == COMMANDS["train"].target:
+            return train
+        if target in (COMMANDS[name].target for name in ("features", "sweep", "report")):
+            return lambda *inputs, **options: None
+        if target.endswith(":ray_session"):
+            return lambda **options: contextlib.nullcontext()
+        return load(target)
+
+    monkeypatch.setattr(dalr_main, "_load", stand_in)
+    said = dalr("quickstart", "--out", tmp_path)
+    if fails:
+        assert (said.code, said.err) == (2, "dalr: no such task\n")
+        return
+    assert said.code == 0, said.err
+    rows = said.out.rpartition("where the time went:\n")[2].splitlines()
+    assert [re.sub(r" +\d+ s$", "", row).strip() for row in rows] == [
+        "features", "sweep", "training", "report", "in all",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)])

@@ -43,3 +43,4 @@ def test_the_wheel_runs_the_quickstart_in_an_empty_venv(wheel: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "quickstart" / "report" / "index.html").is_file()
     assert "report" in done.stdout
+    assert "where the time went" in done.stdout
