@@ -4,7 +4,6 @@ import logging
 import urllib.request
 from pathlib import Path
 
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 BUCKET = "bucket"
@@ -16,8 +15,7 @@ class S3Server:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self._server.start()
+        self._start(port=0)
         self.port = self._server.get_host_and_port()[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.files = fs.S3FileSystem(
@@ -34,7 +32,12 @@ class S3Server:
         self._server.stop()
 
     def start_again(self) -> None:
-        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self._start(self.port)
+
+    def _start(self, port: int) -> None:
+        from moto.server import ThreadedMotoServer  # flask and botocore come with it
+
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         self._server.start()
 
     def ask_for_keys(self, ask: bool) -> None:
