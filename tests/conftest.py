@@ -15,6 +15,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The driver and the workers of a test share one machine; token files would outlive the test.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Ray starts its workers with niceness 15: tests without Ray, in another process, would hold them up.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 # Folders of tests lie in memory where it has room for them: on a disk, the fsync of each commit of a study and the
 # removal of the folders take minutes.
