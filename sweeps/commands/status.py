@@ -25,7 +25,7 @@ def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
                 display.update(table(read_state(folder)), refresh=True)
     console.print(table(state))
     for line in [*failures(state), *request_lines(state.requests)]:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def best(folder: Path, *, quiet: bool = False) -> None:
