@@ -242,6 +242,8 @@ def refuse_another(
     if extend and only_length:
         check_longer(validated(saved).train, identity.config.train, place)
     elif differences:
+        if extend:  # its length may differ
+            differences = {key: words for key, words in differences.items() if not is_length_key(key)}
         hint = "add --extend to train it on to the new length, or " if only_length else ""
         raise InputError(
             f"{place}: this folder holds another run; {', '.join(differences.values())}; {hint}choose another --out"

@@ -154,7 +154,7 @@ def test_what_the_shorter_run_came_to_is_kept_aside(small: RunConfig, tmp_path: 
     ("changes", "words"),
     [
         ({"train.steps": 4}, r"train\.steps was 6, is 4: --extend makes a run longer, never shorter"),
-        ({"train.steps": 9, "train.seed": 2}, r"train\.seed was 1, is 2"),
+        ({"train.steps": 9, "train.seed": 2}, r"another run; train\.seed was 1, is 2; choose"),
         ({"train.steps": 9, "optim.schedule": "constant"}, r"optim\.schedule was 'linear', is 'constant'"),
         ({"train.steps": 9, "train.stages": [{"until": 2, "steps": 3}]}, r"train\.stages is what --extend writes"),
     ],
