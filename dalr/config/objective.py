@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from dalr.config.fields import Fraction, Margin, OneOf, Part, Temperature, Weight
-from dalr.losses.terms import TERMS, Number, Term, names
+from dalr.losses.terms import TERMS, Number, Term, terms_where
 
 
 class TermPart(Part):
@@ -56,7 +56,7 @@ def soft_part() -> type[TermPart]:
 
 def terms_of_text() -> tuple[str, ...]:
     """The terms that text batches may have."""
-    return names(lambda term: "text" in term.corpora)
+    return terms_where(lambda term: "text" in term.corpora)
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ from dalr.losses.contrastive import contrast
 from dalr.losses.inputs import TermInputs
 from dalr.losses.precision import exact
 from dalr.losses.targets import TeacherMix
-from dalr.losses.terms import TERMS, Need, Space, names
+from dalr.losses.terms import TERMS, Need, Space, terms_where
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ def _resolved(named: str | Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_threshold(config: ObjectiveConfig, image_width: int | None, caption_width: int | None) -> None:
-    if config.threshold is None or not any(config.active(name) for name in names(lambda t: "threshold" in t.settings)):
+    filtered = terms_where(lambda term: "threshold" in term.settings)
+    if config.threshold is None or not any(map(config.active, filtered)):
         return
     if image_width is None or caption_width is None or image_width != caption_width:
         raise InputError(

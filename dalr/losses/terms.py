@@ -181,6 +181,6 @@ TERMS: dict[str, Term] = {
 """Every term but `text`, which each batch has, by the name of its config key."""
 
 
-def names(test: Callable[[Term], Any]) -> tuple[str, ...]:
+def terms_where(test: Callable[[Term], Any]) -> tuple[str, ...]:
     """The names of the terms that pass a test, in the order of `TERMS`."""
     return tuple(name for name, term in TERMS.items() if test(term))

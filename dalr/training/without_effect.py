@@ -9,7 +9,7 @@ from dalr.config.objective import ObjectiveConfig
 from dalr.config.schema import RunConfig
 from dalr.data.features.needs import needs_of
 from dalr.errors import InputError
-from dalr.losses.terms import TERMS, Group, Need, names
+from dalr.losses.terms import TERMS, Group, Need, terms_where
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def _terms_off(objective: ObjectiveConfig, terms: tuple[str, ...]) -> str:
 
 
 def _terms_that_need(*needs: Need) -> tuple[str, ...]:
-    return names(lambda term: not term.needs.isdisjoint(needs))
+    return terms_where(lambda term: not term.needs.isdisjoint(needs))
 
 
 def _images(config: RunConfig) -> str | None:
@@ -108,7 +108,7 @@ def _image_teacher(config: RunConfig) -> str | None:
 
 def _setting(name: str) -> Reader:
     """One of the objective's settings that terms read, each of which may have its own value of it."""
-    terms = names(lambda term: name in term.settings)
+    terms = terms_where(lambda term: name in term.settings)
 
     def reason(config: RunConfig) -> str | None:
         active = [term for term in terms if config.objective.active(term)]
@@ -128,7 +128,7 @@ def _own_values(objective: ObjectiveConfig, term: str, name: str) -> list[str]:
 
 def _group_weight(group: Group) -> Reader:
     """The weight of a group: read where a term in it has a weight."""
-    terms = names(lambda term: term.group == group)
+    terms = terms_where(lambda term: term.group == group)
 
     def reason(config: RunConfig) -> str | None:
         if any(config.objective.weight(term) > 0 for term in terms):
@@ -154,7 +154,7 @@ def _evaluated(config: RunConfig) -> str | None:
 
 def readers() -> dict[str, Reader]:
     """For each key that only some configs read, why this one does not. Keys that are not listed are always read."""
-    projected = names(lambda term: any(head.target == "projection" for head in term.heads.values()))
+    projected = terms_where(lambda term: any(head.target == "projection" for head in term.heads.values()))
     taught = _terms_that_need("sentences", "tokens")
     settings = {name for term in TERMS.values() for name in term.settings}
     return {

@@ -27,6 +27,7 @@ from dalr.data.rows import Rows
 from dalr.data.schedule import Schedule, schedule_of
 from dalr.data.store import Extraction, Prepared, Runner, StoredArray, find, obtain, run_here
 from dalr.errors import InputError
+from dalr.losses.terms import terms_where
 from dalr.model.checksum import model_checksum
 from dalr.model.image_teacher import weights_fingerprint
 from dalr.model.loading import encoder_width, load_tokenizer
@@ -199,7 +200,7 @@ def _sentence_vectors(
 
 
 def _token_teachers(config: RunConfig, store: _Store) -> tuple[tuple[TextTeacher, ...], str]:
-    """The teachers whose token states `local_global` uses, and the model whose tokenizer they see.
+    """The teachers whose token states the objective reads, and the model whose tokenizer they see.
 
     They are the teachers that share the student's vocabulary, where their widths agree; the first of
     them where they do not; and where none shares it and `objective.token_teachers` allows it, the first
@@ -214,10 +215,12 @@ def _token_teachers(config: RunConfig, store: _Store) -> tuple[tuple[TextTeacher
     if not sharing and config.objective.token_teachers == "any":
         return (teachers[0],), teachers[0].model
     if not sharing:
+        readers = terms_where(lambda term: "tokens" in term.needs)
+        term = next(name for name in readers if config.objective.active(name))
         raise InputError(
-            f"local_global needs token states, but no text teacher has the tokenizer of {config.model.student}; choose "
+            f"{term} needs token states, but no text teacher has the tokenizer of {config.model.student}; choose "
             f"a teacher of the student's family, or objective.token_teachers=any (those of {teachers[0].model} under "
-            "its own tokenizer), or objective.weights.local_global=0"
+            f"its own tokenizer), or objective.weights.{term}=0"
         )
     if len({encoder_width(teacher.model) for teacher in sharing}) > 1:
         sharing = sharing[:1]
