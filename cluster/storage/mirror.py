@@ -161,7 +161,7 @@ class Mirror:
 
     def _push_checkpoint(self, name: str) -> None:
         path = self.folder.checkpoints / name
-        for file in sorted((file.name for file in path.iterdir()), key=lambda file: file == "meta.json"):
+        for file in sorted((file.name for file in path.iterdir()), key=lambda file: (file == "meta.json", file)):
             self.remote.upload(path / file, f"{_place(name)}/{file}")
 
     def _remove_superseded(self, keep: int) -> None:
