@@ -3,10 +3,12 @@
 import gc
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +30,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import ROOT
+
+if TYPE_CHECKING:
+    from tests.cluster.ray_node import Node
 
 # It would be the data root of every config made here. The processes that pytest-xdist starts get it by another name.
 DALR_DATA = os.environ.pop("DALR_DATA", None) or os.environ.get("DALR_TEST_DATA")
@@ -78,8 +83,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayInOneP
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with Ray come first, those that share a cluster before those that start their own."""
-    items.sort(key=lambda item: (item.get_closest_marker("cluster") is None, "ray_cluster" not in fixtures_of(item)))
+    """Tests with Ray come first: those that share this process's cluster, those that share a head node, then those
+    that start their own."""
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("cluster") is None,
+            "ray_cluster" not in fixtures_of(item),
+            "head" not in fixtures_of(item),
+        )
+    )
 
 
 def pytest_collection_finish() -> None:
@@ -108,6 +120,18 @@ def ray_cluster() -> None:
 
     if not ray.is_initialized():
         SHARED_RAY.enter_context(ray_session(cpus=2, quiet=True))
+
+
+@pytest.fixture(scope="session")
+def head() -> "Iterator[Node]":
+    """A head node of two CPUs without authentication, for the whole session."""
+    from tests.cluster.ray_node import start_head
+
+    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
+    node = start_head(folder)
+    yield node
+    node.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,31 +1,18 @@
 """A sweep as a Ray job: sent by `dalr submit` to a real job server."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 import yaml
 
-from tests.cluster.ray_node import Node, start_head
+from tests.cluster.ray_node import Node
 from tests.sweeps.make import small_recipe
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture
-def head() -> Iterator[Node]:
-    """A head node of two CPUs."""
-    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
-    node = start_head(folder)
-    yield node
-    node.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_sweep_runs_as_a_job_and_tells_what_ended(head: Node, tmp_path: Path, tiny_bert: Path) -> None:
