@@ -74,8 +74,10 @@ def read_sweep(folder: Path, name: str) -> Sweep:
     # Reasons and searched files may hold the machine's own folders.
     texts = [name for name, kind in runs.schema.items() if kind == pl.String]
     runs = runs.with_columns(pl.col(texts).map_elements(without_paths, return_dtype=pl.String)) if texts else runs
-    metrics = _several(spec.get("metric", "value"))
-    directions = _several(spec.get("direction", "maximize"))
+    metrics = _several(spec.get("metric", "value"), "metric")
+    directions = _several(spec.get("direction", "maximize"), "direction")
+    if unknown := set(directions) - {"maximize", "minimize"}:
+        raise InputError(f"sweep.yaml: direction: {min(unknown)!r:.40} is neither maximize nor minimize")
     return Sweep(
         name=name,
         place=name,
@@ -93,10 +95,12 @@ def _recipe(spec: dict[str, Any]) -> str:
     return str(recipe[0] if isinstance(recipe, list) and len(recipe) == 1 else recipe)
 
 
-def _several(value: Any) -> tuple[str, ...]:
-    return (
-        tuple(str(item) for item in value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
-    )
+def _several(value: Any, key: str) -> tuple[str, ...]:
+    """A text, or a list of texts, as a list that is not empty."""
+    values = tuple(value) if isinstance(value, list) else (value,)
+    if not values or not all(isinstance(item, str) for item in values):
+        raise InputError(f"sweep.yaml: {key}: expected a text or a list of texts, not {value!r:.40}")
+    return values
 
 
 def points_of_arms(sweep: Sweep) -> dict[int, tuple[str, str]]:

@@ -86,3 +86,12 @@ def test_a_part_of_another_kind(project: Path, name: str, key: str, value: Any) 
         file.write_text(json.dumps(values | {key: value}))
 
     _with(project, f"{RUN}/{name}", change)
+
+
+@pytest.mark.parametrize("key", ["metric", "direction"])
+@pytest.mark.parametrize("value", [None, [], 3, [None], {"a": 1}, [["x"]]])
+def test_a_sweep_without_a_metric_or_a_direction_is_left_out(project: Path, key: str, value: Any) -> None:
+    def change(file: Path) -> None:
+        file.write_text(json.dumps(yaml.safe_load(file.read_text()) | {key: value}))
+
+    _with(project, "all/s/sweep.yaml", change)
