@@ -40,11 +40,8 @@ class FinalRecord:
     candidate: int
     point: Point
     run: RunRecord
-
-    @property
-    def name(self) -> str:
-        """The first part of the run's folder."""
-        return f"final-{self.recipe}-base" if self.candidate == BASE else f"final-{self.candidate:04d}"
+    name: str
+    """The first part of the run's folder."""
 
 
 class FinalRuns:
@@ -101,7 +98,7 @@ class FinalRuns:
         return [self._record(trial) for trial in self._trials()]
 
     def _record(self, trial: optuna.trial.FrozenTrial) -> FinalRecord:
-        return final_record(trial, self.recipe)
+        return final_record(trial, self.spec, self.recipe)
 
     def next(self) -> FinalRecord | None:
         """A run to do: one that was cut off, or the next planned one."""
@@ -157,7 +154,13 @@ class FinalRuns:
         return record
 
 
-def final_record(trial: optuna.trial.FrozenTrial, recipe: str) -> FinalRecord:
+def final_record(trial: optuna.trial.FrozenTrial, spec: SweepSpec, recipe: str) -> FinalRecord:
     """A final run as the database has it."""
     attrs = trial.user_attrs
-    return FinalRecord(trial.number, recipe, attrs["candidate"], attrs["point"], RunRecord.load(attrs["run"]))
+    name = final_name(spec.short_name(recipe), attrs["candidate"])
+    return FinalRecord(trial.number, recipe, attrs["candidate"], attrs["point"], RunRecord.load(attrs["run"]), name)
+
+
+def final_name(recipe: str, candidate: int) -> str:
+    """The first part of the folder of a final run; `recipe` is its short name."""
+    return f"final-{recipe}-base" if candidate == BASE else f"final-{candidate:04d}"

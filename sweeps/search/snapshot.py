@@ -172,7 +172,7 @@ def read_state(out: Path) -> SweepState:
                 trials += [trial_record(trial, recipe, trial.number * count + index) for trial in begun]
             if f"{name}-final" in known:
                 study = optuna.load_study(study_name=f"{name}-final", storage=storage)
-                finals += [final_record(trial, recipe) for trial in study.get_trials(deepcopy=False)]
+                finals += [final_record(trial, spec, recipe) for trial in study.get_trials(deepcopy=False)]
     finally:
         close_storage(storage)
     return SweepState(

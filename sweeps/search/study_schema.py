@@ -1,7 +1,6 @@
 """How a search lies in Optuna's database: under which name, and what a trial's attributes mean."""
 
 import warnings
-from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage
@@ -49,9 +48,7 @@ def study_name(spec: SweepSpec, recipe: str) -> str:
     """A recipe's study bears its name, of a recipe's file the file's, so that a sweep's folder opens in Optuna by a
     name that can be known. In a database that other sweeps may share, a hash of the search follows: two different
     searches never share a study."""
-    names = [Path(name).name for name in spec.recipe]
-    place = spec.recipe.index(recipe)
-    name = names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place}"
+    name = spec.short_name(recipe)
     return name if spec.storage is None else f"{name}-{spec.study_key()}"
 
 

@@ -6,6 +6,7 @@ two starts of the same sweep.
 """
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -147,6 +148,13 @@ class SweepSpec(Part):
         points = (grid if self.sampler.name == "grid" else one_at_a_time)(self.searched)
         first = [dict(point) for point in self.try_first]
         return first + [point for point in points if point not in first]
+
+    def short_name(self, recipe: str) -> str:
+        """What files and studies of a recipe are called by: its name or its file's, with its place among the recipes
+        where two files have the same."""
+        names = [PurePath(name).name for name in self.recipe]
+        place = self.recipe.index(recipe)
+        return names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place}"
 
     def study_key(self, *, places: bool = False) -> str:
         """12 hex digits that change with everything that decides the trials' points and values: where recipes,

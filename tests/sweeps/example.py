@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dalr.sweeps.search.finals import BASE, FinalRecord
+from dalr.sweeps.search.finals import BASE, FinalRecord, final_name
 from dalr.sweeps.search.records import RunRecord, TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.search.spec_file import saved_spec
@@ -35,5 +35,5 @@ def example_state(out: Path = EXAMPLE) -> SweepState:
         run = RunRecord(
             row["seed"], row["config_fingerprint"], row["state"], row["reason"], value, (value,), seconds=seconds
         )
-        finals.append(FinalRecord(number, row["recipe"], candidate, {}, run))
+        finals.append(FinalRecord(number, row["recipe"], candidate, {}, run, final_name(row["recipe"], candidate)))
     return SweepState(out, spec, tuple(trials), tuple(finals), 1.0, 0.0)

@@ -12,7 +12,7 @@ from dalr.results import STS, TRANSFER, TaskDetails, TaskRecord, TaskScore, writ
 from dalr.sweeps.analysis.equal_budget import equal_budget_rows
 from dalr.sweeps.analysis.final_comparisons import final_comparisons, final_folder
 from dalr.sweeps.analysis.outcome import outcome_of, write_finals
-from dalr.sweeps.search.finals import BASE, FinalRecord
+from dalr.sweeps.search.finals import BASE, FinalRecord, final_name
 from dalr.sweeps.search.records import RunRecord, TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
 from tests.reports import make as results
@@ -33,7 +33,10 @@ def state(finals: list[FinalRecord], trials: list[TrialRecord] = (), out: Path =
 
 def finals(ours: list[float], base: list[float]) -> list[FinalRecord]:
     rows = [(7, value, seed) for seed, value in enumerate(ours)] + [(BASE, v, s) for s, v in enumerate(base)]
-    return [FinalRecord(i, "quickstart", candidate, {}, run(v, s)) for i, (candidate, v, s) in enumerate(rows)]
+    return [
+        FinalRecord(i, "quickstart", candidate, {}, run(v, s), final_name("quickstart", candidate))
+        for i, (candidate, v, s) in enumerate(rows)
+    ]
 
 
 def two_recipes() -> SweepState:
@@ -42,7 +45,7 @@ def two_recipes() -> SweepState:
     trials = (trial(7, 76.0), trial(3, 73.0, recipe="simcse"), trial(5, 72.0, recipe="simcse"))
     scores = {3: [71.0, 71.4, 71.0], 5: [75.9, 76.2, 75.8], BASE: [70.0, 70.5, 70.2]}
     simcse = [
-        FinalRecord(i, "simcse", candidate, {}, run(value, seed))
+        FinalRecord(i, "simcse", candidate, {}, run(value, seed), final_name("simcse", candidate))
         for candidate, values in scores.items()
         for i, (seed, value) in enumerate(enumerate(values))
     ]

@@ -12,6 +12,7 @@ from dalr.config.loading import load_recipe, read_config
 from dalr.config.overrides import to_yaml, with_absolute_paths
 from dalr.identity import identity_of
 from dalr.sweeps.search.records import Report
+from dalr.sweeps.search.snapshot import state_of
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
@@ -168,6 +169,20 @@ def test_a_raised_budget_continues_and_keeps_the_final_runs_of_the_base(tmp_path
     assert pl.read_parquet(tmp_path / "trials.parquet")["trial"].to_list() == list(range(8))
     base = [record for record in more.finals["quickstart"].records() if record.candidate == -1]
     assert len(base) == 1
+
+
+def test_final_runs_of_recipes_that_are_files_lie_side_by_side(tmp_path: Path) -> None:
+    """Their folders are called by the files' names, wherever these lie, and two of one name are told apart."""
+    files = [tmp_path / folder / "mine.yaml" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(to_yaml(with_absolute_paths(load_recipe("quickstart"))))
+    chosen = spec(recipe=[str(file) for file in files], budget={"trials": 1}, seeds={"final": 1})
+    search = coordinator(chosen, tmp_path / "out")
+    fakes.work(search)
+    names = [record.name for runs in search.finals.values() for record in runs.records()]
+    assert names == ["final-mine.yaml-0-base", "final-0000", "final-mine.yaml-1-base", "final-0001"]
+    assert [record.name for record in state_of(search).finals] == names
 
 
 def test_several_recipes_take_turns_with_equal_budgets(tmp_path: Path) -> None:
