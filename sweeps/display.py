@@ -72,7 +72,7 @@ class _Announcer:
     def announce(self) -> None:
         """Looks, and logs what is new."""
         state = self._state()
-        new = {key: line for key, line in ended_lines(state).items() if key not in self._known}
+        new = ended_lines(state, self._known)
         self._known |= set(new)
         for line in new.values():
             _log.info("%s", line)
@@ -82,18 +82,19 @@ class _Announcer:
             _log.info("%s; %s", counts_line(state), budget_line(state))
 
 
-def ended_lines(state: SweepState) -> dict[str, str]:
-    """A line for each ended trial and final run, by its name."""
+def ended_lines(state: SweepState, known: Collection[str] = ()) -> dict[str, str]:
+    """A line for each ended trial and final run, by its name; those `known` are left out."""
     lines = {}
     for trial in state.trials:
-        if trial.state != "running":
+        name = f"trial {trial.number}"
+        if trial.state != "running" and name not in known:
             _, _, value, steps, _, point = row(trial)
             why = f" ({trial.reason})" if trial.reason else ""
-            lines[f"trial {trial.number}"] = f"trial {trial.number} {trial.state}, {steps} steps: {value}{why}; {point}"
+            lines[name] = f"{name} {trial.state}, {steps} steps: {value}{why}; {point}"
     for record in state.finals:
-        if record.run.state != "running":
+        name = f"{record.name}, seed {record.run.seed}"
+        if record.run.state != "running" and name not in known:
             value = "" if record.run.value is None else f": {record.run.value:.2f}"
-            name = f"{record.name}, seed {record.run.seed}"
             lines[name] = f"{name} {record.run.state}{value}"
     return lines
 

@@ -54,8 +54,14 @@ def _needs(bundle: Resources) -> dict[str, float]:
 
 def bundles_on(node: Resources, bundle: Resources, limit: int) -> int:
     """How many of `bundle` one node holds, at most `limit`."""
-    room = [_units(node.get(name, 0.0)) // _units(amount) for name, amount in _needs(bundle).items()]
-    return min([limit, *room])
+    return min([limit, *(_room(node.get(name, 0.0), name, amount) for name, amount in _needs(bundle).items())])
+
+
+def _room(there: float, name: str, amount: float) -> int:
+    """How often an amount fits into what is there. A fraction of a GPU lies on one card."""
+    if name == "GPU" and amount < 1:
+        return int(there) * (_units(1.0) // _units(amount)) + _units(there - int(there)) // _units(amount)
+    return _units(there) // _units(amount)
 
 
 def most_workers(bundle: Resources, nodes: Sequence[Resources], driver: Resources, limit: int) -> int:

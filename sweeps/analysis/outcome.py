@@ -238,6 +238,7 @@ def trial_rows(trial: TrialRecord, spec: SweepSpec) -> list[dict[str, Any]]:
     point = {
         path: str(value) if value is not None and _column_type(spec, path) == pl.String else value
         for path, value in trial.point.items()
+        if path in spec.searched
     }
     shared = {"trial": trial.number, "recipe": trial.recipe, **{p: point.get(p) for p in spec.searched}}
     if not trial.runs:

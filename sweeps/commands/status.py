@@ -14,7 +14,7 @@ from dalr.sweeps.search.snapshot import read_state
 
 def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
     """Counts, budget, running and best trials, failures."""
-    state = read_state(folder)
+    state = read_state(folder, scores=False)
     if quiet:
         return
     console = Console()
@@ -22,7 +22,7 @@ def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
         with Live(table(state), console=console, auto_refresh=False) as display:
             while True:
                 time.sleep(REFRESH_SECONDS)
-                display.update(table(read_state(folder)), refresh=True)
+                display.update(table(read_state(folder, scores=False)), refresh=True)
     console.print(table(state))
     for line in [*failures(state), *request_lines(state.requests)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

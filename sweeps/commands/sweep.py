@@ -191,7 +191,7 @@ def why(folder: Path, number: int, *, quiet: bool = False) -> None:
     from dalr.sweeps.commands.explain import explain
     from dalr.sweeps.search.snapshot import read_state
 
-    lines = explain(read_state(folder), number)
+    lines = explain(read_state(folder, scores=False), number)
     if not quiet:
         typer.echo("\n".join(lines))
 

@@ -19,6 +19,10 @@ POLL_SECONDS = 0.5
 def follow_ray_train(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
     """Trains on Ray Train in a thread, and tells the listener of each evaluation as it appears in
     metrics.jsonl. A run that the sweep asked to leave (`ask_to_leave`) ends here unfinished.
+
+    Ray's own `TuneReportCallback` is not used: it hands a worker's metrics to Tune past this thread, so that neither
+    the seed nor the attempt, nor the sweep's wish to end the trial, would be in what goes through, and it starts a
+    further actor for each run. The file is there anyway, and a look at it costs one `stat`.
     """
     from dalr.cluster.train import Workers, train_on_ray
 
@@ -27,7 +31,7 @@ def follow_ray_train(config: RunConfig, folder: Path, listener: Callback, task: 
 
     def work() -> None:
         try:
-            workers = Workers(task.workers, task.cpus, task.gpus)
+            workers = Workers(task.workers, task.cpus, task.gpus, labels=task.labels)
             os.environ.update(task.environment)
             result["outcome"] = train_on_ray(
                 config,

@@ -4,30 +4,34 @@ import logging
 import os
 import shutil
 import signal
+import tempfile
 import threading
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from dalr.config.schema import RunConfig
 from dalr.errors import Failed, InputError
 from dalr.files import Locked, locked, writable_folder
 from dalr.sweeps.analysis.outcome import SweepOutcome, write_outcome, write_progress
+from dalr.sweeps.execution.capacity import MIN_RESERVATION, Capacity, capacity_for
 from dalr.sweeps.execution.disk import DiskKeeper, check_space
+from dalr.sweeps.execution.progress_files import ProgressFiles
 from dalr.sweeps.execution.tracked import note_endings
 from dalr.sweeps.execution.trial import Train, make_trainable
 from dalr.sweeps.search.control import Control
 from dalr.sweeps.search.coordinator import Coordinator
-from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
+from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna, storage_advice
 from dalr.sweeps.search.in_force import in_force
 from dalr.sweeps.search.snapshot import SweepState, state_of
 from dalr.sweeps.search.spec_file import save_spec
 from dalr.sweeps.spec.loading import base_configs
-from dalr.sweeps.spec.parts import ResourceSpec
 from dalr.sweeps.spec.schema import SweepSpec
+
+if TYPE_CHECKING:
+    from ray.tune import PlacementGroupFactory
 
 Display = Callable[[Callable[[], SweepState]], AbstractContextManager[None]]
 """Shows the state that a call gives while its block runs."""
@@ -38,10 +42,6 @@ _log = logging.getLogger(__name__)
 
 WORKER_DEATHS = 2
 """How often a trial whose process dies (a lost node, a kill) is started again from its checkpoint."""
-
-MIN_RESERVATION = {"memory": 1.0}
-"""What Tune reserves for the process of a trial whose workers do the work: a byte. It refuses to reserve
-nothing, and any share of a CPU could be the one that the last worker lacks."""
 
 
 def run_sweep(
@@ -76,18 +76,20 @@ def run_sweep(
         control = steered(coordinator, spec, out)
         keeper = DiskKeeper()
 
-        def changed() -> None:
+        def write() -> None:
             state = state_of(coordinator)
             write_progress(state, bases)
             keeper.tidy(state)
 
-        coordinator.changed = changed
+        files = ProgressFiles(write)
+        coordinator.changed = files.changed
         coordinator.listen = control.look
         coordinator.decided = note_endings
         try:
             control.look()
+            files.changed()  # what a killed driver has left is older than the study
             if not coordinator.finished_before():
-                _run_on_ray(coordinator, bases, out, make_trainable(train), display, quiet=quiet)
+                _run_on_ray(coordinator, bases, out, make_trainable(train), display, files, quiet=quiet)
             keeper.tidy(state_of(coordinator), at_once=True)
             return write_outcome(state_of(coordinator), bases)
         finally:
@@ -112,50 +114,6 @@ def sole_driver(out: Path) -> Iterator[None]:
         except Locked as error:
             raise InputError(f"{out}: another `dalr sweep` works on this folder ({error.holder})") from None
         yield
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """How many trials run at once, the GPUs of one worker, and what Tune reserves for each trial."""
-
-    concurrent: int
-    gpus: float
-    bundle: dict[str, float]
-
-
-def capacity_for(resources: ResourceSpec, bases: Collection[RunConfig] = ()) -> Capacity:
-    """Checks the cluster before anything starts: that a trial fits, and each of the configs `bases` with its memory.
-
-    Raises:
-        NotEnoughResources: not even one trial fits.
-    """
-    from dalr.cluster.preflight.cards import with_card_sizes
-    from dalr.cluster.preflight.resources import (
-        UNKNOWN,
-        bundles_on,
-        check,
-        check_whole_gpus,
-        cluster_nodes,
-        expected_memory,
-    )
-
-    nodes = cluster_nodes()
-    gpus = resources.gpus if resources.gpus is not None else min(1.0, sum(node.get("GPU", 0.0) for node in nodes))
-    worker = {"CPU": resources.cpus, **({"GPU": gpus} if gpus else {})}
-    check_whole_gpus(worker, resources.workers)
-    check(worker, resources.workers, nodes=nodes)
-    if bases and gpus:
-        nodes = with_card_sizes(nodes)
-    estimates = [expected_memory(base, resources.workers, on_gpu=gpus > 0) for base in bases]
-    needed = [memory for memory in estimates if memory is not None]
-    for memory in needed:
-        check(worker, resources.workers, memory=memory, nodes=nodes)
-    # Tune does not reserve main memory: no more trials run at once than the nodes have memory for.
-    bundle = {**worker, "memory": max((float(memory.host) for memory in needed), default=0.0)}
-    limit = resources.concurrent or 10_000
-    room = sum(bundles_on({"memory": UNKNOWN, **node}, bundle, limit * resources.workers) for node in nodes)
-    most = room // resources.workers
-    return Capacity(max(1, min(limit, most)), gpus, worker if resources.workers == 1 else MIN_RESERVATION)
 
 
 def check_trials(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
@@ -186,35 +144,43 @@ def _run_on_ray(
     out: Path,
     trainable: Trainable,
     display: Display,
+    files: ProgressFiles,
     *,
     quiet: bool,
 ) -> None:
+    from dalr.cluster.preflight.resources import cluster_nodes
     from dalr.cluster.session import ray_session
 
     _log.info("starting: connecting to Ray, then the first trial's worker")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # 4 log files a trial that nobody reads
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer output ignores verbose=0
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # its record of all trials: the study is ours
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # a model's relative folder keeps its meaning
     with ray_session(quiet=quiet):
         # Room for as many as fit: how many of them run may be set while the sweep does.
         resources = coordinator.spec.resources.model_copy(update={"concurrent": None})
         capacity = capacity_for(resources, bases.values())
+        if advice := storage_advice(coordinator.spec, out, len(cluster_nodes())):
+            logging.getLogger(__name__).warning(advice)
         check_end(coordinator.spec, capacity.gpus)
         coordinator.set_capacity(capacity.concurrent, capacity.gpus)
-        scratch = out / ".tune" / uuid.uuid4().hex[:8]
+        coordinator.labels = capacity.labels
+        scratch = Path(tempfile.mkdtemp(prefix="dalr-tune-"))  # not on the network: nobody else reads it
         try:
             with display(lambda: state_of(coordinator)):
-                _tune(coordinator, capacity, scratch, trainable)
+                _tune(coordinator, capacity, scratch, trainable, files)
             if coordinator.ending:
                 raise Failed(f"{out}: ended by dalr sweep stop; the same command continues")
             if not coordinator.finished:
                 raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
         finally:
             coordinator.stop_clock()
-            shutil.rmtree(out / ".tune", ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _tune(coordinator: Coordinator, capacity: Capacity, scratch: Path, trainable: Trainable) -> None:
+def _tune(
+    coordinator: Coordinator, capacity: Capacity, scratch: Path, trainable: Trainable, files: ProgressFiles
+) -> None:
     from ray import tune
 
     from dalr.sweeps.execution.tune_adapter import SweepScheduler, SweepSearch
@@ -222,10 +188,10 @@ def _tune(coordinator: Coordinator, capacity: Capacity, scratch: Path, trainable
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     nested = coordinator.spec.resources.workers > 1
     tuner = tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([capacity.bundle])),
+        tune.with_resources(trainable, placement(capacity)),
         tune_config=tune.TuneConfig(
             search_alg=SweepSearch(coordinator),
-            scheduler=SweepScheduler(coordinator),
+            scheduler=SweepScheduler(coordinator, on_round=files.write_if_due),
             num_samples=-1,
             # Tune would otherwise ask for one trial's room at a time, and a cluster grow by one node at a time.
             max_concurrent_trials=capacity.concurrent,
@@ -233,8 +199,8 @@ def _tune(coordinator: Coordinator, capacity: Capacity, scratch: Path, trainable
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name=scratch.name,
-            storage_path=str(scratch.parent),
+            name="sweep",
+            storage_path=str(scratch),
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         ),
@@ -266,3 +232,12 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
         del os.environ["TUNE_DISABLE_SIGINT_HANDLER"]
+
+
+def placement(capacity: Capacity) -> "PlacementGroupFactory":
+    """What Tune reserves for a trial; a trial of several workers asks for their nodes itself."""
+    from ray import tune
+
+    if capacity.bundle == MIN_RESERVATION or not capacity.labels:
+        return tune.PlacementGroupFactory([capacity.bundle])
+    return tune.PlacementGroupFactory([capacity.bundle], bundle_label_selector=[dict(capacity.labels)])

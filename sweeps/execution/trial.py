@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import sys
 import time
 import traceback
@@ -115,6 +116,7 @@ class _Run:
             # After a crash of the driver an orphaned worker may still be writing.
             with locked(self.folder / ".lock", seconds=LOCK_SECONDS, what=f"the run in {self.folder}"):
                 config = self.checked_config()
+                self.remove_other_run()
                 outcome = self.train(config, self.folder, self.listener, self.task)
                 self.compare_written()
                 report = self.success(config, outcome)
@@ -147,6 +149,18 @@ class _Run:
         if not (Path(self.task.out) / "sweep.yaml").is_file():
             raise InputError(f"{self.task.out} is not visible on this node: put --out on storage that all nodes share")
         return config
+
+    def remove_other_run(self) -> None:
+        """A run that begins again with other settings finds what it left before; the rest of the folder's content
+        is its own."""
+        if not self.task.anew or not (self.folder / "config.yaml").is_file():
+            return
+        written = Identity(read_config(self.folder / "config.yaml"), self.task.contents)
+        if written.fingerprint != self.expected:
+            for path in self.folder.iterdir():
+                if path.name == ".lock":
+                    continue
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def compare_written(self) -> None:
         """What the run says it trained with must be what the sweep suggested, data and models included."""

@@ -8,21 +8,27 @@ tasks and reports.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import ray
-from ray.tune.execution.tune_controller import TuneController
-from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from dalr.sweeps.execution.multi_worker import ask_to_leave
 from dalr.sweeps.execution.trial import task_json
+from dalr.sweeps.execution.tune_internals import (
+    Trial,
+    TuneController,
+    actor_of,
+    death_of,
+    is_started_again,
+    live_trials,
+    never_again,
+)
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.records import TUNE_METRIC, Report
 
@@ -87,9 +93,10 @@ class LiveTrial:
 class SweepScheduler(FIFOScheduler):
     """Passes reports to the coordinator, stops what it wants stopped, and ends silent trials."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Coordinator, *, on_round: Callable[[], object] = lambda: None) -> None:
         super().__init__()
         self._coordinator = coordinator
+        self._on_round = on_round
         timeout = coordinator.spec.resources.timeout_minutes * 60
         self._patience = {
             Phase.STARTING: max(timeout, STARTUP_SECONDS),
@@ -113,7 +120,7 @@ class SweepScheduler(FIFOScheduler):
             # Ended from here it would abandon its workers; it ends by itself when they have left.
             request = ask_to_leave(assignment.task, report.seed)
             self._trials[trial.trial_id] = LiveTrial(Phase.LEAVING, time.monotonic(), request)
-            trial.max_failures = 0  # should it die before, it is over all the same
+            never_again(trial)  # should it die before, it is over all the same
             return self.CONTINUE
         self._trials[trial.trial_id] = LiveTrial(Phase.TRAINING, time.monotonic())
         return self.STOP if stop else self.CONTINUE
@@ -123,7 +130,7 @@ class SweepScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Also called where Tune is about to start the trial again, which then is not lost."""
-        if trial.should_recover():
+        if is_started_again(trial):
             return
         self._trials.pop(trial.trial_id, None)
         self._coordinator.on_worker_lost(trial.trial_id, _death(trial))
@@ -131,14 +138,19 @@ class SweepScheduler(FIFOScheduler):
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
         """Called in each round of Tune's loop, which makes it the place to look for silent trials."""
         self._coordinator.tick()
-        for trial in tune_controller.get_live_trials():
+        self._on_round()
+        live = live_trials(tune_controller)
+        for trial in live:
             if trial.trial_id in self._coordinator.leaving:
                 self._let_leave(trial)
             if trial.status == Trial.RUNNING:
                 self._end_if_out_of_patience(trial)
             elif trial.status == Trial.PENDING:
                 self._trials[trial.trial_id] = LiveTrial(Phase.STARTING, time.monotonic())
-        return super().choose_trial_to_run(tune_controller)
+        # As FIFOScheduler's, which looks through all trials that ever were.
+        order = {trial_id: place for place, trial_id in enumerate(self._trials)}
+        pending = [trial for trial in live if trial.status == Trial.PENDING]
+        return min(pending, key=lambda trial: order.get(trial.trial_id, len(order)), default=None)
 
     def _let_leave(self, trial: Trial) -> None:
         """Asks the workers of a trial to save and leave, once; one that has no worker yet has left."""
@@ -151,14 +163,14 @@ class SweepScheduler(FIFOScheduler):
             self._trials[trial.trial_id] = LiveTrial(Phase.LEAVING, time.monotonic(), requests)
 
     def _end_if_out_of_patience(self, trial: Trial) -> None:
-        live, actor = self._trials.get(trial.trial_id), trial.temporary_state.ray_actor
+        live, actor = self._trials.get(trial.trial_id), actor_of(trial)
         if live is None or actor is None or (silent := time.monotonic() - live.since) <= self._patience[live.phase]:
             return
         if live.phase is not Phase.LEAVING:
             if trial.trial_id not in self._coordinator.live:
                 return
             self._coordinator.on_worker_lost(trial.trial_id, _silence(live.phase, silent))
-            trial.max_failures = 0  # it would hang again
+            never_again(trial)  # it would hang again
         self._trials[trial.trial_id] = LiveTrial(Phase.KILLED, time.monotonic())
         ray.kill(actor)
 
@@ -175,9 +187,7 @@ def _silence(phase: Phase, seconds: float) -> str:
 
 def _death(trial: Trial) -> str:
     """Why a worker's process ended, in one line."""
-    # Tune has the error itself only after its next sync; the text is there at once.
-    path = Path(trial.error_file or "")
-    text = " ".join(path.read_text(encoding="utf-8").split("Failure #")[-1].split()) if path.is_file() else ""
+    text = death_of(trial)
     if "running low on memory" in text or "OutOfMemoryError" in text:
         return f"out of memory: {text[:300]}"
     _, _, cause = text.partition("The actor is dead because ")

@@ -4,11 +4,11 @@ scheduler (`dalr.sweeps.execution.tune_adapter`) ask it for tasks and pass it re
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import optuna
-from optuna.storages import BaseStorage
+from optuna.storages import RDBStorage
 
 from dalr.config.schema import RunConfig
 from dalr.identity import Contents
@@ -16,9 +16,10 @@ from dalr.sweeps.search.budget import Budget
 from dalr.sweeps.search.configs import final_config, search_config
 from dalr.sweeps.search.finals import FinalRecord, FinalRuns
 from dalr.sweeps.search.ranking import best_points
-from dalr.sweeps.search.records import Intent, Report, State, Task, TrialRecord, fate_of
+from dalr.sweeps.search.records import Intent, Report, State, Task, TrialRecord, fate_of, out_of_memory
 from dalr.sweeps.search.study import RecipeStudy
-from dalr.sweeps.search.tasks import TaskMaker
+from dalr.sweeps.search.study_storage import SweepStorage, one_event
+from dalr.sweeps.search.tasks import Place, TaskMaker
 from dalr.sweeps.spec.schema import SweepSpec
 
 Owner = RecipeStudy | FinalRuns
@@ -48,7 +49,7 @@ class Coordinator:
         self,
         spec: SweepSpec,
         bases: dict[str, RunConfig],
-        storage: BaseStorage,
+        database: RDBStorage,
         out: str,
         *,
         concurrent: int = 1,
@@ -59,6 +60,7 @@ class Coordinator:
         self.out = out
         self.room = concurrent
         self.changed = changed
+        self.storage = storage = SweepStorage(database)
         self.contents = Contents()
         count = len(bases)
         self.studies = {
@@ -82,6 +84,8 @@ class Coordinator:
         for study in self.studies.values():
             for record in study.unfinished():
                 self._requeue(study, record)
+        self.labels: Mapping[str, str] = {}
+        """Ray's label selector for the nodes of a trial's workers."""
         self._stopped = {recipe: study.stop_reason() for recipe, study in self.studies.items()}
         self._warm: set[str] = set()
         self._settled: Counter[str] = Counter()
@@ -136,6 +140,7 @@ class Coordinator:
         """Whether this start has nothing more to do: all is done, or a person ended it and all workers have left."""
         return self.finished or (self.ending and not self.live)
 
+    @one_event
     def finished_before(self) -> bool:
         """Whether an earlier start left nothing to do; plans the final runs if the search is over."""
         if self._search_over():
@@ -143,6 +148,7 @@ class Coordinator:
             return self.finished
         return False
 
+    @one_event
     def next_task(self, key: str) -> Task | None:
         """A task for a new worker known as `key`; None where there is none now."""
         self.listen()
@@ -178,7 +184,7 @@ class Coordinator:
         ready = [
             study
             for study in open_studies
-            if study.can_sample() and (study.recipe in self._warm or study.recipe not in busy)
+            if study.can_sample(self.concurrent) and (study.recipe in self._warm or study.recipe not in busy)
         ]
         return min(ready, key=lambda study: study.size(), default=None)
 
@@ -217,13 +223,17 @@ class Coordinator:
 
     def _task(self, study: RecipeStudy, record: TrialRecord) -> Task:
         name = f"trial-{record.number:04d}"
-        return self._tasks.make(name, study.recipe, study.base, record.point, record.runs, self.gpus)
+        return self._tasks.make(name, study.recipe, study.base, record.point, record.runs, self._place())
+
+    def _place(self) -> Place:
+        return Place(self.gpus, dict(self.labels))
 
     def _final_task(self, runs: FinalRuns, record: FinalRecord) -> Task:
-        return self._tasks.make(record.name, runs.recipe, runs.base, record.point, (record.run,), self.gpus)
+        return self._tasks.make(record.name, runs.recipe, runs.base, record.point, (record.run,), self._place())
 
     # Listening
 
+    @one_event
     def on_report(self, key: str, report: Report) -> bool:
         """Takes a worker's report; True: the worker shall end this task now."""
         self.listen()
@@ -241,7 +251,8 @@ class Coordinator:
         ending = self._final_ending(report) if isinstance(owner, FinalRuns) else self._ending(owner, number, report)
         if ending is None:
             return False
-        self._close(key, *ending)
+        if not self._begins_again(key, *ending):
+            self._close(key, *ending)
         return True
 
     def _final_ending(self, report: Report) -> tuple[State, str | None] | None:
@@ -263,6 +274,7 @@ class Coordinator:
             return "pruned", f"stopped at step {report.step} by {self.spec.scheduler.name}: behind earlier trials"
         return None
 
+    @one_event
     def on_worker_lost(self, key: str, reason: str) -> None:
         """The worker of `key` is gone and will not come back: its task fails."""
         assignment = self.live.get(key)
@@ -271,11 +283,27 @@ class Coordinator:
             assignment.owner.add_seconds(assignment.number, now - self._last_report.get(key, now))
             if key in self.leaving:
                 self.leave(key)
-            else:
+            elif not self._begins_again(key, "failed", reason):
                 self._close(key, "failed", reason)
 
+    def _begins_again(self, key: str, state: State, reason: str | None) -> bool:
+        """Puts a trial that ran out of memory back into the queue, to train in smaller parts, where that is wanted
+        and was not done before."""
+        owner, number = self.live[key].owner, self.live[key].number
+        if state != "failed" or not out_of_memory(reason) or self.spec.resources.on_oom != "accumulate":
+            return False
+        if not isinstance(owner, RecipeStudy) or (record := owner.in_smaller_parts(number)) is None:
+            return False
+        del self.live[key]
+        self.leaving.pop(key, None)
+        self._requeue(owner, record)
+        return True
+
     def _close(self, key: str, state: State, reason: str | None) -> None:
-        assignment = self.live.pop(key)
+        assignment = self.live[key]
+        if isinstance(assignment.owner, RecipeStudy) and state == "failed" and self._may_be_others_doing(reason):
+            assignment.owner.unsettle(assignment.number)
+        del self.live[key]
         self.leaving.pop(key, None)
         self.decided(assignment.task, state, reason)
         assignment.owner.finish(assignment.number, state, reason)
@@ -283,6 +311,11 @@ class Coordinator:
             self._stopped[assignment.owner.recipe] = assignment.owner.stop_reason()
         self._budget.clock.save()
         self.changed()
+
+    def _may_be_others_doing(self, reason: str | None) -> bool:
+        """Whether a trial ran out of memory that others used, too: not of a card that it has alone."""
+        shared = self.gpus < 1 or "cuda" not in (reason or "").lower()
+        return out_of_memory(reason) and len(self.live) > 1 and shared
 
     # By hand
 

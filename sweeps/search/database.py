@@ -87,14 +87,37 @@ def close_storage(storage: RDBStorage) -> None:
     storage.engine.dispose()
 
 
-def is_local(path: Path) -> bool:
-    """Whether a path is known to lie on a disk of this machine."""
+def file_system(path: Path) -> str | None:
+    """The kind of file system that a path lies on, as the kernel names it; None where nothing says."""
     mounts = Path("/proc/mounts")
     if not mounts.is_file():
-        return False
+        return None
     kinds = {place: kind for _, place, kind, *_ in map(str.split, mounts.read_text(encoding="utf-8").splitlines())}
     parents = [str(parent) for parent in path.absolute().parents]
-    return next((kinds[parent] for parent in parents if parent in kinds), "") in LOCAL_FILE_SYSTEMS
+    return next((kinds[parent] for parent in parents if parent in kinds), None)
+
+
+def is_local(path: Path) -> bool:
+    """Whether a path is known to lie on a disk of this machine."""
+    return file_system(path) in LOCAL_FILE_SYSTEMS
+
+
+def storage_advice(spec: SweepSpec, out: Path, nodes: int) -> str | None:
+    """A sentence for a sweep that keeps its study in SQLite on a network disk, or for a cluster of several nodes, where
+    PostgreSQL is the better place; None where there is nothing to say."""
+    url = sqlalchemy.make_url(database_url(spec, out))
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    remedy = "give storage=postgresql://USER@HOST/DATABASE (pip install dalr[postgres])"
+    kind = file_system(Path(url.database))
+    if kind is not None and kind not in LOCAL_FILE_SYSTEMS:
+        return (
+            f"{url.database} is SQLite on a disk of the network ({kind}): each event of the sweep waits for it, and "
+            f"its locks may fail; {remedy}"
+        )
+    if nodes > 1:
+        return f"{nodes} nodes and the study in SQLite: to watch or steer the sweep from other nodes, {remedy}"
+    return None
 
 
 def quiet_optuna() -> None:

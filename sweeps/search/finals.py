@@ -18,6 +18,7 @@ from dalr.config.schema import RunConfig
 from dalr.evaluation.tasks import OWN
 from dalr.identity import Contents
 from dalr.sweeps.search.configs import run_config
+from dalr.sweeps.search.plan import PlannedTrial
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord, fate_of
 from dalr.sweeps.search.study_schema import name_metrics, stored_name
 from dalr.sweeps.spec.schema import SweepSpec
@@ -154,7 +155,7 @@ class FinalRuns:
         return record
 
 
-def final_record(trial: optuna.trial.FrozenTrial, spec: SweepSpec, recipe: str) -> FinalRecord:
+def final_record(trial: PlannedTrial, spec: SweepSpec, recipe: str) -> FinalRecord:
     """A final run as the database has it."""
     attrs = trial.user_attrs
     name = final_name(spec.short_name(recipe), attrs["candidate"])

@@ -1,16 +1,32 @@
 """Which trials of a search have given points: a fixed design's, start points, and those that a person added."""
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point
 
 SKIPPED = "skipped"
 """The study's attribute that lists the skipped trials."""
+
+
+class PlannedTrial(Protocol):
+    """What the plan asks of a trial; `optuna.trial.FrozenTrial` has it."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def state(self) -> TrialState: ...
+    @property
+    def user_attrs(self) -> Mapping[str, Any]: ...
+    @property
+    def system_attrs(self) -> Mapping[str, Any]: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,7 @@ class Plan:
     _skipped_added: set[int] = field(default_factory=set)
 
     @classmethod
-    def of(cls, spec: SweepSpec, trials: Iterable[FrozenTrial], skipped: Iterable[str]) -> "Plan":
+    def of(cls, spec: SweepSpec, trials: Iterable[PlannedTrial], skipped: Iterable[str]) -> "Plan":
         """The plan of a study with these trials, waiting ones among them; `skipped` as `skipped()` gave it."""
         design = spec.design()
         plan = cls([dict(point) for point in spec.try_first] if design is None else design, endless=design is None)
@@ -61,7 +77,7 @@ class Plan:
         place = self._place(number)
         return self.given[place] if place < len(self.given) else ({} if self.endless else None)
 
-    def add(self, number: int, point: Point, request: str) -> None:
+    def add(self, number: int, point: Mapping[str, Any], request: str) -> None:
         """Notes an added trial."""
         self.added[number] = Added(dict(point), request)
 

@@ -65,7 +65,8 @@ class TrialRecord:
     """One point of one recipe's search; `number` is its number in the whole sweep. `point_id` is the
     same for identical points. `violation` sums the constraints that its runs break (0: none). `scores`
     are the first seed's evaluations by step, of a search with one metric. `added` is the request by which a
-    person added it, `intent` what a person wants of it while it has not ended."""
+    person added it, `intent` what a person wants of it while it has not ended. `settles`: whether another trial of
+    the same point would end the same way; a lack of memory beside other trials does not say so."""
 
     number: int
     recipe: str
@@ -78,6 +79,7 @@ class TrialRecord:
     scores: Mapping[int, float] = field(default_factory=dict)
     added: str | None = None
     intent: Intent | None = None
+    settles: bool = True
 
     @property
     def paused(self) -> bool:
@@ -107,8 +109,9 @@ class Task:
 
     `base` is the recipe's complete config, `point` what the sampler chose, `contents` what the sweep knows of
     the data and models at that point; each run's `fingerprint` is the one which the worker must arrive at by
-    itself. `extra_metrics` are scored with
-    the exported model when a run ends. `report_to` are trackers, `environment` their own variables.
+    itself. `extra_metrics` are scored with the exported model when a run ends. `report_to` are trackers,
+    `environment` their own variables. `labels` is Ray's selector for the nodes of several workers; `anew`: what
+    another config has left in a run's folder is removed.
     """
 
     name: str
@@ -125,6 +128,8 @@ class Task:
     gpus: float = 0.0
     report_to: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,11 @@ def fate_of(runs: Sequence[RunRecord]) -> tuple[State, str | None] | None:
     if failed is not None:
         return "failed", failed.reason
     return ("complete", None) if runs and all(run.state == "complete" for run in runs) else None
+
+
+def out_of_memory(reason: str | None) -> bool:
+    """Whether a trial failed for lack of memory, by its reason."""
+    return reason is not None and reason.startswith("out of memory")
 
 
 def folder_of(task: Task, seed: int) -> Path:

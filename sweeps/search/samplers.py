@@ -7,7 +7,8 @@ happened. `Reseeded` builds a fresh sampler for each draw, seeded from (seed, tr
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.distributions import (
@@ -16,13 +17,21 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dalr.extensions import added
-from dalr.sweeps.spec.parts import SamplerSpec, SchedulerSpec
+from dalr.sweeps.spec.parts import SamplerSpec
 from dalr.sweeps.spec.space import Dimension, Space, ordered
 
 
@@ -127,28 +136,31 @@ def make_sampler(spec: SamplerSpec, space: Space) -> BaseSampler:
     """The sampler of a study. Fixed designs need one too: for the paths their points leave out."""
     if spec.name == "qmc":
         return Sobol(space, spec.seed)
-    if spec.name in ("tpe", "multivariate_tpe"):
-        together = spec.name == "multivariate_tpe"
+    return Reseeded(lambda seed: _sampler(spec, seed), spec.seed)
 
-        def tpe(seed: int) -> BaseSampler:
+
+def _sampler(spec: SamplerSpec, seed: int) -> BaseSampler:
+    """Optuna's sampler for one draw."""
+    match spec.name:
+        case "tpe" | "multivariate_tpe":
+            together = spec.name == "multivariate_tpe"
             return TPESampler(seed=seed, n_startup_trials=spec.startup, multivariate=together)
+        case "gp":
+            return GPSampler(seed=seed, n_startup_trials=spec.startup, warn_independent_sampling=False)
+        case "cmaes":
+            return CmaEsSampler(seed=seed, n_startup_trials=spec.startup, warn_independent_sampling=False)
+        case "nsgaii":
+            return NSGAIISampler(seed=seed, population_size=spec.population)
+        case "nsgaiii":
+            with experimental_allowed():
+                return NSGAIIISampler(seed=seed, population_size=spec.population)
+    own = added("sampler").get(spec.name)
+    return RandomSampler(seed=seed) if own is None else own(seed)
 
-        return Reseeded(tpe, spec.seed)
-    if spec.name == "cmaes":
-        return Reseeded(
-            lambda seed: CmaEsSampler(seed=seed, n_startup_trials=spec.startup, warn_independent_sampling=False),
-            spec.seed,
-        )
-    if (own := added("sampler").get(spec.name)) is not None:
-        return Reseeded(own, spec.seed)
-    return Reseeded(lambda seed: RandomSampler(seed=seed), spec.seed)
 
-
-def make_pruner(spec: SchedulerSpec) -> BasePruner:
-    """What decides on early stops. It reads earlier trials from the database, so a sweep that goes on
-    after a crash stops by the same rungs."""
-    if spec.name == "asha":
-        return SuccessiveHalvingPruner(min_resource=spec.grace_steps, reduction_factor=spec.reduction)
-    if spec.name == "median":
-        return MedianPruner(n_startup_trials=spec.reduction, n_warmup_steps=spec.grace_steps - 1)
-    return NopPruner()
+@contextmanager
+def experimental_allowed() -> Iterator[None]:
+    """Lets Optuna's experimental parts be made without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield

@@ -2,23 +2,25 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
 from dalr.errors import InputError
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
-from dalr.sweeps.search.finals import FinalRecord, final_record
+from dalr.sweeps.search.finals import FinalRecord
 from dalr.sweeps.search.plan import SKIPPED, Plan
-from dalr.sweeps.search.ranking import best_points
+from dalr.sweeps.search.ranking import best_points, pareto_front
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.requests import Request, requests_in
 from dalr.sweeps.search.spec_file import saved_spec
-from dalr.sweeps.search.study_schema import stored_name, trial_record
+from dalr.sweeps.search.stored_trials import StoredStudies
+from dalr.sweeps.search.study_schema import name_among, stored_name
 from dalr.sweeps.spec.schema import SweepSpec
 
 
@@ -52,18 +54,17 @@ class SweepState:
 
     def best(self, recipe: str | None = None) -> list[TrialRecord]:
         """The complete points, best first, of one recipe or of all."""
-        return best_points([t for t in self.trials if recipe in (None, t.recipe)], maximize=self.maximize)
+        if recipe is None:
+            return self._best
+        return best_points([t for t in self.trials if t.recipe == recipe], maximize=self.maximize)
+
+    @cached_property
+    def _best(self) -> list[TrialRecord]:
+        return best_points(self.trials, maximize=self.maximize)
 
     def front(self) -> list[TrialRecord]:
         """With several metrics, the complete points that no other one beats in all of them."""
-        points = self.best()
-        signs = [1 if direction == "maximize" else -1 for direction in self.spec.directions]
-
-        def beats(first: TrialRecord, other: TrialRecord) -> bool:
-            pairs = [(s * a, s * b) for s, a, b in zip(signs, first.values, other.values, strict=True)]
-            return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
-
-        return [point for point in points if not any(beats(other, point) for other in points)]
+        return pareto_front(self.best(), self.spec.directions)
 
     def gpu_hours(self, recipe: str) -> float:
         """GPU-hours of a recipe's trials."""
@@ -141,8 +142,9 @@ def state_of(coordinator: Coordinator) -> SweepState:
     )
 
 
-def read_state(out: Path) -> SweepState:
-    """The state of the sweep in a folder, running or not.
+def read_state(out: Path, *, scores: bool = True) -> SweepState:
+    """The state of the sweep in a folder, running or not; without `scores`, which take the longest to read, the
+    trials' evaluations by step are left out.
 
     Raises:
         InputError: the folder holds no sweep.
@@ -153,39 +155,41 @@ def read_state(out: Path) -> SweepState:
         return SweepState(Path(out), spec, (), (), 0.0, 0.0)
     storage = open_storage(database_url(spec, out))
     try:
-        trials: list[TrialRecord] = []
-        finals: list[FinalRecord] = []
-        attrs: dict[str, Any] = {}
-        plans: dict[str, Plan] = {}
-        stopped: dict[str, str] = {}
-        for index, recipe in enumerate(spec.recipe):
-            name, count = stored_name(storage, spec, recipe), len(spec.recipe)
-            known = optuna.get_all_study_names(storage)
-            if name in known:
-                study = optuna.load_study(study_name=name, storage=storage)
-                attrs = {**study.user_attrs, **attrs}
-                if reason := study.user_attrs.get("stopped_by"):
-                    stopped[recipe] = reason
-                known_trials = study.get_trials(deepcopy=False)
-                plans[recipe] = Plan.of(spec, known_trials, study.user_attrs.get(SKIPPED, ()))
-                begun = [t for t in known_trials if t.state != TrialState.WAITING]
-                trials += [trial_record(trial, recipe, trial.number * count + index) for trial in begun]
-            if f"{name}-final" in known:
-                study = optuna.load_study(study_name=f"{name}-final", storage=storage)
-                finals += [final_record(trial, spec, recipe) for trial in study.get_trials(deepcopy=False)]
+        with closing(StoredStudies(storage.engine)) as studies:
+            return _stored_state(Path(out), spec, studies, scores=scores)
     finally:
         close_storage(storage)
+
+
+def _stored_state(out: Path, spec: SweepSpec, studies: StoredStudies, *, scores: bool) -> SweepState:
+    trials: list[TrialRecord] = []
+    finals: list[FinalRecord] = []
+    attributes: dict[str, Any] = {}
+    plans: dict[str, Plan] = {}
+    stopped: dict[str, str] = {}
+    for index, recipe in enumerate(spec.recipe):
+        name = name_among(studies, spec, recipe)
+        if name in studies:
+            own = studies.attributes(name)
+            attributes = {**own, **attributes}
+            if reason := own.get("stopped_by"):
+                stopped[recipe] = reason
+            rows = studies.rows(name)
+            plans[recipe] = Plan.of(spec, rows, own.get(SKIPPED, ()))
+            trials += studies.trials(name, rows, recipe, index=index, count=len(spec.recipe), scores=scores)
+        if f"{name}-final" in studies:
+            finals += studies.finals(f"{name}-final", spec, recipe)
     return SweepState(
-        Path(out),
+        out,
         spec,
         _by_number(trials),
         tuple(finals),
-        attrs.get("wall_seconds", 0.0) / 3600,
-        attrs.get("gpus", 0.0),
+        attributes.get("wall_seconds", 0.0) / 3600,
+        attributes.get("gpus", 0.0),
         tuple(stopped.items()),
         plans,
-        bool(attrs.get("paused")),
-        tuple(requests_in(attrs)),
+        bool(attributes.get("paused")),
+        tuple(requests_in(attributes)),
     )
 
 

@@ -4,12 +4,10 @@ Every change is in the database before anything acts on it, so a sweep that is k
 goes on from here: finished trials are known, unfinished ones are handed out again under their number.
 """
 
-import itertools
 import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 import optuna
@@ -21,16 +19,19 @@ from dalr.errors import InputError
 from dalr.identity import SCHEMA, Contents
 from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.plan import SKIPPED, Plan
+from dalr.sweeps.search.pruners import make_pruner, should_prune
 from dalr.sweeps.search.records import Intent, Report, RunRecord, State, TrialRecord
-from dalr.sweeps.search.samplers import make_pruner, make_sampler
-from dalr.sweeps.search.stopping import stop_reason
+from dalr.sweeps.search.samplers import make_sampler
 from dalr.sweeps.search.study_schema import name_metrics, stored_name, trial_record
+from dalr.sweeps.search.tasks import ACCUMULATE
+from dalr.sweeps.search.trial_table import TrialTable
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point, draw
 
 TEACHING: dict[str, tuple[State, ...]] = {
     "tpe": ("complete", "pruned"),
     "multivariate_tpe": ("complete", "pruned"),
+    "gp": ("complete",),
     "cmaes": ("complete",),
 }
 """The trials from which each sampler that learns does so; the others draw without results."""
@@ -65,7 +66,7 @@ class RecipeStudy:
             study_name=stored_name(storage, spec, recipe),
             directions=list(spec.directions),
             sampler=make_sampler(spec.sampler, spec.searched),
-            pruner=make_pruner(spec.scheduler),
+            pruner=make_pruner(spec.scheduler, base.train.steps),
             load_if_exists=True,
         )
         name_metrics(self._study, list(spec.metric))
@@ -74,12 +75,16 @@ class RecipeStudy:
         known = self._study.get_trials(deepcopy=False)
         trials = [t for t in known if t.state != TrialState.WAITING]
         self.plan = Plan.of(spec, known, self._study.user_attrs.get(SKIPPED, ()))
-        self._records = {t.number: trial_record(t, recipe, self._global(t.number)) for t in trials}
+        maximize = spec.directions[0] == "maximize"
+        self._records = TrialTable(maximize=maximize, first_seed=base.train.seed)
+        for trial in trials:
+            self._records[trial.number] = trial_record(trial, recipe, self._global(trial.number))
         self._cut_off = {t.number: t._trial_id for t in trials if t.state == TrialState.RUNNING}
         self._live: dict[int, optuna.Trial] = {}
         self._stopped_by = self._study.user_attrs.get("stopped_by")
         if self._of_earlier_version:
-            self._records = {local: self._with_point_id(record) for local, record in self._records.items()}
+            for trial in trials:
+                self._records[trial.number] = self._with_point_id(self._records[trial.number])
 
     def _with_point_id(self, record: TrialRecord) -> TrialRecord:
         """The record with the name that this version gives its point, so that points that are alike are found."""
@@ -112,11 +117,11 @@ class RecipeStudy:
 
     def trials(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [self._records[local] for local in sorted(self._records)]
+        return self._records.by_number()
 
     def seconds(self) -> float:
         """Wall seconds that all trials took."""
-        return sum(record.seconds for record in self._records.values())
+        return self._records.seconds
 
     def size(self) -> int:
         """How many trials there are, in any state."""
@@ -128,20 +133,20 @@ class RecipeStudy:
         within = limit is None or self.size() - skipped < limit
         return within and self.plan.point(self.size()) is not None
 
-    def can_sample(self) -> bool:
+    def can_sample(self, at_once: int = 1) -> bool:
         """Whether the next point need not wait for the results of those that run: a sampler that learns
-        would draw at random until `startup` trials have taught it, however many were begun by then."""
+        would draw at random until `startup` trials have taught it. So many are begun, or as many as may run
+        `at_once`: a place that stands empty costs more than a random point."""
         taught = TEACHING.get(self.spec.sampler.name, ())
         if not taught or self.plan.point(self.size()):
             return True
-        states = [record.state for record in self._records.values()]
-        ended = sum(state in taught for state in states)
-        startup = self.spec.sampler.startup
-        return ended >= startup or ended + states.count("running") < startup
+        counts, startup = self._records.counts, self.spec.sampler.startup
+        ended = sum(counts[state] for state in taught)
+        return ended >= startup or ended + counts["running"] < max(startup, at_once)
 
     def stop_reason(self) -> str | None:
         """Which rule of `stop` has ended the search, in words; None where none has. The study remembers it."""
-        reason = stop_reason(self.spec.stop, self.trials(), maximize=self.spec.directions[0] == "maximize")
+        reason = self._records.stop_reason(self.spec.stop)
         if reason != self._stopped_by:
             self._study.set_user_attr("stopped_by", reason)
             self._stopped_by = reason
@@ -214,23 +219,19 @@ class RecipeStudy:
         except InputError as error:
             self._finish(local, "failed", f"the point's config is invalid: {error}")
             return
-        twins = [other for other in self._records.values() if other.point_id == point_id]
+        history = self._records.history(point_id)
+        settled = history.settled
         record = replace(record, point_id=point_id)
-        settled = next((twin for twin in twins if twin.state in ("pruned", "stopped", "failed")), None)
         if settled is None:
-            used = {run.seed for twin in twins for run in twin.runs}
-            wanted = 1 if twins else self.spec.seeds.per_trial
-            seeds = (
-                [config.train.seed]
-                if "train.seed" in self.spec.settings(record.point)
-                else self._fresh_seeds(used, wanted)
-            )
+            count = 1 if history.trials else self.spec.seeds.per_trial
+            searched = "train.seed" in self.spec.settings(record.point)
+            seeds = [config.train.seed] if searched else history.fresh_seeds(count)
             runs = tuple(RunRecord(seed, self.fingerprint(record.point, seed)) for seed in seeds)
             record = replace(record, runs=runs)
         self._write(local, record, plan=True)
         if settled is not None:
-            reason = f"same point as trial {settled.number}, which was {settled.state}"
-            self._finish(local, settled.state, reason)
+            number, state = settled
+            self._finish(local, state, f"same point as trial {number}, which was {state}")
 
     def _write(self, local: int, record: TrialRecord, *, plan: bool = False) -> None:
         """Database first, memory second. `runs` is written last: it says that the plan is whole."""
@@ -243,11 +244,6 @@ class RecipeStudy:
             trial.set_user_attr("reason", record.reason)
         trial.set_user_attr("runs", [run.dump() for run in record.runs])
         self._records[local] = record
-
-    def _fresh_seeds(self, used: set[int], wanted: int) -> list[int]:
-        """The recipe's own seed and the ones after it, without `used`."""
-        candidates = itertools.count(self.base.train.seed)
-        return list(itertools.islice((seed for seed in candidates if seed not in used), wanted))
 
     def config(self, point: Mapping[str, Any], seed: int | None) -> RunConfig:
         """The config of a run at `point`; `seed` None keeps the recipe's or the point's."""
@@ -307,17 +303,20 @@ class RecipeStudy:
         record = self._records[local]
         runs = tuple(run.at(report) if run.seed == report.seed else run for run in record.runs)
         self._write(local, replace(record, runs=runs))
+        if self.spec.scheduler.name == "wilcoxon" and report.state == "complete":
+            self._note_score(local, report.seed, report.values[0])  # by seed: so are the points compared
         if runs[0].seed == report.seed:
-            self._note_score(local, report)
+            if self.spec.scheduler.name != "wilcoxon":
+                self._note_score(local, report.step, report.score)
             if report.state == "complete":
                 self._note_constraints(local, report)
 
-    def _note_score(self, local: int, report: Report) -> None:
+    def _note_score(self, local: int, step: int, score: float | None) -> None:
         """A resumed run passes some steps twice; the first score of a step stands."""
         record = self._records[local]
-        if len(self.spec.metric) == 1 and report.score is not None and report.step not in record.scores:
-            self._live[local].report(report.score, report.step)
-            self._records[local] = replace(record, scores={**record.scores, report.step: report.score})
+        if len(self.spec.metric) == 1 and score is not None and step not in record.scores:
+            self._live[local].report(score, step)
+            self._records[local] = replace(record, scores={**record.scores, step: score})
 
     def _note_constraints(self, local: int, report: Report) -> None:
         measured = {**report.metrics, "seconds": self._records[local].runs[0].seconds}
@@ -339,22 +338,43 @@ class RecipeStudy:
     def should_stop(self, number: int, report: Report) -> bool:
         """Whether the scheduler stops the trial after this report. The last step is never stopped: it
         saves nothing."""
-        if report.score is None or report.step >= report.total or len(self.spec.metric) > 1:
+        if report.score is None or report.step >= report.total or not self.spec.scheduler.by_steps:
             return False
         local = self._local(number)
-        return self._records[local].runs[0].seed == report.seed and self._live[local].should_prune()
+        return self._records[local].runs[0].seed == report.seed and should_prune(self._live[local])
 
     def passes_racing(self, number: int) -> bool:
-        """Whether a trial whose first k seeds are done is among the best third by their mean; always,
-        where seeds are not raced."""
-        if not self.spec.seeds.race:
-            return True
-        mine = _first_values(self._records[self._local(number)])
-        rivals = [_first_values(other) for other in self._records.values() if other.number != number]
-        means = [fmean(values[: len(mine)]) for values in rivals if len(values) >= len(mine)]
-        sign = 1 if self.spec.directions[0] == "maximize" else -1
-        better = sum(sign * mean > sign * fmean(mine) for mean in means)
-        return better < max(1, math.ceil((len(means) + 1) / 3))
+        """Whether a trial whose first k seeds are done gets another one: if it is among the best third by their
+        mean, or, with the scheduler `wilcoxon`, not worse than the best one; always, where seeds are not raced."""
+        if self.spec.scheduler.name == "wilcoxon":
+            return not should_prune(self._live[self._local(number)])
+        return not self.spec.seeds.race or self._records.is_ahead(self._local(number))
+
+    def unsettle(self, number: int) -> None:
+        """Notes that a trial fails for a reason which says nothing of its point."""
+        local = self._local(number)
+        self._live[local].set_user_attr("settles", False)
+        self._records[local] = replace(self._records[local], settles=False)
+
+    def in_smaller_parts(self, number: int) -> TrialRecord | None:
+        """Lets a trial begin again, the runs that are not complete, with `train.accumulate` doubled; None where that
+        was done before, or makes no valid config."""
+        local = self._local(number)
+        record = self._records[local]
+        if ACCUMULATE in record.point:
+            return None
+        try:
+            parts = 2 * self.config(record.point, None).train.accumulate
+            point = {**record.point, ACCUMULATE: parts}
+            runs = tuple(
+                run if run.state == "complete" else
+                RunRecord(run.seed, self.fingerprint(point, run.seed), seconds=run.seconds, seconds_before=run.seconds)
+                for run in record.runs
+            )  # fmt: skip
+        except InputError:
+            return None
+        self._write(local, replace(record, point=point, runs=runs), plan=True)
+        return self._records[local]
 
     def finish(self, number: int, state: State, reason: str | None = None) -> TrialRecord:
         """Closes a trial: `complete` with the mean over its seeds, `pruned`, or `failed` with a reason."""
@@ -376,8 +396,3 @@ class RecipeStudy:
         outcome = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(state, TrialState.FAIL)
         self._study.tell(self._live.pop(local), list(values) if state == "complete" else None, state=outcome)
         self._records[local] = replace(self._records[local], state=state)
-
-
-def _first_values(record: TrialRecord) -> list[float]:
-    """The first metric of each complete run, in the order of the seeds."""
-    return [run.values[0] for run in record.runs if run.state == "complete" and run.values]

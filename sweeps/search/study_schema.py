@@ -1,12 +1,14 @@
 """How a search lies in Optuna's database: under which name, and what a trial's attributes mean."""
 
-import warnings
+from collections.abc import Container, Mapping
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from dalr.sweeps.search.records import RunRecord, State, TrialRecord
+from dalr.sweeps.search.samplers import experimental_allowed
 from dalr.sweeps.spec.schema import SweepSpec
 
 STATES: dict[TrialState, State] = {
@@ -19,28 +21,39 @@ STATES: dict[TrialState, State] = {
 
 
 def trial_record(trial: FrozenTrial, recipe: str, number: int) -> TrialRecord:
-    """A trial as the database has it, under its number in the sweep."""
-    attrs = trial.user_attrs
-    violations = trial.constraints.values()
+    """A trial as Optuna has it, under its number in the sweep."""
+    violation = sum(max(0.0, value) for value in trial.constraints.values())
+    return stored_record(number, recipe, trial.state, trial.user_attrs, violation, trial.intermediate_values)
+
+
+def stored_record(
+    number: int,
+    recipe: str,
+    state: TrialState,
+    attributes: Mapping[str, Any],
+    violation: float = 0.0,
+    scores: Mapping[int, float] | None = None,
+) -> TrialRecord:
+    """A trial from what lies in the database of it. The point of one that was cut off while it was drawn is empty."""
     return TrialRecord(
         number=number,
         recipe=recipe,
-        point=dict(attrs.get("values", trial.params)),
-        point_id=attrs.get("point_id", ""),
-        state=attrs.get("ended", "failed") if trial.state == TrialState.FAIL else STATES[trial.state],
-        runs=tuple(RunRecord.load(run) for run in attrs.get("runs", [])),
-        reason=attrs.get("reason"),
-        violation=sum(max(0.0, value) for value in violations),
-        scores=dict(trial.intermediate_values),
-        added=attrs.get("added"),
-        intent=attrs.get("intent"),
+        point=dict(attributes.get("values", {})),
+        point_id=attributes.get("point_id", ""),
+        state=attributes.get("ended", "failed") if state == TrialState.FAIL else STATES[state],
+        runs=tuple(RunRecord.load(run) for run in attributes.get("runs", [])),
+        reason=attributes.get("reason"),
+        violation=violation,
+        scores=dict(scores or {}),
+        added=attributes.get("added"),
+        intent=attributes.get("intent"),
+        settles=attributes.get("settles", True),
     )
 
 
 def name_metrics(study: optuna.Study, names: list[str]) -> None:
     """Shows the metrics' names on the dashboard. Optuna marks the method as experimental."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with experimental_allowed():
         study.set_metric_names(names)
 
 
@@ -54,7 +67,11 @@ def study_name(spec: SweepSpec, recipe: str) -> str:
 
 def stored_name(storage: BaseStorage, spec: SweepSpec, recipe: str) -> str:
     """The name under which a recipe's study lies in the database, or will lie."""
-    known = [study.study_name for study in storage.get_all_studies()]
+    return name_among([study.study_name for study in storage.get_all_studies()], spec, recipe)
+
+
+def name_among(known: Container[str], spec: SweepSpec, recipe: str) -> str:
+    """The same, where the names of all studies are known."""
     name = study_name(spec, recipe)
     earlier = (  # of versions that wrote a hash always, and hashed paths
         f"{name}-{spec.study_key()}",

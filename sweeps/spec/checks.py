@@ -34,7 +34,7 @@ def check_spec(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
     for recipe, base in bases.items():
         if base.evaluation.data is None and spec.metric[0].rpartition(".")[0] in STANDARD:
             raise InputError(f"recipe {recipe}: evaluation.data is not set, so no trial would have a score")
-        if spec.scheduler.name != "none" and base.train.eval_every > spec.scheduler.grace_steps:
+        if spec.scheduler.by_steps and base.train.eval_every > spec.scheduler.grace_steps:
             raise InputError(
                 f"recipe {recipe}: train.eval_every is {base.train.eval_every}, but the scheduler wants a score after "
                 f"{spec.scheduler.grace_steps} steps; lower train.eval_every or raise scheduler.grace_steps"

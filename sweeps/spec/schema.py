@@ -5,6 +5,7 @@ drawn and what they are worth goes into `study_key`; budget, resources and rerun
 two starts of the same sweep.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
@@ -34,45 +35,56 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class SweepSpec(Part):
-    """One search.
+    """One search."""
 
-    `recipe` is a recipe's name or a config file, or several for a comparison in which each gets the
-    whole budget. `overrides` and `space` are keyed by config path. `metric` is TASK.SPLIT (several: a
-    Pareto front, with one `direction` each, or one for all); the test split is refused without
-    `allow_test`. `try_first` points are run before any that is drawn; paths they leave out are drawn.
-    `constraints` bound reported metrics, or `seconds`; a point outside never wins. `storage` is an
-    Optuna database URL (null: `study.db` in the sweep's folder).
-
-    `arms` are named settings to compare, each a mapping from config paths to values (empty: the recipe as it
-    is). The arm is then one more dimension, `arm`, beside those of `space`; the design is a grid unless a
-    sampler is named, every arm gets every seed unless `seeds` says otherwise, and each run is scored on the
-    recipe's `evaluation.tasks` when it ends. The first arm is the reference of the report's table. `contrasts` are
-    what is planned to be tested between arms, each a name and the arms' weights, which sum to zero; a report tests
-    them as one family for each point of the space, and for equivalence within ±`equivalence_margin` points.
-    `keep_models` says which exported models stay: `all`, those of the `best` points, or `none`. `report_to` names
-    trackers (`dalr.tracking`), to which each seed's run of each trial is sent as a run of its own.
-    """
-
-    recipe: Names
-    overrides: dict[str, Any] = Field(default={})
-    arms: dict[str, dict[str, Any]] = Field(default={})
-    contrasts: dict[str, dict[str, float]] = Field(default={})
-    equivalence_margin: float = Field(default=MARGIN, gt=0)
-    space: dict[str, Dimension] = Field(default={})
-    metric: Names = ("STSBenchmark.dev",)
-    direction: Annotated[tuple[Direction, ...], Field(min_length=1)] = ("maximize",)
-    sampler: SamplerSpec = SamplerSpec()
-    scheduler: SchedulerSpec = SchedulerSpec()
-    budget: BudgetSpec = BudgetSpec()
-    stop: StopSpec = StopSpec()
-    seeds: SeedSpec = SeedSpec()
-    resources: ResourceSpec = ResourceSpec()
-    try_first: tuple[Point, ...] = ()
-    constraints: dict[str, Bound] = Field(default={})
-    allow_test: bool = False
-    keep_models: Literal["all", "best", "none"] = "best"
-    storage: str | None = None
-    report_to: tuple[str, ...] = ()
+    recipe: Names = Field(
+        description="a recipe's name or a config file; several are compared, each with the whole budget"
+    )
+    overrides: dict[str, Any] = Field(default={}, description="config paths and values that all trials have")
+    arms: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="named settings to compare, each a mapping from config paths to values (empty: the recipe as it "
+        "is). The arm is one more dimension, beside those of space; the design is a grid unless a sampler is named, "
+        "every arm gets every seed unless seeds says otherwise, and each run is scored on the recipe's tasks",
+    )
+    contrasts: dict[str, dict[str, float]] = Field(
+        default={},
+        description="what is planned to be tested between arms: a name, and the arms' weights, which sum to zero; a "
+        "report tests them as one family for each point of the space. The first arm is the reference of its table",
+    )
+    equivalence_margin: float = Field(
+        default=MARGIN, gt=0, description="points within which a report tests arms for equivalence"
+    )
+    space: dict[str, Dimension] = Field(default={}, description="what is searched, by config path")
+    metric: Names = Field(
+        default=("STSBenchmark.dev",),
+        description="TASK.SPLIT; several make a Pareto front. A test split is refused without allow_test",
+    )
+    direction: Annotated[tuple[Direction, ...], Field(min_length=1)] = Field(
+        default=("maximize",), description="maximize or minimize; one for each metric, or one for all"
+    )
+    sampler: SamplerSpec = Field(default=SamplerSpec(), description="how points are drawn")
+    scheduler: SchedulerSpec = Field(default=SchedulerSpec(), description="what is stopped early")
+    budget: BudgetSpec = Field(default=BudgetSpec(), description="what ends the search")
+    stop: StopSpec = Field(default=StopSpec(), description="what ends it before its budget does")
+    seeds: SeedSpec = Field(default=SeedSpec(), description="seeds of a point, and of the final runs")
+    resources: ResourceSpec = Field(default=ResourceSpec(), description="what a trial uses, and where it runs")
+    try_first: tuple[Point, ...] = Field(
+        default=(), description="points that are run before any is drawn; paths that they leave out are drawn"
+    )
+    constraints: dict[str, Bound] = Field(
+        default={}, description="bounds of reported metrics, or of seconds; a point outside never wins"
+    )
+    allow_test: bool = Field(default=False, description="allows metrics and constraints on test splits")
+    keep_models: Literal["all", "best", "none"] = Field(
+        default="best", description="which exported models stay: all, those of the best points, none"
+    )
+    storage: str | None = Field(
+        default=None, description="the URL of a database, as Optuna takes it; null: study.db in the sweep's folder"
+    )
+    report_to: tuple[str, ...] = Field(
+        default=(), description="trackers to which each seed's run of each trial is sent as a run of its own"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -106,9 +118,17 @@ class SweepSpec(Part):
         if len(self.metric) > 1 and self.scheduler.name != "none":
             raise ValueError("scheduler: several metrics have no order to stop by; use {name: none}")
         if len(self.metric) > 1 and self.sampler.name == "cmaes":
-            raise ValueError("sampler: cmaes searches one metric; use tpe for a Pareto front")
+            raise ValueError("sampler: cmaes searches one metric; use tpe, gp or nsgaii for a Pareto front")
         if len(self.metric) > 1 and (self.stop.target is not None or self.stop.plateau):
             raise ValueError("stop: several metrics have no single best; only failures can end a Pareto search")
+        if self.scheduler.name == "wilcoxon" and 0.5**self.seeds.per_trial >= self.scheduler.p_threshold:
+            least = math.floor(math.log(1 / self.scheduler.p_threshold, 2)) + 1
+            raise ValueError(
+                f"scheduler: wilcoxon compares points seed by seed, and {self.seeds.per_trial} seeds never reach "
+                f"p < {self.scheduler.p_threshold:g}; set seeds.per_trial to at least {least}"
+            )
+        if self.resources.on_oom == "accumulate" and "train.accumulate" in self.searched:
+            raise ValueError("resources: on_oom: accumulate doubles train.accumulate, which the space searches")
         if self.budget.endless and self.sampler.name not in FIXED_DESIGNS:
             raise ValueError("budget: expected at least one of trials, hours and gpu_hours")
         if "train.seed" in self.space and (self.seeds.per_trial > 1 or self.seeds.final):

@@ -186,6 +186,8 @@ def at_edge(
 
     warnings = []
     for path, value in point.items():
+        if path not in space:
+            continue  # settled by the sweep itself
         dimension = space[path]
         if dimension.choice is not None or (dimension.integer and dimension.integer[1] - dimension.integer[0] < 2):
             continue

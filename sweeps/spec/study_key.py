@@ -10,11 +10,18 @@ FREE_PARTS = ("budget", "stop", "resources", "storage", "keep_models", "report_t
 """What may change between two starts of the same sweep, beside the final reruns."""
 
 
+ONLY_OF = (("sampler", "population", ("nsgaii", "nsgaiii")), ("scheduler", "p_threshold", ("wilcoxon",)))
+"""Settings that decide nothing but for these; sweeps from before they existed keep their key."""
+
+
 def key_of(dumped: Mapping[str, Any], *, places: bool) -> str:
     """12 hex digits of a dumped specification, see `SweepSpec.study_key`."""
     values = dict(dumped) if places else without_places(dumped)
     for part in FREE_PARTS:
         values.pop(part, None)
+    for part, key, names in ONLY_OF:
+        if values[part]["name"] not in names:
+            values[part] = {other: value for other, value in values[part].items() if other != key}
     values["seeds"] = {key: values["seeds"][key] for key in ("per_trial", "race")}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -4,7 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
-from dalr.sweeps.analysis.importance import compared, importances
+from dalr.sweeps.analysis.importance import RESAMPLE_SIZE, compared, importances
 from dalr.sweeps.search.records import RunRecord, TrialRecord
 from dalr.sweeps.search.samplers import distribution
 from tests.sweeps.make import spec
@@ -68,3 +68,25 @@ def test_importance_is_not_misled_by_where_the_sampler_has_settled() -> None:
             trials.append(trial(number, value, **asked.params))
         first.append(importances(chosen, trials)[0].path)
     assert first.count("data.pair_every") >= 4
+
+
+def test_of_many_trials_the_interval_is_as_narrow_as_all_of_them_make_it() -> None:
+    """A resample holds a part of them; without the scaling the interval would be that of the part."""
+    rng = np.random.default_rng(3)
+
+    def width(count: int) -> float:
+        points = [(10 ** rng.uniform(-5, -2), rng.uniform(0.05, 1)) for _ in range(count)]
+        trials = [
+            trial(
+                i,
+                70 - 10 * abs(np.log10(rate) + 3) + 5 * weight,
+                **{"optim.learning_rate": float(rate), "objective.intra_modal": float(weight)},
+            )
+            for i, (rate, weight) in enumerate(points)
+        ]
+        first = importances(spec(), trials)[0]
+        assert first.path == "optim.learning_rate"
+        assert first.low < first.share < first.high
+        return first.high - first.low
+
+    assert width(8 * RESAMPLE_SIZE) < 0.6 * width(RESAMPLE_SIZE)

@@ -36,18 +36,29 @@ def end(search: Coordinator, key: str, value: float | None) -> None:
         search.on_report(key, Report(seed, key, 9, 1.0, "complete", value, value, (value,), total=9, last=True))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "cmaes"])
-def test_no_more_random_trials_than_asked_for_however_many_run_at_once(tmp_path: Path, sampler: str) -> None:
+@pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "gp", "cmaes"])
+def test_no_more_random_trials_than_asked_for(tmp_path: Path, sampler: str) -> None:
     chosen = spec(sampler={"name": sampler, "startup": 3}, budget={"trials": 12})
-    search = coordinator(chosen, tmp_path, concurrent=8)
+    search = coordinator(chosen, tmp_path, concurrent=3)
     assert begin(search, "abcdef") == ["a", "b", "c"]
     end(search, "a", 50.0)
-    assert begin(search, "d") == [], "a fourth random trial would follow from two results"
+    assert begin(search, "d") == [], "a fourth random trial would follow from one result"
     end(search, "b", None)
     assert begin(search, "e") == ["e"], "a failed trial teaches nothing: one more is drawn at random"
     end(search, "c", 51.0)
     end(search, "e", 52.0)
-    assert len(begin(search, "ghijklmn")) == 8, "from here on all places are used"
+    assert len(begin(search, "ghi")) == 3, "from here on all places are used"
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+def test_no_place_stands_empty_for_want_of_results(tmp_path: Path, sampler: str) -> None:
+    search = coordinator(spec(sampler={"name": sampler, "startup": 3}, budget={"trials": 12}), tmp_path, concurrent=6)
+    assert begin(search, "abcdefg") == list("abcdef"), "six at once are six at random"
+    end(search, "a", 50.0)
+    assert begin(search, "h") == [], "a seventh random trial would follow from one result"
+    end(search, "b", 51.0)
+    end(search, "c", 52.0)
+    assert begin(search, "hij") == list("hij")
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc"])
@@ -58,8 +69,12 @@ def test_samplers_that_do_not_learn_do_not_wait(tmp_path: Path, sampler: str) ->
 
 def test_start_points_do_not_wait(tmp_path: Path) -> None:
     first = [{"optim.learning_rate": rate} for rate in (1e-3, 1e-4, 2e-3, 3e-3)]
-    search = coordinator(spec(try_first=first, sampler={"startup": 2}), tmp_path, concurrent=6)
-    assert begin(search, "abcdef") == ["a", "b", "c", "d"]
+    search = coordinator(spec(try_first=first, sampler={"startup": 2}), tmp_path, concurrent=3)
+    assert begin(search, "abc") == ["a", "b", "c"]
+    end(search, "a", 50.0)
+    assert begin(search, "d") == ["d"], "a point that is drawn would wait for a second result"
+    end(search, "b", None)
+    assert begin(search, "e") == [], "as this one does"
 
 
 def test_gpu_hours_of_an_earlier_start_count(tmp_path: Path) -> None:
@@ -111,12 +126,20 @@ def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 NODES = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 3.0, "GPU": 4.0}, {"CPU": 16.0}]
+MIXED = [
+    {"CPU": 8.0, "GPU": 2.0, "accelerator_type:A100": 1.0},
+    {"CPU": 8.0, "GPU": 1.0, "accelerator_type:T4": 1.0},
+    {"CPU": 64.0},
+]
 
 
 @pytest.mark.parametrize(
     ("resources", "concurrent"),
     [
         ({"workers": 1, "cpus": 1, "gpus": 0.5}, 4 + 3),  # the second node's CPUs are used up before its GPUs
+        ({"workers": 1, "cpus": 0.1, "gpus": 0.4}, 2 * 2 + 4 * 2),  # two on a card: its last fifth is nobody's
+        ({"workers": 1, "cpus": 0.1, "gpus": 0.3}, 2 * 3 + 4 * 3),
+        ({"workers": 1, "cpus": 0.1, "gpus": 2}, 1 + 2),
         ({"workers": 1, "cpus": 1}, 2 + 3),
         ({"workers": 2, "cpus": 1}, 2),  # five workers make two trials; a third would wait for ever
         ({"workers": 5, "cpus": 1}, 1),
@@ -131,6 +154,49 @@ def test_as_many_trials_run_at_once_as_fit_whole(
     capacity = run.capacity_for(ResourceSpec(**resources))
     assert capacity.concurrent == concurrent
     assert ("CPU" in capacity.bundle) == (resources["workers"] == 1), "a nested trial's own process takes no CPU"
+
+
+def test_trials_run_on_the_type_of_gpu_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: MIXED)
+    capacity = run.capacity_for(ResourceSpec(accelerator="A100"))
+    assert (capacity.concurrent, capacity.gpus) == (2, 1.0)
+    assert capacity.labels == {"ray.io/accelerator-type": "A100"}
+    request = run.placement(capacity)
+    assert request.to_placement_group.__self__._bound.kwargs["bundle_label_selector"] == [dict(capacity.labels)]
+    assert run.capacity_for(ResourceSpec()).concurrent == 3
+    assert run.capacity_for(ResourceSpec(workers=2, accelerator="A100")).concurrent == 1
+    with pytest.raises(NotEnoughResources, match=r"accelerator is H100, and the cluster's GPUs are A100, T4"):
+        run.capacity_for(ResourceSpec(accelerator="H100"))
+    with pytest.raises(NotEnoughResources, match="5 workers of 1 GPU make 5 GPU"):
+        run.capacity_for(ResourceSpec(workers=5, accelerator="A100"))
+
+
+def test_trials_are_kept_off_cards_that_are_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimate = MemoryEstimate(0, 0, 0, activations=20 * 2**30, objective=0, on_gpu=True)
+    monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: MIXED)
+    monkeypatch.setattr("dalr.cluster.preflight.cards.with_card_sizes", lambda nodes: nodes)
+    monkeypatch.setattr("dalr.cluster.preflight.resources.expected_memory", lambda *words, **options: estimate)
+    capacity = run.capacity_for(ResourceSpec(), [RunConfig()])
+    assert capacity.concurrent == 2
+    assert capacity.labels == {"ray.io/accelerator-type": "!in(T4)"}
+
+
+def test_trials_of_several_workers_fit_together_on_the_cluster_that_is_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing runs yet; what the autoscaler may start counts, and no more trials begin than it holds."""
+    from dalr.cluster.preflight.resources import autoscaled_nodes
+
+    declared = autoscaled_nodes('[{"count": 5, "CPU": 8, "GPU": 1}]')
+    monkeypatch.setattr("dalr.cluster.preflight.resources.cluster_nodes", lambda: declared)
+    assert run.capacity_for(ResourceSpec(workers=2)).concurrent == 2, "the fifth GPU is half a trial's"
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [({"gpus": 1.5}, "whole GPUs only"), ({"gpus": 0, "accelerator": "A100"}, "without a GPU")],
+)
+def test_gpus_that_cannot_be_given_are_refused(resources: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        spec(resources=resources)
 
 
 def test_trials_that_would_not_find_memory_are_not_started(monkeypatch: pytest.MonkeyPatch) -> None:

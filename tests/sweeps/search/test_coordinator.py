@@ -47,9 +47,11 @@ def test_search_runs_its_budget_and_writes_the_outcome(tmp_path: Path) -> None:
     assert identity_of(run).fingerprint == best["config_fingerprint"]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "cmaes", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "multivariate_tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "random", "qmc"])
 def test_killed_sweep_ends_like_an_undisturbed_one(tmp_path: Path, sampler: str) -> None:
-    chosen = spec(sampler={"name": sampler, "startup": 3, "seed": 4}, try_first=[{"optim.learning_rate": 2e-3}])
+    chosen = spec(
+        sampler={"name": sampler, "startup": 3, "population": 2, "seed": 4}, try_first=[{"optim.learning_rate": 2e-3}]
+    )
     said = fakes.work(coordinator(chosen, tmp_path / "whole"))
     rng = random.Random(sampler)
     for _ in range(3):

@@ -1,8 +1,10 @@
 """What a specification may say, and how a wrong one is refused: in one line, before anything runs."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import mixed_versions
@@ -10,6 +12,7 @@ from dalr.sweeps.display import plan_line
 from dalr.sweeps.search.spec_file import code_versions, save_spec, saved_spec
 from dalr.sweeps.spec.checks import allowed
 from dalr.sweeps.spec.loading import bundled_specs, load_spec, parse_spec
+from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Dimension, at_edge, draw, grid, one_at_a_time
 from dalr.sweeps.spec.without_effect import report_unread_in_spec
 from tests.sweeps.make import spec
@@ -299,3 +302,17 @@ def test_what_no_trial_reads_is_named() -> None:
 @pytest.mark.parametrize("name", bundled_specs())
 def test_all_that_a_bundled_spec_says_is_read(name: str) -> None:
     report_unread_in_spec(load_spec(name), strict=True)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    """Errors, help and reference read the fields' descriptions."""
+    parts: list[type[BaseModel]] = [SweepSpec]
+    for part in parts:
+        for name, field in part.model_fields.items():
+            assert part is Dimension or field.description, f"{part.__name__}.{name}"
+            parts += [
+                kind
+                for kind in (field.annotation, *get_args(field.annotation))
+                if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in parts
+            ]
+    assert len(parts) >= 10
