@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy.orm
 from optuna.exceptions import StorageInternalError
@@ -62,6 +62,10 @@ class SweepStorage(_CachedStorage):
         self._batches = backend.engine.dialect.name == "sqlite"
         if self._batches:
             backend.scoped_session = self._sessions  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Tune writes a copy of its searcher and scheduler to disk, which nobody reads: without sessions."""
+        return {key: value for key, value in super().__getstate__().items() if key != "_sessions"}
 
     @contextmanager
     def event(self) -> Iterator[None]:

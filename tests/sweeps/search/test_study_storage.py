@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import ray
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -99,3 +100,10 @@ def test_the_database_is_read_as_optuna_reads_it(tmp_path: Path) -> None:
     state, mine = read_state(tmp_path), state_of(search)
     assert (state.trials, state.finals, state.stopped_by) == (mine.trials, mine.finals, mine.stopped_by)
     assert state.hours == pytest.approx(mine.hours, abs=1 / 60)
+
+
+def test_tune_can_write_a_copy(tmp_path: Path) -> None:
+    """Of its searcher and scheduler, and with them of all that they hold."""
+    search = coordinator(spec(), tmp_path)
+    assert search.next_task("a") is not None
+    assert ray.cloudpickle.loads(ray.cloudpickle.dumps(search)).out == search.out
