@@ -104,7 +104,7 @@ def test_help_says_that_a_report_can_follow(name: str, dalr: Dalr) -> None:
 def test_a_report_follows_a_sweep_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dalr: Dalr
 ) -> None:
-    def search(source: str, words: list[str], out: Path, *, strict: bool, quiet: bool) -> None:
+    def search(source: str, words: list[str], out: Path, **options: object) -> None:
         make.sweep(out, count=12)
 
     # The search itself has its own tests; what counts here is what follows.
@@ -125,7 +125,7 @@ def test_no_report_follows_a_question_or_a_failure(tmp_path: Path, monkeypatch: 
     said = dalr("sweep", "status", tmp_path, "--report")
     assert (said.code, said.err) == (2, "dalr: --report needs the folder to report on: --out DIR\n")
 
-    def fails(source: str, words: list[str], out: Path, *, strict: bool, quiet: bool) -> None:
+    def fails(source: str, words: list[str], out: Path, **options: object) -> None:
         raise typer.Exit(1)
 
     monkeypatch.setattr("dalr.sweeps.commands.sweep.search", fails)

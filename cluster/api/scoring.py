@@ -79,7 +79,8 @@ def evaluate(
     `custom` is a YAML file that declares tasks of your own, `mteb` names tasks of MTEB.
 
     `out` is the result's JSON file: with it a task that is done already (same model, data and protocol) is not done
-    again; a function needs a `fingerprint` for that, which says what it computes. Without `out` nothing is written.
+    again; a function needs a `fingerprint` for that, which says what it computes. Without `out` a run's scores are
+    written to its `results/PROTOCOL.json`, where `dalr.report` finds them; those of other models, nowhere.
     `ray` spreads the work over `workers` Ray workers of `gpus` GPUs each; model, data and `out` must then be where
     every node sees them.
 
@@ -105,6 +106,8 @@ def evaluate(
 
     load_installed()
     names, own = asked_tasks(tasks, data, custom, protocol, others=bool(mteb))
+    if out is None and place is not None and (Path(place) / "provenance.json").is_file():
+        out = Path(place) / "results" / f"{protocol}.json"  # place is a run's folder
     options: dict[str, Any] = {"out": out, "cache": cache, "custom": own}
     if ray:
         if mteb or place is None or out is None:

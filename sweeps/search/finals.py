@@ -61,7 +61,7 @@ class FinalRuns:
         self._storage = storage
         self._name = f"{stored_name(storage, spec, recipe)}-final"
         self._live: set[int] = set()
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in self._trials():
             if trial.state == TrialState.RUNNING and (fate := fate_of([self._record(trial).run])) is not None:
                 self.finish(trial.number, *fate)  # a kill came between its last report and its end
 

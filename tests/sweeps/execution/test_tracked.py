@@ -46,9 +46,7 @@ def run_twice(chosen: SweepSpec, out: Path) -> Coordinator:
 
 
 def folder_of(sweep: Coordinator, name: str) -> Path:
-    """A run's folder; that of the base recipe's final run has the whole path of the recipe in its name."""
-    recipe = next(iter(sweep.studies))
-    return Path(sweep.out) / "runs" / name.replace(Path(recipe).name, recipe)
+    return Path(sweep.out) / "runs" / name
 
 
 def fates(sweep: Coordinator) -> dict[str, str]:
@@ -59,11 +57,8 @@ def fates(sweep: Coordinator) -> dict[str, str]:
         for trial in study.trials()
         for run in trial.runs
     }
-    recipe, runs = next(iter(sweep.finals.items()))
-    finals = {
-        f"{record.name}-seed-{record.run.seed}".replace(recipe, Path(recipe).name): record.run.state
-        for record in runs.records()
-    }
+    (runs,) = sweep.finals.values()
+    finals = {f"{record.name}-seed-{record.run.seed}": record.run.state for record in runs.records()}
     return {**trials, **finals}
 
 
