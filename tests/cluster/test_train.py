@@ -154,6 +154,7 @@ def _work_without_room(task: dict[str, Any]) -> dict[str, Any]:
         return _work(task)
 
 
+@pytest.mark.slow
 def test_workers_extend_a_run_and_start_from_another(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
     """One worker, stopped in the middle of the extension by the death of its process, equals one process."""
     from dalr.cluster.train import Workers, train_on_ray

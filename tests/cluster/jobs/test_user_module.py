@@ -30,6 +30,7 @@ def imported(tmp_path: Path) -> Iterator[Path]:
     extensions.forget()
 
 
+@pytest.mark.slow
 def test_a_module_is_swept_and_trained_with_as_ray_jobs_and_reported_on(
     head: Node, imported: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:

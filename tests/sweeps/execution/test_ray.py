@@ -58,6 +58,7 @@ def kill_with_all_it_started(driver: subprocess.Popen[bytes]) -> None:
             process.kill()
 
 
+@pytest.mark.slow
 def test_driver_killed_at_three_random_moments(tmp_path: Path) -> None:
     """Twice the driver alone, once everything: in the end every trial is there once, under its number, and
     no step that a checkpoint held was done again."""
