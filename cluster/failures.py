@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import ray
 import ray.train
 
+from dalr.cluster.driver_node import actor_beside_driver
+
 GO_ON = "the same command continues from the newest checkpoint"
 
 
@@ -53,8 +55,8 @@ class _Note:
 
 def open_note(name: str) -> object:
     """A place where a worker may leave the reason to give the run up (`give_up`), for the workers that are started
-    in its place (`given_up`). It lasts as long as its handle."""
-    return ray.remote(_Note).options(name=name, num_cpus=0).remote()
+    in its place (`given_up`). It lasts as long as its handle, on the driver's node: a worker's node may be lost."""
+    return actor_beside_driver(_Note, name)
 
 
 def give_up(name: str, reason: str) -> None:

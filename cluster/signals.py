@@ -16,6 +16,7 @@ from types import FrameType
 import ray
 import ray.train
 
+from dalr.cluster.driver_node import actor_beside_driver
 from dalr.distributed import broadcast
 from dalr.training.callbacks import Callback, StopTraining
 
@@ -36,7 +37,7 @@ class _Request:
 def request_to_stop(run: str) -> object:
     """Asks the workers of a run, by the name of its storage, to save and leave. The request lasts as long as its
     handle."""
-    return ray.remote(_Request).options(name=_name(run), num_cpus=0).remote()
+    return actor_beside_driver(_Request, _name(run))
 
 
 def _name(run: str) -> str:

@@ -83,7 +83,7 @@ FLOORS = {
         jobs
         storage
         preflight
-        probe ray_internals
+        probe ray_internals driver_node
     """,
     "dalr.sweeps": """
         commands

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dalr.sweeps.commands.display import best_lines, table
 from rich.console import Console
 
 from dalr.cluster.session import ray_session
 from dalr.sweeps.analysis.outcome import outcome_of, write_progress
 from dalr.sweeps.commands.explain import explain
+from dalr.sweeps.display import best_lines, table
 from dalr.sweeps.execution.runner import run_sweep
 from dalr.sweeps.search.database import close_storage, database_url, open_storage
 from dalr.sweeps.search.snapshot import read_state

@@ -94,7 +94,6 @@ def test_the_database_is_read_as_optuna_reads_it(tmp_path: Path) -> None:
     assert read == [trial_record(trial, "quickstart", 3 * trial.number + 1) for trial in study.trials]
     assert any(trial.violation for trial in read)
     assert any(trial.scores for trial in read)
-    assert studies.finals(f"{study.study_name}-final", chosen, "quickstart") == search.finals["quickstart"].records()
     studies.close()
     search.stop_clock()
     state, mine = read_state(tmp_path), state_of(search)
@@ -107,3 +106,13 @@ def test_tune_can_write_a_copy(tmp_path: Path) -> None:
     search = coordinator(spec(), tmp_path)
     assert search.next_task("a") is not None
     assert ray.cloudpickle.loads(ray.cloudpickle.dumps(search)).out == search.out
+
+
+def test_final_runs_are_read_as_optuna_reads_them(tmp_path: Path) -> None:
+    chosen = spec(budget={"trials": 2}, seeds={"final": 2})
+    save_spec(chosen, tmp_path)
+    search = coordinator(chosen, tmp_path, touch=False)
+    fakes.work(search)
+    records = search.finals["quickstart"].records()
+    assert len(records) == 4
+    assert read_state(tmp_path).finals == tuple(records)
