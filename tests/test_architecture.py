@@ -45,6 +45,7 @@ DOOR = "dalr.__main__"
 FLOORS = {
     "dalr": """
         __main__
+        quickstart
         datasets
         tracking
         training
