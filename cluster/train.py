@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from dalr.distributed import run_on_all_ranks
 from dalr.errors import Failed, InputError
 from dalr.extensions import carried, load_carried
 from dalr.identity import identity_of
-from dalr.progress import bar
+from dalr.progress import bar, repeated
 from dalr.tracking import make_trackers, service_settings
 from dalr.tracking.labels import Labels
 from dalr.tracking.tracker import Tracker
@@ -256,24 +255,18 @@ def _progress(storage: Storage, *, quiet: bool) -> Iterator[None]:
     if quiet:
         yield
         return
-    ended = threading.Event()
     with bar(quiet=quiet) as display:
         task = display.add_task("starting workers", total=None, note="")
+        last_step = 0.0
 
-        def follow() -> None:
-            last_step = 0.0
-            while not ended.wait(storage.poll_seconds):
-                for line in storage.last_lines():
-                    if line["step"] > last_step:
-                        display.update(task, description="training", completed=line["step"], note=describe(line))
-                        last_step = line["step"]
-                        if "evaluation_seconds" in line:
-                            display.say(task)
+        def look() -> None:
+            nonlocal last_step
+            for line in storage.last_lines():
+                if line["step"] > last_step:
+                    display.update(task, description="training", completed=line["step"], note=describe(line))
+                    last_step = line["step"]
+                    if "evaluation_seconds" in line:
+                        display.say(task)
 
-        watcher = threading.Thread(target=follow, daemon=True)
-        watcher.start()
-        try:
+        with repeated(look, storage.poll_seconds):
             yield
-        finally:
-            ended.set()
-            watcher.join()

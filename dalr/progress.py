@@ -9,7 +9,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -95,6 +96,24 @@ class Display(Progress):
             count = f" {task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total is not None else "")
         note = task.fields.get("note") or ""
         return f"{task.description}{count}" + (f"  {note}" if note else "")
+
+
+@contextmanager
+def repeated(work: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Calls `work` every so many seconds while the block runs, in a thread that ends with it."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            work()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _notebook_output() -> Any:

@@ -1,7 +1,6 @@
 """A sweep on the terminal."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from dalr.progress import SECONDS_BETWEEN_LINES
+from dalr.progress import SECONDS_BETWEEN_LINES, repeated
 from dalr.statistics.comparison import Comparison
 from dalr.sweeps.analysis.outcome import SweepOutcome
 from dalr.sweeps.search.records import TrialRecord
@@ -45,19 +44,10 @@ def live(state: Callable[[], SweepState], *, quiet: bool) -> Iterator[None]:
 @contextmanager
 def _followed(look: Callable[[], object]) -> Iterator[None]:
     """Calls `look` every few seconds while the block runs, and once when it ends."""
-    ended = threading.Event()
-
-    def follow() -> None:
-        while not ended.wait(REFRESH_SECONDS):
-            look()
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(look, REFRESH_SECONDS):
+            yield
     finally:
-        ended.set()
-        thread.join()
         look()
 
 

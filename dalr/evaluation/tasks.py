@@ -296,17 +296,18 @@ def expected_files(tasks: Iterable[str] | None = None) -> list[FileExpectation]:
     return [file for name in names for file in files_of(find_task(name))]
 
 
-def parse_metric(metric: str, custom: Sequence[Task] = ()) -> tuple[str, str]:
-    """`"STSBenchmark.dev"` → `("STSBenchmark", "dev")`; a task of the user's own likewise.
+def parse_metric(metric: str, custom: Sequence[Task] = (), what: str = "metric") -> tuple[str, str]:
+    """`"STSBenchmark.dev"` → `("STSBenchmark", "dev")`; a task of the user's own likewise. `what` is the setting that
+    an error names.
 
     Raises:
         InputError: not TASK.SPLIT, no such task, or a split that the task has not.
     """
     name, separator, split = metric.rpartition(".")
     if not separator:
-        raise InputError(f"metric {metric!r}: expected TASK.SPLIT, for example STSBenchmark.dev")
+        raise InputError(f"{what} {metric!r}: expected TASK.SPLIT, for example STSBenchmark.dev")
     task = find_task(name, custom)
     splits = tuple(task.splits) if isinstance(task, StsTask) else ("dev", "test")
     if split not in splits:
-        raise InputError(f"metric {metric!r}: {name} has no split {split!r}; it has: {', '.join(splits)}")
+        raise InputError(f"{what} {metric!r}: {name} has no split {split!r}; it has: {', '.join(splits)}")
     return name, split

@@ -11,7 +11,7 @@ from dalr.statistics.finals import Finalist, compare_finals, minimised_scores
 from dalr.statistics.permutation import mean_over_tasks
 from dalr.statistics.significance import Seed
 from dalr.sweeps.search.finals import BASE, FinalRecord
-from dalr.sweeps.search.records import run_name
+from dalr.sweeps.search.records import run_folder
 from dalr.sweeps.search.snapshot import SweepState
 
 RESULT = Path("results") / "test.json"
@@ -19,7 +19,7 @@ RESULT = Path("results") / "test.json"
 
 def final_folder(out: Path, record: FinalRecord) -> Path:
     """Where a final run lies."""
-    return out / "runs" / run_name(record.name, record.run.seed)
+    return run_folder(out, record.name, record.run.seed)
 
 
 def final_scores(state: SweepState, record: FinalRecord) -> dict[str, float]:

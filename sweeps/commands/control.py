@@ -111,9 +111,10 @@ def ask(folder: Path, request: Request, *, quiet: bool) -> None:
 def _told(request: Request) -> str:
     if request.state == "obeyed":
         return f"{request.words}: {request.answer}"
+    waited = f"nobody has answered within {WAIT_SECONDS:.0f} s"
     if request.action == "stop" and request.trial is None:
-        return f"{request.words}: nobody has answered within {WAIT_SECONDS:.0f} s; does the sweep run?"
-    return f"{request.words}: written down; it is obeyed when the sweep runs (nobody has answered within 10 s)"
+        return f"{request.words}: {waited}; does the sweep run?"
+    return f"{request.words}: written down; it is obeyed when the sweep runs ({waited})"
 
 
 def _written(state: SweepState, request: Request) -> Request:

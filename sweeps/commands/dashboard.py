@@ -1,6 +1,5 @@
 """`dalr sweep dashboard`: Optuna's own pages on a sweep's studies, with where each trial lies and how it went."""
 
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
@@ -10,8 +9,9 @@ import typer
 from optuna.storages import RDBStorage
 
 from dalr.errors import InputError
+from dalr.progress import repeated
 from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
-from dalr.sweeps.search.records import TrialRecord, run_name
+from dalr.sweeps.search.records import TrialRecord, run_folder
 from dalr.sweeps.search.snapshot import SweepState, read_state
 from dalr.sweeps.search.study_schema import stored_name, trial_record
 
@@ -41,20 +41,13 @@ def dashboard(
         raise InputError(f"{folder}: the sweep has not begun")
     quiet_optuna()
     storage = open_storage(database_url(state.spec, state.out))
-    ended = threading.Event()
-
-    def follow() -> None:
-        while not ended.wait(NOTES_EVERY):
-            write_notes(storage, state)
-
     try:
         write_notes(storage, state)
-        threading.Thread(target=follow, daemon=True).start()
         if not quiet:
             typer.echo(f"http://{host}:{port}/dashboard/ shows {folder}; Ctrl-C ends it", err=True)
-        run_server(storage, host=host, port=port)
+        with repeated(lambda: write_notes(storage, state), NOTES_EVERY):
+            run_server(storage, host=host, port=port)
     finally:
-        ended.set()
         close_storage(storage)
 
 
@@ -78,7 +71,7 @@ def note_of(state: SweepState, trial: TrialRecord) -> str:
     reason = f": {trial.reason}" if trial.reason else ""
     lines = [f"**trial {trial.number} of {trial.recipe}**, {trial.state}{reason}", ""]
     for run in trial.runs:
-        folder = state.out.absolute() / "runs" / run_name(f"trial-{trial.number:04d}", run.seed)
+        folder = run_folder(state.out.absolute(), trial.name, run.seed)
         curve = (folder / "metrics.jsonl").as_uri()
         lines.append(f"- seed {run.seed}: [{folder}]({folder.as_uri()}), [curve]({curve})")
     if trial.scores:

@@ -11,7 +11,7 @@ from dalr.metrics_log import read_log
 from dalr.provenance import code_version, package_versions
 from dalr.sweeps.display import request_lines, short
 from dalr.sweeps.search.configs import run_config, search_config
-from dalr.sweeps.search.records import RunRecord, TrialRecord, run_name
+from dalr.sweeps.search.records import RunRecord, TrialRecord, run_folder
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.spec.loading import base_configs
 from dalr.training.callbacks import Callback, Diverged, StopTraining
@@ -24,7 +24,7 @@ TOLERANCE = 0.005
 
 def folder_of(state: SweepState, trial: TrialRecord, run: RunRecord) -> RunFolder:
     """The folder of one seed's run."""
-    return RunFolder(state.out / "runs" / run_name(f"trial-{trial.number:04d}", run.seed))
+    return RunFolder(run_folder(state.out, trial.name, run.seed))
 
 
 def curve(folder: RunFolder, metric: str) -> dict[int, float]:

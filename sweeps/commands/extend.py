@@ -71,7 +71,7 @@ def check_extension(state: SweepState, number: int, asked: Mapping[str, Any]) ->
 
 def copy_of(state: SweepState, trial: TrialRecord, place: int) -> RunFolder:
     """Where one seed's run of a trial is trained on."""
-    return RunFolder(state.out.absolute() / "extended" / f"trial-{trial.number:04d}" / f"seed-{trial.runs[place].seed}")
+    return RunFolder(state.out.absolute() / "extended" / trial.name / f"seed-{trial.runs[place].seed}")
 
 
 def extend_run(state: SweepState, trial: TrialRecord, place: int, asked: Mapping[str, Any], *, quiet: bool) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dalr.errors import InputError
-from dalr.sweeps.search.records import TrialRecord, run_name
+from dalr.sweeps.search.records import TrialRecord, run_folder
 from dalr.sweeps.search.snapshot import SweepState
 
 KEPT_MODELS = 3
@@ -66,6 +66,4 @@ def _keeping_models(state: SweepState) -> set[int]:
 def _remove(state: SweepState, trial: TrialRecord, *names: str) -> None:
     for run in trial.runs:
         for name in names:
-            shutil.rmtree(
-                state.out / "runs" / run_name(f"trial-{trial.number:04d}", run.seed) / name, ignore_errors=True
-            )
+            shutil.rmtree(run_folder(state.out, trial.name, run.seed) / name, ignore_errors=True)

@@ -161,7 +161,7 @@ def _run_on_ray(
         resources = coordinator.spec.resources.model_copy(update={"concurrent": None})
         capacity = capacity_for(resources, bases.values())
         if advice := storage_advice(coordinator.spec, out, len(cluster_nodes())):
-            logging.getLogger(__name__).warning(advice)
+            _log.warning(advice)
         check_end(coordinator.spec, capacity.gpus)
         coordinator.set_capacity(capacity.concurrent, capacity.gpus)
         coordinator.labels = capacity.labels

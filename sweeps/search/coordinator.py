@@ -222,8 +222,7 @@ class Coordinator:
         return any(record.run.state == "running" for runs in self.finals.values() for record in runs.records())
 
     def _task(self, study: RecipeStudy, record: TrialRecord) -> Task:
-        name = f"trial-{record.number:04d}"
-        return self._tasks.make(name, study.recipe, study.base, record.point, record.runs, self._place())
+        return self._tasks.make(record.name, study.recipe, study.base, record.point, record.runs, self._place())
 
     def _place(self) -> Place:
         return Place(self.gpus, dict(self.labels))

@@ -82,6 +82,11 @@ class TrialRecord:
     settles: bool = True
 
     @property
+    def name(self) -> str:
+        """The first part of its runs' folders."""
+        return f"trial-{self.number:04d}"
+
+    @property
     def paused(self) -> bool:
         """Whether it has left its worker, or is about to, until a person lets it go on."""
         return self.state == "running" and self.intent == "paused"
@@ -180,7 +185,12 @@ def out_of_memory(reason: str | None) -> bool:
 
 def folder_of(task: Task, seed: int) -> Path:
     """Where one seed's run of a task lies."""
-    return Path(task.out) / "runs" / run_name(task.name, seed)
+    return run_folder(Path(task.out), task.name, seed)
+
+
+def run_folder(out: Path, trial: str, seed: int) -> Path:
+    """Where one seed's run of a trial or final run, by its name, lies in the sweep's folder `out`."""
+    return out / "runs" / run_name(trial, seed)
 
 
 def run_name(trial: str, seed: int) -> str:

@@ -11,7 +11,7 @@ from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.evaluation.plan import own_tasks
-from dalr.evaluation.tasks import STANDARD, StsTask, Task, find_task
+from dalr.evaluation.tasks import STANDARD, Task, parse_metric
 from dalr.sweeps.spec.database_url import refuse_password
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Dimension, draw
@@ -85,13 +85,9 @@ def check_metric(name: str, own: Sequence[Task], *, allow_test: bool, what: str 
     """TASK.SPLIT that training can score; the test split only where it is asked for. `seconds` is a metric too."""
     if name == "seconds":
         return
-    task, separator, split = name.rpartition(".")
-    if not separator:
+    if "." not in name:
         raise InputError(f"{what}: {name!r}: expected TASK.SPLIT, for example STSBenchmark.dev, or seconds")
-    declared = find_task(task, own)
-    splits = tuple(declared.splits) if isinstance(declared, StsTask) else ("dev", "test")
-    if split not in splits:
-        raise InputError(f"{what}: {name!r}: {task} has no split {split!r}; it has: {', '.join(splits)}")
+    task, split = parse_metric(name, own, what=f"{what}:")
     if split == "test" and not allow_test:
         raise InputError(
             f"{what}: {name} is a test split: a search on it would choose by the numbers that it is later judged by; "
