@@ -16,7 +16,7 @@ import numpy as np
 
 from dalr.errors import InputError
 from dalr.evaluation.vectors import Encode, checked
-from dalr.results import MTEB, Protocol, TaskRecord, TaskScore
+from dalr.results import MTEB, Protocol, TaskDetails, TaskRecord, TaskScore
 
 if TYPE_CHECKING:
     from mteb import AbsTask
@@ -57,7 +57,7 @@ def record_name(task: "AbsTask") -> str:
     return f"{MTEB}{task.metadata.name}"
 
 
-def score_mteb(task: "AbsTask", encode: Encode, protocol: Protocol, *, fingerprint: str | None = None) -> TaskRecord:
+def score_mteb(task: "AbsTask", encode: Encode, protocol: Protocol, *, fingerprint: str | None = None) -> TaskDetails:
     """Loads, encodes and scores one task by MTEB's own code. `n` counts the texts that it had encoded.
 
     Raises:
@@ -88,7 +88,7 @@ def score_mteb(task: "AbsTask", encode: Encode, protocol: Protocol, *, fingerpri
         seconds=round(time.perf_counter() - started, 3),
         **_correlations(result),
     )
-    return TaskRecord(
+    record = TaskRecord(
         task=record_name(task),
         protocol=protocol,
         fingerprint=fingerprint,
@@ -96,6 +96,7 @@ def score_mteb(task: "AbsTask", encode: Encode, protocol: Protocol, *, fingerpri
         data=data_of(task),
         official_data=False,
     )
+    return TaskDetails(record)
 
 
 def _correlations(result: "TaskResult") -> dict[str, float]:

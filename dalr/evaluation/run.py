@@ -3,8 +3,9 @@ record, and `merge` makes a result of records, wherever they were made."""
 
 import datetime
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from mteb import AbsTask
 
 PROTOCOLS = ("test", "fast", "dev")
+
+Work = tuple[str, TaskRecord | None, Callable[[], TaskDetails]]
+"""A task's name, its record where it was scored before, and how to score it."""
 
 
 def evaluate(
@@ -89,34 +93,37 @@ def evaluate(
         writable_folder(out.parent, "--out")
     kept = VectorCache(Path(cache), fingerprint) if cache is not None and fingerprint is not None else None
     vectors = EncodedSentences(encode, kept)
-    records = []
-    with bar(quiet=quiet) as display:
-        progress = display.add_task("evaluating", total=len(chosen) + len(of_mteb), note="")
-        for task in chosen:
-            display.update(progress, note=task.name)
-            record = done_before(out, task, folder, protocol, fingerprint)
-            if record is None:
-                details = score_task(task, folder, vectors, protocol, fingerprint=fingerprint, device=device)
-                record = details.record
-                if out is not None:
-                    write_details(out, details)
-            records.append(record)
-            display.advance(progress)
-        for foreign in of_mteb:
-            display.update(progress, note=record_name(foreign))
-            record = mteb_done_before(out, foreign, protocol, fingerprint)
-            if record is None:
-                record = score_mteb(foreign, encode, protocol, fingerprint=fingerprint)
-                if out is not None:
-                    write_details(out, TaskDetails(record))
-            records.append(record)
-            display.advance(progress)
+    work: list[Work] = []
+    for task in chosen:
+        score = partial(score_task, task, folder, vectors, protocol, fingerprint=fingerprint, device=device)
+        work.append((task.name, done_before(out, task, folder, protocol, fingerprint), score))
+    for foreign in of_mteb:
+        score = partial(score_mteb, foreign, encode, protocol, fingerprint=fingerprint)
+        work.append((record_name(foreign), mteb_done_before(out, foreign, protocol, fingerprint), score))
+    records = _scored(work, out, quiet=quiet)
     records += others_done_before(out, records, folder, protocol, fingerprint, custom)
     result = merge(records, model=model, pooler=pooler, protocol=protocol, provenance=provenance)
     result = result.model_copy(update={"seconds": time.perf_counter() - started})
     if out is not None:
         result.write(out)
     return result
+
+
+def _scored(work: Sequence[Work], out: Path | None, *, quiet: bool) -> list[TaskRecord]:
+    """Scores what was not scored before, writing each task's details as soon as they are there."""
+    records = []
+    with bar(quiet=quiet) as display:
+        progress = display.add_task("evaluating", total=len(work), note="")
+        for name, before, score in work:
+            display.update(progress, note=name)
+            if before is None:
+                details = score()
+                if out is not None:
+                    write_details(out, details)
+                before = details.record
+            records.append(before)
+            display.advance(progress)
+    return records
 
 
 def _checked_tasks(

@@ -1,6 +1,6 @@
 """Rules that end a recipe's search before its budget does: each looks at the trials so far, by number."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dalr.sweeps.search.records import TrialRecord
@@ -25,7 +25,7 @@ class Tally:
 
 class StopRules:
     """The rules of a specification over one recipe's trials, which end in any order. Those before the first that
-    runs are never looked at again."""
+    runs are never looked at again. Only the first metric counts, and only complete, feasible trials have a value."""
 
     def __init__(self, stop: StopSpec, *, maximize: bool) -> None:
         self.stop = stop
@@ -79,9 +79,3 @@ class StopRules:
         if stop.failures is not None and tally.failed >= stop.failures:
             return f"{stop.failures} trials in a row failed, the last with: {tally.reason or 'no reason given'}"
         return None
-
-
-def stop_reason(stop: StopSpec, trials: Iterable[TrialRecord], *, maximize: bool) -> str | None:
-    """The first rule that says stop to a search of `trials`, in their order; only the first metric counts, and only
-    complete, feasible trials have a value."""
-    return StopRules(stop, maximize=maximize).reason(dict(enumerate(trials)))

@@ -4,7 +4,6 @@ of each test runs with the others; the long one takes `DALR_FUZZ_SECONDS` (defau
 import copy
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,8 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from dalr.errors import InputError
-from dalr.reports.build import build
-from dalr.reports.check import check
-from dalr.reports.options import Options
-from dalr.reports.write import texts, write
 from tests.fuzz.test_readers import SECONDS, run_for
-from tests.reports import make
+from tests.reports.damage import RUN, assert_reported, with_change, write_project
 
 SCALARS = st.one_of(
     st.none(),
@@ -40,45 +34,9 @@ VALUES = st.recursive(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs, a sweep with final runs, a good result beside them, and their report."""
-    root = tmp_path_factory.mktemp("project")
-    make.two_models(root / "all" / "runs", seeds=(1, 2))
-    make.result(model="good").write(root / "all" / "good.json")
-    folder = make.sweep(root / "all" / "s", count=6)
-    rows = [{"candidate": c, "seed": s, "state": "complete", "sts_avg": 60.0 + s} for c in (0, None) for s in (1, 2)]
-    pl.DataFrame(rows).write_parquet(folder / "finals.parquet")
-    write(build([root / "all"], Options(with_figures=False)), root / "out")
-    return root
+    return write_project(tmp_path_factory.mktemp("project"))
 
 
-def _reported(root: Path) -> None:
-    """A report of it, or one line; the good result is in it."""
-    try:
-        report = build([root / "all"], Options(with_figures=False))
-        texts(report, {})
-    except InputError as error:
-        pytest.fail(f"a damaged file ended the whole report: {error}")
-    assert "all/good.json" in report.loaded.sources
-    assert all("\n" not in problem.message for problem in report.problems)
-    try:
-        lines = check(root / "out")
-    except InputError as error:
-        lines = [str(error)]
-    assert all("\n" not in line for line in lines)
-
-
-def _with(project: Path, path: str, change: Callable[[Path], None]) -> None:
-    """Reports on the project with one file changed, and puts that back."""
-    file = project / path
-    kept = file.read_bytes()
-    try:
-        change(file)
-        _reported(project)
-    finally:
-        file.write_bytes(kept)
-
-
-RUN = "all/runs/dalr-1"
 TEXTS = [
     f"{RUN}/results/sts.json",
     f"{RUN}/provenance.json",
@@ -101,7 +59,7 @@ CONTENTS = [b"", b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b"[" * 100_000, b"null", b"
 
 
 def something_else(project: Path, path: str, content: bytes) -> None:
-    _with(project, path, lambda file: file.write_bytes(content) and None)
+    with_change(project, path, lambda file: file.write_bytes(content) and None)
 
 
 def another_value(project: Path, data: st.DataObject, path: str, value: Any) -> None:
@@ -117,7 +75,7 @@ def another_value(project: Path, data: st.DataObject, path: str, value: Any) -> 
         node, depth = node[key], depth - 1
     node[key] = value
     text = yaml.dump(changed, allow_unicode=False) if is_yaml else json.dumps(changed)
-    _with(project, path, lambda file: file.write_text(text, errors="replace") and None)
+    with_change(project, path, lambda file: file.write_text(text, errors="replace") and None)
 
 
 def another_column(project: Path, data: st.DataObject, path: str, kind: str) -> None:
@@ -130,7 +88,7 @@ def another_column(project: Path, data: st.DataObject, path: str, kind: str) -> 
         "drop": lambda: frame.drop(column),
         "empty": lambda: frame.head(0),
     }
-    _with(project, path, lambda file: changes[kind]().write_parquet(file))
+    with_change(project, path, lambda file: changes[kind]().write_parquet(file))
 
 
 FILES = st.sampled_from([*TEXTS, *TABLES, f"{RUN}/metrics.jsonl"])
@@ -179,4 +137,4 @@ def test_details_of_something_else_cost_a_test_alone(project: Path, tmp_path: Pa
             path = tmp_path / "p" / RUN / "results" / "sts.details" / f"{task}.npz"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
-        _reported(tmp_path / "p")
+        assert_reported(tmp_path / "p")

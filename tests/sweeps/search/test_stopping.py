@@ -9,7 +9,7 @@ from dalr.errors import InputError
 from dalr.sweeps.display import budget_line
 from dalr.sweeps.search.records import RunRecord, State, TrialRecord
 from dalr.sweeps.search.snapshot import read_state
-from dalr.sweeps.search.stopping import stop_reason
+from dalr.sweeps.search.stopping import StopRules
 from dalr.sweeps.spec.parts import StopSpec
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
@@ -25,7 +25,7 @@ def trial(number: int, value: float | None, state: State = "complete", violation
 
 
 def reason_of(stop: dict, *trials: TrialRecord, maximize: bool = True) -> str | None:
-    return stop_reason(StopSpec.model_validate(stop), trials, maximize=maximize)
+    return StopRules(StopSpec.model_validate(stop), maximize=maximize).reason(dict(enumerate(trials)))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 
 from dalr.sweeps.search.records import RunRecord, TrialRecord
-from dalr.sweeps.search.stopping import stop_reason
+from dalr.sweeps.search.stopping import StopRules
 from dalr.sweeps.search.trial_table import TrialTable
 from dalr.sweeps.spec.parts import StopSpec
 
@@ -64,4 +64,4 @@ def test_it_says_what_a_walk_through_all_trials_says(seed: int, maximize: bool) 
         assert first == ((settled[0].number, settled[0].state) if settled else None)
         if any(run.state == "complete" for run in record.runs):
             assert table.is_ahead(number) == is_ahead(records, number, maximize=maximize)
-        assert table.stop_reason(STOP) == stop_reason(STOP, records.values(), maximize=maximize)
+        assert table.stop_reason(STOP) == StopRules(STOP, maximize=maximize).reason(records)
