@@ -91,9 +91,13 @@ def evaluate(
     retrieval = {f"data.{key}": Path(path) for key, path in files.items() if path is not None}
     data, out, cache, custom = (None if path is None else Path(path) for path in (data, out, cache, custom))
     place = os.fspath(model) if isinstance(model, str | os.PathLike) else None
+    if place is not None and (name or fingerprint):
+        raise InputError("name and fingerprint are for a function; a model's folder or name has its own")
     if tasks == "retrieval":
         if ray or place is None:
             raise InputError("tasks: retrieval needs a run's folder and is scored in this process, without ray")
+        if custom or mteb or pooler or cache:
+            raise InputError("tasks: retrieval is scored by itself; leave custom, mteb, pooler and cache out")
         from dalr.evaluation.model_scores import score_retrieval
 
         return _ours(score_retrieval(Path(place), out, retrieval, split=split, folds=folds, quiet=quiet))

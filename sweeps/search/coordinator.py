@@ -92,7 +92,7 @@ class Coordinator:
         self._finals_planned = False
         self._now = now
         self._last_report: dict[str, float] = {}
-        self._tasks = TaskMaker(spec, self.contents, out)
+        self._tasks = TaskMaker(spec, out)
         self._budget = Budget(spec, next(iter(self.studies.values())).study, now)
 
     @property
@@ -222,13 +222,13 @@ class Coordinator:
         return any(record.run.state == "running" for runs in self.finals.values() for record in runs.records())
 
     def _task(self, study: RecipeStudy, record: TrialRecord) -> Task:
-        return self._tasks.make(record.name, study.recipe, study.base, record.point, record.runs, self._place())
+        return self._tasks.make(record.name, study.recipe, study.points, record.point, record.runs, self._place())
 
     def _place(self) -> Place:
         return Place(self.gpus, dict(self.labels))
 
     def _final_task(self, runs: FinalRuns, record: FinalRecord) -> Task:
-        return self._tasks.make(record.name, runs.recipe, runs.base, record.point, (record.run,), self._place())
+        return self._tasks.make(record.name, runs.recipe, runs.points, record.point, (record.run,), self._place())
 
     # Listening
 

@@ -17,8 +17,8 @@ from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.evaluation.tasks import OWN
 from dalr.identity import Contents
-from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.plan import PlannedTrial
+from dalr.sweeps.search.points import PointRuns
 from dalr.sweeps.search.records import Report, RunRecord, State, TrialRecord, fate_of
 from dalr.sweeps.search.study_schema import name_metrics, stored_name
 from dalr.sweeps.spec.schema import SweepSpec
@@ -53,11 +53,11 @@ class FinalRuns:
     ) -> None:
         self.spec = spec
         self.recipe = recipe
-        self._contents = contents
         self.plain_base = base
         default = (*(DEFAULT_TASKS if base.evaluation.data else ()), *((OWN,) if base.evaluation.custom else ()))
         tasks = base.evaluation.tasks or default
         self.base = with_overrides(base, {"evaluation.tasks": tasks})
+        self.points = PointRuns(spec, self.base, contents)
         self._storage = storage
         self._name = f"{stored_name(storage, spec, recipe)}-final"
         self._live: set[int] = set()
@@ -90,7 +90,7 @@ class FinalRuns:
         for seed in self.seeds():
             for candidate, point in [(BASE, {}), *candidates]:
                 if (candidate, seed) not in known:
-                    run = RunRecord(seed, self._fingerprint(point, seed))
+                    run = self.points.run(point, seed)
                     attrs = {"candidate": candidate, "point": point, "run": run.dump()}
                     self._study.enqueue_trial({}, user_attrs=attrs)
 
@@ -113,15 +113,10 @@ class FinalRuns:
             return self._renewed(self._get(number))
         return None
 
-    def _fingerprint(self, point: Point, seed: int) -> str:
-        return self._contents.identity(run_config(self.base.dump(), self.spec.settings(point), seed)).fingerprint
-
     def _renewed(self, record: FinalRecord) -> FinalRecord:
         """The record with the fingerprint that this version gives its run; an earlier one gave another."""
-        fingerprint = self._fingerprint(record.point, record.run.seed)
-        if record.run.fingerprint == fingerprint:
-            return record
-        return self._write(record, replace(record.run, fingerprint=fingerprint))
+        (run,) = self.points.of_this_version(record.point, [record.run])
+        return record if run == record.run else self._write(record, run)
 
     def _get(self, number: int) -> FinalRecord:
         return self._record(self._trials()[number])

@@ -4,11 +4,8 @@ Every change is in the database before anything acts on it, so a sweep that is k
 goes on from here: finished trials are known, unfinished ones are handed out again under their number.
 """
 
-import logging
 import math
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -16,14 +13,13 @@ from optuna.trial import TrialState
 
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
-from dalr.identity import SCHEMA, Contents
-from dalr.sweeps.search.configs import run_config
+from dalr.identity import Contents
 from dalr.sweeps.search.plan import SKIPPED, Plan
+from dalr.sweeps.search.points import PointRuns
 from dalr.sweeps.search.pruners import make_pruner, should_prune
-from dalr.sweeps.search.records import Intent, Report, RunRecord, State, TrialRecord
+from dalr.sweeps.search.records import Intent, Report, State, TrialRecord
 from dalr.sweeps.search.samplers import make_sampler
-from dalr.sweeps.search.study_schema import name_metrics, stored_name, trial_record
-from dalr.sweeps.search.tasks import ACCUMULATE
+from dalr.sweeps.search.study_schema import check_base, name_metrics, stored_name, trial_record
 from dalr.sweeps.search.trial_table import TrialTable
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point, draw
@@ -37,8 +33,6 @@ TEACHING: dict[str, tuple[State, ...]] = {
 """The trials from which each sampler that learns does so; the others draw without results."""
 
 SKIPPED_REASON = "skipped by hand"
-
-_log = logging.getLogger(__name__)
 
 
 class RecipeStudy:
@@ -59,7 +53,7 @@ class RecipeStudy:
         self.spec = spec
         self.recipe = recipe
         self.base = base
-        self._contents = contents
+        self.points = PointRuns(spec, base, contents)
         self._index, self._count = index, count
         self._study = optuna.create_study(
             storage=storage,
@@ -70,7 +64,7 @@ class RecipeStudy:
             load_if_exists=True,
         )
         name_metrics(self._study, list(spec.metric))
-        self._check_base()
+        self._of_earlier_version = check_base(self._study, recipe, contents.identity(base))
         # The database has one writer, this object, so what it read once it need not read again.
         known = self._study.get_trials(deepcopy=False)
         trials = [t for t in known if t.state != TrialState.WAITING]
@@ -89,29 +83,9 @@ class RecipeStudy:
     def _with_point_id(self, record: TrialRecord) -> TrialRecord:
         """The record with the name that this version gives its point, so that points that are alike are found."""
         try:
-            return replace(record, point_id=self._contents.identity(self.config(record.point, None)).setting)
+            return replace(record, point_id=self.points.identity(record.point).setting)
         except InputError:
             return record  # never run: its config is invalid
-
-    def _check_base(self) -> None:
-        """The base config decides every trial: a recipe that changed since would mix two searches."""
-        attrs, now = self._study.user_attrs, self._contents.identity(self.base)
-        self._of_earlier_version = "base" in attrs and "identity" not in attrs
-        if "identity" in attrs:
-            saved = attrs["identity"]
-            if differences := now.differences(saved["config"], saved):
-                raise InputError(
-                    f"recipe {self.recipe}: what it trains has changed since this sweep began: "
-                    f"{', '.join(differences)}; choose another --out"
-                )
-        elif self._of_earlier_version:
-            _log.warning(
-                "recipe %s: this sweep was begun by an earlier version, which did not note the content of its data; "
-                "it goes on with what is there now",
-                self.recipe,
-            )
-        values = {"schema": SCHEMA, "config": self.base.dump(), "contents": dict(now.contents)}
-        self._study.set_user_attr("identity", values)
 
     # What there is
 
@@ -204,30 +178,24 @@ class RecipeStudy:
     def _renew_fingerprints(self, local: int) -> None:
         """Gives the runs that an earlier version began, and that go on now, the fingerprints of this one."""
         record = self._records[local]
-        runs = (
-            replace(run, fingerprint=self.fingerprint(record.point, run.seed)) if run.state == "running" else run
-            for run in record.runs
-        )
-        self._write(local, replace(record, runs=tuple(runs)))
+        self._write(local, replace(record, runs=self.points.of_this_version(record.point, record.runs)))
 
     def _plan_runs(self, local: int) -> None:
         """Chooses the seeds, or finishes the trial on the spot."""
         record = self._records[local]
         try:
-            config = self.config(record.point, None)
-            point_id = self._contents.identity(config).setting
+            identity = self.points.identity(record.point)
         except InputError as error:
             self._finish(local, "failed", f"the point's config is invalid: {error}")
             return
-        history = self._records.history(point_id)
+        history = self._records.history(identity.setting)
         settled = history.settled
-        record = replace(record, point_id=point_id)
+        record = replace(record, point_id=identity.setting)
         if settled is None:
             count = 1 if history.trials else self.spec.seeds.per_trial
             searched = "train.seed" in self.spec.settings(record.point)
-            seeds = [config.train.seed] if searched else history.fresh_seeds(count)
-            runs = tuple(RunRecord(seed, self.fingerprint(record.point, seed)) for seed in seeds)
-            record = replace(record, runs=runs)
+            seeds = [identity.config.train.seed] if searched else history.fresh_seeds(count)
+            record = replace(record, runs=tuple(self.points.run(record.point, seed) for seed in seeds))
         self._write(local, record, plan=True)
         if settled is not None:
             number, state = settled
@@ -244,14 +212,6 @@ class RecipeStudy:
             trial.set_user_attr("reason", record.reason)
         trial.set_user_attr("runs", [run.dump() for run in record.runs])
         self._records[local] = record
-
-    def config(self, point: Mapping[str, Any], seed: int | None) -> RunConfig:
-        """The config of a run at `point`; `seed` None keeps the recipe's or the point's."""
-        return run_config(self.base.dump(), self.spec.settings(point), seed)
-
-    def fingerprint(self, point: Mapping[str, Any], seed: int) -> str:
-        """The fingerprint of the run at `point` with `seed`."""
-        return self._contents.identity(self.config(point, seed)).fingerprint
 
     # By hand
 
@@ -360,21 +320,10 @@ class RecipeStudy:
         """Lets a trial begin again, the runs that are not complete, with `train.accumulate` doubled; None where that
         was done before, or makes no valid config."""
         local = self._local(number)
-        record = self._records[local]
-        if ACCUMULATE in record.point:
-            return None
-        try:
-            parts = 2 * self.config(record.point, None).train.accumulate
-            point = {**record.point, ACCUMULATE: parts}
-            runs = tuple(
-                run if run.state == "complete" else
-                RunRecord(run.seed, self.fingerprint(point, run.seed), seconds=run.seconds, seconds_before=run.seconds)
-                for run in record.runs
-            )  # fmt: skip
-        except InputError:
-            return None
-        self._write(local, replace(record, point=point, runs=runs), plan=True)
-        return self._records[local]
+        smaller = self.points.in_smaller_parts(self._records[local])
+        if smaller is not None:
+            self._write(local, smaller, plan=True)
+        return smaller
 
     def finish(self, number: int, state: State, reason: str | None = None) -> TrialRecord:
         """Closes a trial: `complete` with the mean over its seeds, `pruned`, or `failed` with a reason."""

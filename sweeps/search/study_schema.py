@@ -1,5 +1,6 @@
 """How a search lies in Optuna's database: under which name, and what a trial's attributes mean."""
 
+import logging
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -7,9 +8,13 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from dalr.errors import InputError
+from dalr.identity import SCHEMA, Identity
 from dalr.sweeps.search.records import RunRecord, State, TrialRecord
 from dalr.sweeps.search.samplers import experimental_allowed
 from dalr.sweeps.spec.schema import SweepSpec
+
+_log = logging.getLogger(__name__)
 
 STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
@@ -78,3 +83,29 @@ def name_among(known: Container[str], spec: SweepSpec, recipe: str) -> str:
         f"{recipe.replace('/', '_')}-{spec.study_key(places=True)}",
     )
     return next((written for written in earlier if written in known), name)
+
+
+def check_base(study: optuna.Study, recipe: str, base: Identity) -> bool:
+    """Writes down what every trial of a recipe is made from, once; whether an earlier version, which did not note
+    the content of its data, has begun the search.
+
+    Raises:
+        InputError: it has changed since: two searches would mix.
+    """
+    attrs = study.user_attrs
+    if "identity" in attrs:
+        saved = attrs["identity"]
+        if differences := base.differences(saved["config"], saved):
+            raise InputError(
+                f"recipe {recipe}: what it trains has changed since this sweep began: "
+                f"{', '.join(differences)}; choose another --out"
+            )
+    elif "base" in attrs:
+        _log.warning(
+            "recipe %s: this sweep was begun by an earlier version, which did not note the content of its data; "
+            "it goes on with what is there now",
+            recipe,
+        )
+    values = {"schema": SCHEMA, "config": base.config.dump(), "contents": dict(base.contents)}
+    study.set_user_attr("identity", values)
+    return "base" in attrs and "identity" not in attrs

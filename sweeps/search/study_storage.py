@@ -18,6 +18,10 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+TESTED = "5.0.0"
+"""The release of Optuna whose private names are used by this module, `stored_trials`, `study`, `finals`, the analysis's
+`importance` and the command's `dashboard`. A test fails on any other, so that an upgrade reads them again."""
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 

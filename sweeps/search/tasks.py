@@ -1,17 +1,12 @@
 """What a worker is told: a search trial, or a final run, with all that its config depends on."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from dalr.config.schema import RunConfig
-from dalr.identity import Contents
-from dalr.sweeps.search.configs import run_config
+from dalr.sweeps.search.points import ACCUMULATE, PointRuns
 from dalr.sweeps.search.records import RunRecord, Task
 from dalr.sweeps.spec.schema import SweepSpec
+from dalr.sweeps.spec.space import Point
 from dalr.tracking import service_settings
-
-ACCUMULATE = "train.accumulate"
-"""The setting that is doubled where a trial ran out of memory; the objective stays the same."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +20,22 @@ class Place:
 class TaskMaker:
     """Makes the tasks of one sweep in the folder `out`."""
 
-    def __init__(self, spec: SweepSpec, contents: Contents, out: str) -> None:
-        self._spec, self._contents, self._out = spec, contents, out
+    def __init__(self, spec: SweepSpec, out: str) -> None:
+        self._spec, self._out = spec, out
 
     def make(
-        self, name: str, recipe: str, base: RunConfig, point: dict[str, Any], runs: tuple[RunRecord, ...], place: Place
+        self, name: str, recipe: str, points: PointRuns, point: Point, runs: tuple[RunRecord, ...], place: Place
     ) -> Task:
-        """The task of training `runs` at `point`."""
+        """The task of training `runs` at `point`, one of `points`."""
         resources, spec = self._spec.resources, self._spec
         extra = dict.fromkeys([*spec.metric[1:], *spec.constraints])
-        settings, dumped = spec.settings(point), base.dump()
         return Task(
             name=name,
             out=self._out,
             recipe=recipe,
-            base=dumped,
-            point=settings,
-            contents=dict(self._contents.identity(run_config(dumped, settings, None)).contents),
+            base=points.base,
+            point=spec.settings(point),
+            contents=dict(points.identity(point).contents),
             runs=[run.dump() for run in runs],
             metrics=list(spec.metric),
             extra_metrics=[metric for metric in extra if metric not in ("seconds", spec.metric[0])],

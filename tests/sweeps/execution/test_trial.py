@@ -68,7 +68,7 @@ def test_errors_after_which_cuda_is_broken(error: Exception, broken: bool) -> No
 
 
 def test_a_process_whose_cuda_is_broken_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Ended(BaseException):
         pass
@@ -82,4 +82,4 @@ def test_a_process_whose_cuda_is_broken_ends(
     monkeypatch.setattr(trial, "end_process", end)
     with pytest.raises(Ended, match="1"):
         fakes.work(coordinator(spec(budget={"trials": 1}), tmp_path), trainer=train)
-    assert "illegal memory access" in capsys.readouterr().err
+    assert "illegal memory access" in caplog.text
