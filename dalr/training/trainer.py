@@ -18,9 +18,6 @@ from dalr.data.features.prepare import Features, prepare_features
 from dalr.data.mixing import MixedBatches
 from dalr.distributed import broadcast, gather_constant, run_on_rank0, shard_sizes, world_size
 from dalr.errors import InputError
-from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
-from dalr.evaluation.plan import own_tasks
-from dalr.evaluation.tasks import STANDARD, parse_metric
 from dalr.files import atomic_write
 from dalr.identity import Identity, identity_of
 from dalr.losses.objective import Objective
@@ -41,7 +38,7 @@ from dalr.training.loader import BatchLoader
 from dalr.training.optim import learning_rate_at, make_optimizer, set_learning_rate, step_unless
 from dalr.training.run_folder import RunFolder
 from dalr.training.unread import Line, Unread
-from dalr.training.validation import Validation
+from dalr.training.validation import Validation, score_exported, validation_of
 
 COMPARED_STEPS = 2
 """Steps of a process in which a compiled encoder's two passes over a batch are compared: pairs, then sentences."""
@@ -102,7 +99,7 @@ class Run:
         if config.train.compile:
             student.compile_layers()
         optimizer = make_optimizer([student, objective], config.optim)
-        validation = _validation(config, student, tokenizer, device)
+        validation = validation_of(config, student, tokenizer, device)
         return cls(
             identity=identity or identity_of(config),
             folder=folder,
@@ -271,23 +268,7 @@ class Run:
         step = self.progress.best_step or max(steps_saved(self.folder.checkpoints))
         load_weights(weights_folder(self.folder.checkpoints, step), self.student, self.objective)
         export(self.student, self.tokenizer, self.folder.model, self.objective.state_dict())
-        tasks = self.config.evaluation.tasks
-        own = own_tasks(self.config.evaluation.custom, tasks)
-        if own or (tasks and self.config.evaluation.data is not None):
-            encoder = SentenceEncoder.load(str(self.folder.model), device=self.device)
-            evaluate(
-                encoder.encode,
-                self.config.evaluation.data,
-                tasks if self.config.evaluation.data is not None else (),
-                "test",
-                model=self.folder.name,
-                pooler=encoder.pooler,
-                fingerprint=encoder.fingerprint(),
-                out=self.folder.results / "test.json",
-                custom=own,
-                provenance=self.folder.model_provenance(step),
-                device=self.device.type,
-            )
+        score_exported(self.folder, self.config, step, self.device)
 
 
 def reading_is_free(device: torch.device) -> bool:
@@ -311,17 +292,6 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     peak = torch.cuda.max_memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     return {"gpu_memory_bytes": peak}
-
-
-def _validation(
-    config: RunConfig, student: Student, tokenizer: PreTrainedTokenizerBase, device: torch.device
-) -> Validation | None:
-    """The scoring of the live student; None where there is no evaluation data."""
-    own = own_tasks(config.evaluation.custom)
-    if config.evaluation.data is None and parse_metric(config.evaluation.metric, own)[0] in STANDARD:
-        return None
-    encoder = SentenceEncoder(student.encoder, tokenizer, pooler=config.model.pooler, device=device)
-    return Validation(MetricScorer(config.evaluation.data, config.evaluation.metric, own), encoder)
 
 
 def _objective(config: RunConfig, student: Student, features: Features) -> Objective:

@@ -1,14 +1,20 @@
-"""Scores the student while it trains, all workers encoding a share, so that none waits for one."""
+"""Scores the student while it trains, all workers encoding a share, so that none waits for one; and at the end."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
+from dalr.config.schema import RunConfig
 from dalr.distributed import gather_constant, rank, run_on_rank0, world_size
-from dalr.evaluation import MetricScorer, SentenceEncoder
+from dalr.evaluation import MetricScorer, SentenceEncoder, evaluate
 from dalr.evaluation.encoder import evaluating
+from dalr.evaluation.plan import own_tasks
+from dalr.evaluation.tasks import STANDARD, parse_metric
+from dalr.model.student import Student
+from dalr.training.run_folder import RunFolder
 
 TOKENS_A_BATCH = 4096
 """Padded tokens in one batch at most: small enough that a development split has a batch for each worker."""
@@ -62,3 +68,36 @@ class Validation:
         vectors = np.empty_like(gathered)
         vectors[self._places] = gathered
         return vectors
+
+
+def validation_of(
+    config: RunConfig, student: Student, tokenizer: PreTrainedTokenizerBase, device: torch.device
+) -> Validation | None:
+    """The scoring of the live student; None where there is no evaluation data."""
+    own = own_tasks(config.evaluation.custom)
+    if config.evaluation.data is None and parse_metric(config.evaluation.metric, own)[0] in STANDARD:
+        return None
+    encoder = SentenceEncoder(student.encoder, tokenizer, pooler=config.model.pooler, device=device)
+    return Validation(MetricScorer(config.evaluation.data, config.evaluation.metric, own), encoder)
+
+
+def score_exported(folder: RunFolder, config: RunConfig, step: int, device: torch.device) -> None:
+    """Scores the exported model, the checkpoint of `step`, on the tasks that the config names."""
+    data, tasks = config.evaluation.data, config.evaluation.tasks
+    own = own_tasks(config.evaluation.custom, tasks)
+    if not own and (not tasks or data is None):
+        return
+    encoder = SentenceEncoder.load(str(folder.model), device=device)
+    evaluate(
+        encoder.encode,
+        data,
+        tasks if data is not None else (),
+        "test",
+        model=folder.name,
+        pooler=encoder.pooler,
+        fingerprint=encoder.fingerprint(),
+        out=folder.results / "test.json",
+        custom=own,
+        provenance=folder.model_provenance(step),
+        device=device.type,
+    )
