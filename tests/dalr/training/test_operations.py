@@ -15,6 +15,8 @@ from tests.dalr.training.objectives import OBJECTIVES, config_for
 from tests.operations import Operations
 from tests.tiny import write_tiny_bert
 
+STEPS = 20
+
 
 @pytest.fixture(scope="module")
 def deep_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,23 +31,23 @@ def deep_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_operation_of_a_step_waits(
     objective: str, accumulate: int, corpora: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    config = config_for(objective, corpora, tiny_bert, train__accumulate=accumulate)
+    config = config_for(objective, corpora, tiny_bert, train__steps=STEPS, train__accumulate=accumulate)
     run = Run.start(config, RunFolder(tmp_path), torch.device("cpu"))
     with Operations() as operations:
-        for _ in range(4):  # text and pairs in turn
+        for _ in range(STEPS):  # text and pairs in turn
             run.step()
     assert operations.waits == Counter()
-    assert run.progress.step == 4
+    assert run.progress.step == STEPS
 
 
 def test_twenty_steps_are_read_with_one_wait(corpora: Path, tiny_bert: Path, tmp_path: Path) -> None:
     run = Run.start(config_for("dalr", corpora, tiny_bert), RunFolder(tmp_path), torch.device("cpu"))
-    for _ in range(20):
+    for _ in range(STEPS):
         run.step()
     with Operations() as operations:
         lines, failure = run.read()
     assert failure is None
-    assert [line.step for line in lines] == list(range(1, 21))
+    assert [line.step for line in lines] == list(range(1, STEPS + 1))
     assert operations.kernels["aten.cat"] == 1  # and one copy of what it makes to the host
 
 
