@@ -14,12 +14,11 @@ from dalr.training.run_folder import RunFolder
 def labels_of(task: Task, seed: int) -> Labels:
     """What a tracker is told of one seed's run of a task."""
     kind = "final" if task.name.startswith("final-") else "search"
-    trial = task.name.replace(task.recipe, Path(task.recipe).name)
     point = {f"point.{path}": value for path, value in task.point.items()}
     return Labels(
-        name=run_name(trial, seed),
+        name=run_name(task.name, seed),
         group=Path(task.out).name,
-        subgroup=trial,
+        subgroup=task.name,
         place=Path(task.out),
         tags=(kind, f"recipe {Path(task.recipe).name}", f"seed {seed}"),
         values={"kind": kind, "recipe": task.recipe, "seed": seed, **point},
