@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dalr.config.recipes import RECIPES
 from dalr.config.schema import DataConfig, ObjectiveConfig
@@ -113,6 +114,53 @@ def test_the_mean_over_a_list_is_the_sum_by_its_length() -> None:
     assert mean["rank"] == pytest.approx(summed["rank"] / 12)
     assert mean["total"] == pytest.approx(summed["total"] - 0.2 * (summed["rank"] - mean["rank"]), rel=1e-5)
     assert terms("listnet_b12", rank_reduction="mean") == terms("listnet_b12")
+
+
+def to_tf32(factor: Tensor) -> Tensor:
+    """float32 rounded to the 10 bits of mantissa that TF32 multiplies with."""
+    bits = factor.contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+class MatrixProducts(TorchDispatchMode):
+    """Rounds what goes into each matrix product, and in half precision what comes out of it."""
+
+    def __init__(self, arithmetic: str) -> None:
+        super().__init__()
+        self.products = 0
+        self.half = None if arithmetic == "tf32" else getattr(torch, arithmetic)
+
+    def rounded(self, factor: Any) -> Any:
+        if not isinstance(factor, Tensor):
+            return factor
+        return to_tf32(factor) if self.half is None else factor.to(self.half).float()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        aten = torch.ops.aten
+        if func not in (aten.mm.default, aten.bmm.default, aten.addmm.default):
+            return func(*args, **(kwargs or {}))
+        self.products += 1
+        product = func(*map(self.rounded, args), **(kwargs or {}))
+        return product if self.half is None else self.rounded(product)
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "of_a_term", "of_the_total"),
+    [("tf32", 0.1, 0.01), ("float16", 1, 0.01), ("bfloat16", 1, 0.1)],
+)
+def test_the_arithmetic_of_the_objectives_products(arithmetic: str, of_a_term: float, of_the_total: float) -> None:
+    worst_term = worst_total = 0.0
+    for name in sorted(path.stem for path in GOLDEN.glob("*.json")):
+        exact = terms(name)
+        with MatrixProducts(arithmetic) as mode:
+            rounded = terms(name)
+        assert mode.products
+        percent = {term: 100 * abs(rounded[term] / exact[term] - 1) for term in exact if exact[term]}
+        worst_total = max(worst_total, percent.pop("total"))
+        worst_term = max(worst_term, *percent.values())
+    assert 0 < worst_term < of_a_term
+    assert 0 < worst_total < of_the_total
+    assert_documented(f"| {arithmetic} | below {of_a_term} % | below {of_the_total} % |")
 
 
 @pytest.mark.parametrize(("eps", "percent"), [(1e-6, "1.66 %"), (1e-8, "0.02 %")])
