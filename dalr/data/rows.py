@@ -54,3 +54,14 @@ class IndexedRows:
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """See `Rows`."""
         return self.source.rows(self.index[index])
+
+
+def first_unusable(rows: NDArray[np.floating[Any]]) -> tuple[int, str] | None:
+    """The first row [n, width] that has no direction, and what it is: not finite, or zero as a file holds it for what
+    was never extracted. None where every row has one."""
+    finite = np.isfinite(rows).all(1)
+    usable = finite & rows.any(1)
+    if usable.all():
+        return None
+    row = int(np.argmin(usable))
+    return row, "is all zero, which is no feature of anything" if finite[row] else f"is not finite in {rows.dtype}"

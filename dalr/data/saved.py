@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalr.checksums import checksum_of
+from dalr.data.rows import first_unusable
 from dalr.data.store import refuse_other
 from dalr.errors import InputError
 from dalr.files import atomic_write, digest_of, remove_leftovers, sha256_of, write_json
@@ -47,7 +48,8 @@ class RowWriter:
         """Adds rows: an array or lists of numbers [n, width].
 
         Raises:
-            InputError: no numbers, another width than the rows before, or not finite in float16; names the row.
+            InputError: no numbers, another width than the rows before, or a row that is not finite in float16 or all
+                zero; names the row.
         """
         rows = _numbers(rows, self.where)
         if self._file is None:
@@ -63,9 +65,9 @@ class RowWriter:
             )
         with np.errstate(over="ignore"):
             small = rows.astype(np.float16)
-        finite = np.isfinite(small).all(1)
-        if not finite.all():
-            raise InputError(f"{self.where}: row {self.rows + int(np.argmin(finite))} is not finite in float16")
+        if unusable := first_unusable(small):
+            row, why = unusable
+            raise InputError(f"{self.where}: row {self.rows + row} {why}")
         self._file.write(small.tobytes())
         self.rows += len(rows)
 

@@ -16,7 +16,7 @@ from dalr.data.corpora.kdmcse import Records, kdmcse_records
 from dalr.data.corpora.sources import Captions
 from dalr.data.features.formats import format_of, imported
 from dalr.data.names import match_names
-from dalr.data.rows import IndexedRows, MappedRows, Rows
+from dalr.data.rows import IndexedRows, MappedRows, Rows, first_unusable
 from dalr.errors import InputError
 from dalr.files import existing_file
 from dalr.reading import read_plain_lines, reading
@@ -142,21 +142,21 @@ def mapped(path: Path, what: str) -> MappedRows:
     if not all(rows.shape):
         raise InputError(f"{what}: {path} is empty: {rows.array.shape}; expected floats [rows, width]")
     state = path.stat()
-    row = _first_not_finite(path, state.st_mtime_ns, state.st_size)
-    if row is not None:
-        raise InputError(f"{what}: {path}: row {row} is not finite in float32")
+    if unusable := _first_unusable(path, state.st_mtime_ns, state.st_size):
+        row, why = unusable
+        raise InputError(f"{what}: {path}: row {row} {why}")
     return rows
 
 
 @lru_cache(maxsize=64)
-def _first_not_finite(path: Path, mtime_ns: int, size: int) -> int | None:
-    """The first row with a number that is not finite in float32; looked for once in a process."""
+def _first_unusable(path: Path, mtime_ns: int, size: int) -> tuple[int, str] | None:
+    """The first row that is not finite in float32 or all zero, and which of these; looked for once in a process."""
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     for start in range(0, len(array), CHUNK):
         with np.errstate(over="ignore"):
-            finite = np.isfinite(array[start : start + CHUNK].astype(np.float32)).all(1)
-        if not finite.all():
-            return start + int(np.argmin(finite))
+            unusable = first_unusable(array[start : start + CHUNK].astype(np.float32))
+        if unusable:
+            return start + unusable[0], unusable[1]
     return None
 
 

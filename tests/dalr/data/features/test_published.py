@@ -83,16 +83,16 @@ def test_rows_without_ids_are_in_the_captions_order(tmp_path: Path, captions: Ca
     assert published_image_features(config, captions).rows(np.arange(3)).tolist() == EXPECTED
     write(tmp_path / name, [BY_IMAGE[image] for image, _ in PAIRS])  # MCSE: a row for each caption
     assert published_image_features(config, captions).rows(np.arange(3)).tolist() == EXPECTED
-    write(tmp_path / name, [*EXPECTED, [0, 0], [0, 0]])
+    write(tmp_path / name, [*EXPECTED, [9, 9], [9, 9]])
     with pytest.raises(InputError, match="has 5 rows without ids, for 3 images and 4 captions"):
         published_image_features(config, captions)
 
 
 def test_mcse_pairs_line_i_with_row_i(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text("one\n\nthree\n")
-    write(tmp_path / "f.hdf5", [[0, 0], [1, 1], [2, 2]])
+    write(tmp_path / "f.hdf5", [[5, 5], [1, 1], [2, 2]])
     rows = published_image_features(data(tmp_path, image_features="f.hdf5"), read_captions(tmp_path / "captions.txt"))
-    assert rows.rows(np.arange(2)).tolist() == [[0, 0], [2, 2]]
+    assert rows.rows(np.arange(2)).tolist() == [[5, 5], [2, 2]]
 
 
 def test_names_may_lack_extension_or_folder(tmp_path: Path, captions: Captions) -> None:
@@ -132,6 +132,8 @@ def test_malformed_files_are_one_line(tmp_path: Path, captions: Captions) -> Non
     )
     (tmp_path / "key.json").write_text(json.dumps({"a": {"image": "a"}}))
     write(tmp_path / "large.hdf5", [[1e6, 0]] * 3)
+    write(tmp_path / "zero.hdf5", [[1, 0], [0, 0], [0, 1]])
+    write(tmp_path / "small.parquet", [[1, 0], [0, 1e-9], [0, 1]])
     (tmp_path / "f.mat").write_text("x")
     expected = {
         "cut.npy": "not a whole .npy file",
@@ -141,6 +143,8 @@ def test_malformed_files_are_one_line(tmp_path: Path, captions: Captions) -> Non
         "ragged.json": "differ in width",
         "key.json": "its records have no 'image_feat'",
         "large.hdf5": "row 0 is not finite in float16",
+        "zero.hdf5": "row 1 is all zero",
+        "small.parquet": "row 1 is all zero",  # in float16, as it is stored
         "f.mat": "expected one of .npy",
         "none.npy": "no such file",
     }
@@ -251,6 +255,7 @@ def test_ids_that_could_mean_two_images_are_refused(tmp_path: Path) -> None:
     [
         (np.asarray([[1, np.nan], [2, 2]]), "row 0 is not finite"),
         (np.asarray([[1, 1], [2, 1e39]]), "row 1 is not finite"),
+        (np.asarray([[1, 1.0], [0, 0]]), "row 1 is all zero"),
         (np.asarray([[1, 1], [2, 2]]), "holds int64"),
         (np.asarray([[1, None], [2, 2]]), "Python objects in dtype"),
         (np.zeros((2, 0), np.float32), "is empty"),
