@@ -37,9 +37,9 @@ def final_scores(state: SweepState, record: FinalRecord) -> dict[str, float]:
 def final_comparisons(state: SweepState) -> list[Comparison]:
     """What the complete final runs show of each candidate against its base recipe, and of the recipes'
     winners against each other."""
-    found = [finalist for recipe in state.spec.recipe for finalist in finalists(state, recipe)]
+    compared = [finalist for recipe in state.spec.recipe for finalist in finalists(state, recipe)]
     minimised = minimised_scores(state.spec.metric, state.spec.directions)
-    return compare_finals(found, state.spec.metric[0], _ExampleTest(state), minimised)
+    return compare_finals(compared, state.spec.metric[0], _ExampleTest(state), minimised)
 
 
 def finalists(state: SweepState, recipe: str) -> list[Finalist]:

@@ -87,16 +87,16 @@ def test_better_is_what_the_direction_says(metric: str, direction: str, tmp_path
     """In the metric, and in its task's test score, which decides where it is minimised: an average does not."""
     higher, lower = [75.0, 75.4, 75.1], [70.0, 70.3, 70.2]
     chosen = spec(metric=metric, direction=direction)
-    found = SweepState(tmp_path, chosen, (), tuple(finals(higher, lower)), 1.0, 0.0)
-    (alone,) = final_comparisons(found)
+    ended = SweepState(tmp_path, chosen, (), tuple(finals(higher, lower)), 1.0, 0.0)
+    (alone,) = final_comparisons(ended)
     relation = "better" if direction == "maximize" else "worse"
     assert alone.sentence().startswith(f"trial 7 is {relation} than the base recipe on {metric}: +5.0")
     assert (alone.reversed.leads, alone.leads) == (direction == "minimize", direction == "maximize")
     tasks = TRANSFER if metric == "MR.dev" else STS
-    for record in found.finals:
+    for record in ended.finals:
         made = results.result(base=record.run.value or 0.0, tasks=tasks)
         made.write(final_folder(tmp_path, record) / "results" / "test.json")
-    comparisons = final_comparisons(found)
+    comparisons = final_comparisons(ended)
     task = metric.rpartition(".")[0]
     average = "transfer_avg" if metric == "MR.dev" else "sts_avg"
     assert comparisons[0].score == (average if direction == "maximize" else f"{task}.test")
@@ -110,10 +110,10 @@ def test_better_is_what_the_direction_says(metric: str, direction: str, tmp_path
 def test_each_metric_of_several_has_its_own_direction(tmp_path: Path) -> None:
     chosen = spec(metric=["SICKRelatedness.dev", "STSBenchmark.dev", "seconds"],
                   direction=["maximize", "minimize", "minimize"])  # fmt: skip
-    found = SweepState(tmp_path, chosen, (), tuple(finals([75.0, 75.4, 75.1], [70.0, 70.3, 70.2])), 1.0, 0.0)
-    for record in found.finals:
+    ended = SweepState(tmp_path, chosen, (), tuple(finals([75.0, 75.4, 75.1], [70.0, 70.3, 70.2])), 1.0, 0.0)
+    for record in ended.finals:
         results.result(base=record.run.value or 0.0).write(final_folder(tmp_path, record) / "results" / "test.json")
-    relations = {each.score: each.relation for each in final_comparisons(found)}
+    relations = {each.score: each.relation for each in final_comparisons(ended)}
     assert relations["STSBenchmark.test"] == "worse than"
     assert relations["SICKRelatedness.test"] == relations["sts_avg"] == "better than"
 
@@ -127,14 +127,14 @@ def test_runs_that_failed_or_are_still_running_do_not_count() -> None:
 
 
 def test_the_winners_of_two_recipes_are_tested_against_each_other() -> None:
-    found = final_comparisons(two_recipes())
-    (between,) = (each for each in found if each.family == "recipes")
+    comparisons = final_comparisons(two_recipes())
+    (between,) = (each for each in comparisons if each.family == "recipes")
     known = stats.ttest_rel([75.0, 75.4, 75.1], [71.0, 71.4, 71.0]).pvalue
     assert between.seed_p == between.seed_holm == pytest.approx(known), "corrected among themselves"
     assert between.sentence().startswith(
         "trial 7 of quickstart is better than trial 3 of simcse on STSBenchmark.dev: +4.03 points"
     )
-    assert sum(each.family == "average" for each in found) == 3
+    assert sum(each.family == "average" for each in comparisons) == 3
 
 
 def test_finals_parquet_has_the_comparison_in_each_row_of_a_candidate(tmp_path: Path) -> None:
@@ -210,8 +210,8 @@ def test_test_pairs_tell_models_apart(tmp_path: Path) -> None:
 
 def test_without_all_tasks_the_metrics_own_test_score_decides(tmp_path: Path) -> None:
     rows = with_results(tmp_path, finals([75.0, 75.4], [70.0, 70.3]), tasks=("STSBenchmark", "STS12"))
-    found = final_comparisons(state(rows, out=tmp_path))
-    assert [each.score for each in found] == ["STSBenchmark.test", "STSBenchmark.dev", "STS12.test"]
+    comparisons = final_comparisons(state(rows, out=tmp_path))
+    assert [each.score for each in comparisons] == ["STSBenchmark.test", "STSBenchmark.dev", "STS12.test"]
 
 
 def test_the_outcome_holds_the_comparisons() -> None:

@@ -22,11 +22,11 @@ def test_the_path_that_decides_is_the_most_important() -> None:
         trial(i, 70 - 10 * abs(np.log10(r) + 3), **{"optim.learning_rate": float(r), "objective.intra_modal": float(w)})
         for i, (r, w) in enumerate(zip(rates, weights, strict=True))
     ]
-    found = importances(spec(), trials)
-    assert found[0].path == "optim.learning_rate"
-    assert found[0].low <= found[0].share
-    assert found[0].low > found[1].share
-    assert sum(one.share for one in found) == pytest.approx(1.0)
+    ranked = importances(spec(), trials)
+    assert ranked[0].path == "optim.learning_rate"
+    assert ranked[0].low <= ranked[0].share
+    assert ranked[0].low > ranked[1].share
+    assert sum(each.share for each in ranked) == pytest.approx(1.0)
     assert importances(spec(), trials[:5]) == []
 
 
@@ -43,9 +43,9 @@ def test_importance_under_a_scheduler_is_that_of_a_score_all_trials_have() -> No
         scores = {3: early, **({9: early + 5} if number < 5 else {})}
         trials.append(TrialRecord(number, "quickstart", point, str(number), state, runs, scores=scores))
     chosen = spec(scheduler={"name": "asha", "grace_steps": 3}, overrides={"train.steps": 27, "train.eval_every": 3})
-    found = importances(chosen, trials)
-    assert found[0].path == "optim.learning_rate"
-    assert {one.step for one in found} == {3}
+    ranked = importances(chosen, trials)
+    assert ranked[0].path == "optim.learning_rate"
+    assert {each.step for each in ranked} == {3}
     assert compared(chosen, trials)[1] == {trial.number: trial.scores[3] for trial in trials}
     assert importances(spec(), trials) == [], "without a scheduler only complete trials count"
 

@@ -176,7 +176,7 @@ def test_the_dashboard_lists_trials_by_our_names_with_notes(finished: Path) -> N
     server = subprocess.Popen([sys.executable, "-m", "dalr", *words], stdout=subprocess.DEVNULL, cwd=ROOT)
     try:
         studies = json.loads(_get(f"http://127.0.0.1:{port}/api/studies"))["study_summaries"]
-        (search,) = (one for one in studies if not one["study_name"].endswith("-final"))
+        (search,) = (study for study in studies if not study["study_name"].endswith("-final"))
         assert search["study_name"] == "quickstart"
         detail = json.loads(_get(f"http://127.0.0.1:{port}/api/studies/{search['study_id']}"))
         assert len(detail["trials"]) == 4

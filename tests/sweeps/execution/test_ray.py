@@ -151,8 +151,8 @@ def test_two_trials_share_one_gpu(tmp_path: Path) -> None:
         ray.shutdown()
     assert not list((tmp_path / "more").glob("runs/*")), "nothing was started"
     seen = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/seen.json")]
-    assert {(one[2], one[3]) for one in seen} == {("0", 0.5)}
-    together = [sum(begin <= one[0] < end for begin, end, *_ in seen) for one in seen]
+    assert {(card, share) for _, _, card, share in seen} == {("0", 0.5)}
+    together = [sum(begin <= start < end for begin, end, *_ in seen) for start, *_ in seen]
     assert max(together) == 2
     assert outcome.state.gpu_hours("quickstart") == pytest.approx(
         sum(trial.seconds for trial in outcome.state.trials) / 2 / 3600

@@ -114,7 +114,7 @@ def test_unreadable_specs_name_the_file(tmp_path: Path) -> None:
 
 
 def test_a_written_specification_reads_the_same() -> None:
-    one = spec(
+    written = spec(
         space={
             "objective.rank_loss": {"choice": ["listmle", "listnet"]},
             "objective.temperature_rank": {"log": [0.01, 0.1], "when": {"objective.rank_loss": "listnet"}},
@@ -124,9 +124,9 @@ def test_a_written_specification_reads_the_same() -> None:
         overrides={"train.steps": 9, "train.eval_every": 3, "model.dropout": None},
         constraints={"seconds": {"max": 100}},
     )
-    again = parse_spec(one.dump())
-    assert again == one
-    assert again.study_key() == one.study_key()
+    again = parse_spec(written.dump())
+    assert again == written
+    assert again.study_key() == written.study_key()
 
 
 def test_a_folder_of_another_sweep_is_refused_and_a_larger_budget_is_not(tmp_path: Path) -> None:
