@@ -228,9 +228,9 @@ def read_utf8(path: str | Path, what: str) -> str:
     return decode_utf8(path.read_bytes(), f"{what}: {path}")
 
 
-def uri_of(path: str | Path) -> str | None:
+def uri_of(path: str | os.PathLike[str]) -> str | None:
     """The URI that `path` is, also where it has become a Path, which joins slashes; None for a path."""
-    match = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", str(path))
+    match = re.match(r"([a-z][a-z0-9+.-]+):/+(.*)", os.fspath(path))
     return f"{match.group(1)}://{match.group(2)}" if match else None
 
 

@@ -53,6 +53,25 @@ winner() {
   python -c 'import polars as pl; print(pl.read_parquet("sweep/trials.parquet").sort("place", nulls_last=True)["trial"][0])'
 }
 
+events() { # how often the study has each trial and each request, and each run each of its steps
+  python - <<'PYTHON'
+import json
+from collections import Counter
+from pathlib import Path
+
+from dalr.sweeps.search.snapshot import read_state
+
+state = read_state(Path("sweep"))
+numbers = Counter(trial.number for trial in state.trials)
+obeyed = Counter(request.words for request in state.requests if request.state == "obeyed")
+for what, counts in ("trials", numbers), ("requests", obeyed):
+    print(f"{len(counts)} {what},", "each once" if set(counts.values()) == {1} else f"TWICE: {counts}")
+for log in sorted([*Path("sweep").glob("runs/*/metrics.jsonl"), *Path("sweep").glob("extended/*/*/metrics.jsonl")]):
+    steps = Counter(json.loads(line)["step"] for line in log.read_text().splitlines())
+    print(log.parent, f"steps {min(steps)} to {max(steps)}", "each once" if set(steps.values()) == {1} else "TWICE")
+PYTHON
+}
+
 start() {
   printf '$ %s &\n' "dalr sweep session.yaml --out sweep data.root=$out/data"
   dalr sweep session.yaml --out sweep "data.root=$out/data" >>driver.log 2>&1 &
@@ -77,3 +96,6 @@ tail -n 1 driver.log
 say dalr sweep status sweep
 say dalr sweep why sweep 2
 say dalr sweep extend sweep "$(winner)" "train.steps=$((steps * 3 / 2))"
+say dalr sweep best sweep
+echo "# each event once"
+events

@@ -11,6 +11,7 @@ from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.extensions import load_installed
 from dalr.extras import explained
+from dalr.files import uri_of
 from dalr.sweeps.spec.schema import SweepSpec
 
 if TYPE_CHECKING:
@@ -33,16 +34,19 @@ class Sweep:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> "Sweep":
-        """The sweep in a folder, running or not.
+        """The sweep in a folder, or under a URI, running or not; `path` is then the folder of a copy here.
 
         Raises:
             InputError: the folder holds no sweep.
         """
         from dalr.sweeps.analysis.outcome import outcome_of
-        from dalr.sweeps.search.snapshot import read_state
+        from dalr.sweeps.execution.place import question
+        from dalr.sweeps.search.snapshot import final_runs, read_state
 
-        path = Path(folder).absolute()
-        return cls(path, outcome_of(read_state(path)))
+        with question(folder if uri_of(folder) else Path(folder).absolute()) as place:
+            state = read_state(place.folder)
+            place.fetch_runs(final_runs(state))
+        return cls(place.folder, outcome_of(state))
 
     @property
     def best(self) -> "TrialRecord | None":
@@ -113,7 +117,8 @@ def sweep(
     """Searches hyperparameters with Ray Tune and Optuna; the same call continues a sweep that was cut off.
 
     `spec` is a bundled sweep's name, a YAML file, or a mapping with the keys of such a file. `overrides` changes its
-    keys (`budget.trials`) and those of the config (`train.steps`). `out` is the sweep's folder. With `strict`, data
+    keys (`budget.trials`) and those of the config (`train.steps`). `out` is the sweep's folder, or with `storage` in
+    PostgreSQL a URI such as s3://bucket/sweeps/a. With `strict`, data
     and settings that no trial reads are an error.
 
     Raises:
@@ -151,5 +156,5 @@ def search(spec: SweepSpec, out: str | os.PathLike[str], *, quiet: bool) -> Swee
     from dalr.sweeps.display import live
     from dalr.sweeps.execution.runner import run_sweep
 
-    path = Path(out).absolute()
-    return Sweep(path, run_sweep(spec, path, quiet=quiet, display=partial(live, quiet=quiet)))
+    outcome = run_sweep(spec, out, quiet=quiet, display=partial(live, quiet=quiet))
+    return Sweep(outcome.state.out, outcome)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from statistics import fmean
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,7 +14,7 @@ from dalr.progress import SECONDS_BETWEEN_LINES, repeated
 from dalr.statistics.comparison import Comparison
 from dalr.sweeps.analysis.outcome import SweepOutcome
 from dalr.sweeps.search.records import TrialRecord
-from dalr.sweeps.search.requests import Request
+from dalr.sweeps.search.requests import ExtendedRun, Request
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.spec.schema import SweepSpec
 
@@ -187,6 +188,22 @@ def request_lines(requests: Sequence[Request]) -> list[str]:
     ]
 
 
+def extension_text(spec: SweepSpec, longer: Sequence[ExtendedRun]) -> str:
+    """What the longer runs of a trial have reached: the mean over seeds of their best scores."""
+    values = [run.value for run in longer if run.value is not None]
+    if not values:
+        return f"{longer[0].steps} steps, never evaluated"
+    return f"{spec.metric[0]} {fmean(values):.2f} after {longer[0].steps} steps"
+
+
+def extensions(state: SweepState) -> list[str]:
+    """One line for each trial that was trained on after its end."""
+    return [
+        f"trial {number} was extended: {extension_text(state.spec, longer)}; {state.out}/extended/trial-{number:04d}"
+        for number, longer in sorted(state.extensions.items())
+    ]
+
+
 def failures(state: SweepState) -> list[str]:
     """One line for each failed trial."""
     return [f"trial {trial.number} failed: {trial.reason}" for trial in state.trials if trial.state == "failed"]
@@ -201,6 +218,7 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
     lines = [f"best: trial {best.number} of {best.recipe}, by the search: {values}", f"  {point_text(best)}"]
     if len(spec.metric) > 1:
         lines.append(f"Pareto front: trials {', '.join(str(trial.number) for trial in outcome.state.front())}")
+    lines += extensions(outcome.state)
     lines += [each.sentence() for each in outcome.comparisons if each.family != "tasks"]
     lines += [f"  {each.ours}, {_line(each)}" for each in outcome.comparisons if each.family == "tasks"]
     if not outcome.comparisons and spec.arms:
@@ -208,11 +226,11 @@ def best_lines(outcome: SweepOutcome) -> list[str]:
     elif not outcome.comparisons:
         lines.append(f"not tested against the base recipe{_why_untested(outcome.state)}")
     lines += equal_budget_lines(outcome)
-    mattered = [one for one in outcome.importances if one.recipe == best.recipe]
+    mattered = [each for each in outcome.importances if each.recipe == best.recipe]
     if mattered:
         step = mattered[0].step
         lines.append("importance of each path" + (f" for the score after {step} steps:" if step else ":"))
-    lines += [f"  {one.path}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%})" for one in mattered]
+    lines += [f"  {each.path}: {each.share:.0%} ({each.low:.0%} to {each.high:.0%})" for each in mattered]
     lines += [f"warning: {warning}" for warning in outcome.warnings]
     return [*lines, f"its config: {outcome.best_config}"]
 

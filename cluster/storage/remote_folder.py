@@ -32,10 +32,12 @@ class RemoteFolder:
         """The folder at a location, which need not exist."""
         return cls(*place.open(), place.display_name)
 
-    def files(self) -> dict[str, int]:
-        """The size in bytes of each file below the folder, by name; none where there is no folder."""
+    def files(self, below: str = "", *, recursive: bool = True) -> dict[str, int]:
+        """The size in bytes of each file below the folder, or below one in it, by name; none where there is no folder.
+        Without `recursive`, of those that lie directly there."""
         with translate_errors(self.display_name):
-            selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
+            place = self._at(below) if below else self.path
+            selector = fs.FileSelector(place, recursive=recursive, allow_not_found=True)
             infos = self.filesystem.get_file_info(selector)
         prefix = f"{self.path}/"
         return {info.path.removeprefix(prefix): info.size for info in infos if info.type == fs.FileType.File}

@@ -54,6 +54,12 @@ class Storage(Protocol):
     def cleanup_local(self, *, writer: bool) -> None:
         """Frees what this machine holds of a run that is finished; the worker that writes has stored it."""
 
+    def clear(self) -> None:
+        """Removes a run with other settings; its config last, by which it is known."""
+
+    def keep(self, name: str) -> None:
+        """Stores a file that was written into the folder when training had ended."""
+
     def attempts(self) -> int:
         """How many attempts at the run have begun to train."""
 
@@ -116,6 +122,12 @@ class SharedFolder:
     def cleanup_local(self, *, writer: bool) -> None:
         """The folder is the storage."""
 
+    def clear(self) -> None:
+        _clear(self.folder.path)
+
+    def keep(self, name: str) -> None:
+        """The folder is the storage."""
+
     def attempts(self) -> int:
         return len(self.folder.notes().get("attempts", []))
 
@@ -140,12 +152,10 @@ class RemoteRun:
     poll_seconds = 5.0
 
     def __init__(self, place: Location) -> None:
-        self._remote = _opened(place)
+        self._remote = opened(place)
         self.uri = place.uri
         self.display_name = place.display_name
-        digest = hashlib.sha256(place.identity.encode()).hexdigest()[:16]
-        mirror = cache_folder() / "mirrors" / digest / (self.display_name.rpartition("/")[2] or "run")
-        self.folder = RunFolder(mirror.absolute(), display_name=self.display_name)
+        self.folder = RunFolder(mirror_of(place), display_name=self.display_name)
         self._mirror = Mirror(self._remote, self.folder)
 
     def check(self, config: RunConfig, *, extend: bool = False) -> None:
@@ -179,6 +189,15 @@ class RemoteRun:
         except StorageFailed:
             return  # it is found again by the next attempt
 
+    def clear(self) -> None:
+        names = self._remote.files()
+        for name in sorted(names, key=lambda name: name == _CONFIG):
+            self._remote.remove(name)
+        _clear(self.folder.path)
+
+    def keep(self, name: str) -> None:
+        self._remote.upload(self.folder.path / name, name)
+
     def attempts(self) -> int:
         notes = self._remote.read("provenance.json")
         return len(json.loads(notes).get("attempts", [])) if notes else 0
@@ -201,7 +220,29 @@ class RemoteRun:
             return  # as hidden as they are small
 
 
-def _opened(place: Location) -> RemoteFolder:
+def mirror_of(place: Location, kind: str = "mirrors") -> Path:
+    """The folder of this machine in which a copy of a remote one lies."""
+    digest = hashlib.sha256(place.identity.encode()).hexdigest()[:16]
+    return (cache_folder() / kind / digest / (place.display_name.rpartition("/")[2] or "run")).absolute()
+
+
+_CONFIG = "config.yaml"
+
+
+def _clear(folder: Path) -> None:
+    """Removes all but the locks from a run's folder."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == _CONFIG):
+        if path.name.endswith(".lock"):
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def opened(place: Location) -> RemoteFolder:
+    """The remote folder at the place that `--out` names.
+
+    Raises:
+        InputError: it cannot be set up here.
+    """
     try:
         return RemoteFolder.at(place)
     except StorageFailed as error:

@@ -155,6 +155,17 @@ def trials(sweep: Sweep) -> pl.DataFrame:
     )
 
 
+def extended(sweep: Sweep) -> pl.DataFrame:
+    """The trials that were trained on after their end, a row each: `trial`, `steps`, and `value`, the mean over seeds
+    of the longer runs' best scores (null where none was evaluated). Earlier versions of sweeps do not say."""
+    if "extended_steps" not in sweep.runs.columns:
+        return pl.DataFrame(schema={"trial": pl.Int64, "steps": pl.Int64, "value": pl.Float64})
+    longer = sweep.runs.filter(pl.col("extended_steps").is_not_null()).group_by("trial")
+    return longer.agg(
+        pl.col("extended_steps").max().alias("steps"), pl.col("extended_value").mean().alias("value")
+    ).sort("trial")
+
+
 def best_points(sweep: Sweep) -> pl.DataFrame:
     """The complete points, best first, in the columns of `trials`: as the sweep has ranked them, without those
     that break a constraint, identical points as one under the number of the first. Complete trials by their

@@ -7,7 +7,7 @@ import polars as pl
 
 from dalr.reports.load.names import counted
 from dalr.reports.load.slug import slug
-from dalr.reports.load.sweeps import ARM, Sweep, best_points, short_path, trials
+from dalr.reports.load.sweeps import ARM, Sweep, best_points, extended, short_path, trials
 from dalr.reports.tables.budgets import apart
 from dalr.reports.tables.grid import Block, Cell, Row, Table, with_places
 from dalr.statistics.best_of_n import expected_best
@@ -67,6 +67,9 @@ def _fates(sweep: Sweep, done: pl.DataFrame, shown: int) -> list[str]:
     notes = [f"{counted(done.height, 'trial')}: {', '.join(parts)}; {which} complete ones are shown."]
     notes.append(f"Value: {sweep.metrics[0]} ({sweep.directions[0]}), the metric searched on, not a test score.")
     reasons = done.filter(pl.col("state") == "failed", pl.col("reason").is_not_null())["reason"].value_counts(sort=True)
+    for trial, steps, value in extended(sweep).iter_rows():
+        reached = "never evaluated" if value is None else f"{value:.2f}"
+        notes.append(f"Extended: trial {trial} to {steps} steps, {reached}; its value here is that of the search.")
     notes += [f"Failed ({count}): {reason}" for reason, count in reasons.head(5).iter_rows()]
     return notes
 

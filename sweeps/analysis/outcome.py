@@ -16,7 +16,6 @@ from dalr.sweeps.analysis.final_comparisons import final_comparisons, final_scor
 from dalr.sweeps.analysis.importance import Importance, importances
 from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.finals import BASE
-from dalr.sweeps.search.ranking import best_points
 from dalr.sweeps.search.records import TrialRecord
 from dalr.sweeps.search.snapshot import SweepState
 from dalr.sweeps.search.spec_file import code_versions
@@ -35,6 +34,8 @@ COLUMNS = {
     "config_fingerprint": pl.String,
     "recipe": pl.String,
     "place": pl.Int64,
+    "extended_steps": pl.Int64,
+    "extended_value": pl.Float64,
 }
 
 FINALS = {
@@ -89,7 +90,7 @@ class SweepOutcome:
 
 def write_progress(state: SweepState, bases: Mapping[str, RunConfig]) -> None:
     """Rewrites `trials.parquet` and `best.yaml`; called after every trial."""
-    write_trials(state.trials, state.spec, state.out / "trials.parquet")
+    write_trials(state, state.out / "trials.parquet")
     best = state.best()
     if best:
         # The recipe's own test tasks and seed, the winner's point.
@@ -122,9 +123,9 @@ def outcome_of(state: SweepState) -> SweepOutcome:
         best_config=state.out / "best.yaml",
         comparisons=tuple(final_comparisons(state)),
         importances=tuple(
-            one
+            importance
             for recipe in state.spec.recipe
-            for one in importances(state.spec, [trial for trial in state.trials if trial.recipe == recipe])
+            for importance in importances(state.spec, [trial for trial in state.trials if trial.recipe == recipe])
         ),
         warnings=(*at_edge(state.spec.searched, winner.point, allowed), *mixed_versions(state.out)),
         equal_budget=tuple(equal_budget_rows(state)) if len(state.spec.recipe) > 1 else (),
@@ -144,9 +145,11 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
         frame.write_parquet(aside)
 
 
-def write_importance(found: Sequence[Importance], path: Path) -> None:
+def write_importance(importances: Sequence[Importance], path: Path) -> None:
     """One row for each recipe and searched path; `step` is null where final values were compared."""
-    _write(pl.DataFrame([asdict(one) for one in found], schema=IMPORTANCE).rename({"share": "importance"}), path)
+    _write(
+        pl.DataFrame([asdict(each) for each in importances], schema=IMPORTANCE).rename({"share": "importance"}), path
+    )
 
 
 def write_finals(state: SweepState, comparisons: Sequence[Comparison], path: Path) -> None:
@@ -159,7 +162,7 @@ def write_finals(state: SweepState, comparisons: Sequence[Comparison], path: Pat
     """
     ended = [record for record in state.finals if record.run.state != "running"]
     scores = [final_scores(state, record) for record in ended]
-    columns = dict.fromkeys(column for found in scores for column in found)
+    columns = dict.fromkeys(column for own in scores for column in own)
     tested = _tested(state, comparisons)
     rows = [
         {
@@ -171,9 +174,9 @@ def write_finals(state: SweepState, comparisons: Sequence[Comparison], path: Pat
             "seconds": record.run.seconds,
             "config_fingerprint": record.run.fingerprint,
             **tested.get((record.recipe, record.candidate), {}),
-            **found,
+            **own,
         }
-        for record, found in zip(ended, scores, strict=True)
+        for record, own in zip(ended, scores, strict=True)
     ]
     _write(pl.DataFrame(rows, schema={**FINALS, **dict.fromkeys(columns, pl.Float64)}), path)
 
@@ -184,8 +187,8 @@ def _tested(state: SweepState, comparisons: Sequence[Comparison]) -> dict[tuple[
     tested = {}
     for finalist in (each for recipe in state.spec.recipe for each in finalists(state, recipe)):
         if finalist.candidate is not None:
-            found = decisive.get(finalist.label)
-            answers = _answers(found) if found else {}
+            comparison = decisive.get(finalist.label)
+            answers = _answers(comparison) if comparison else {}
             tested[finalist.recipe, finalist.candidate] = {"winner": finalist.winner, **answers}
     return tested
 
@@ -204,21 +207,31 @@ def _answers(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def write_trials(trials: Sequence[TrialRecord], spec: SweepSpec, path: Path) -> None:
+def write_trials(state: SweepState, path: Path) -> None:
     """One row for each ended trial and seed; a trial that was never run (an invalid or a known point) has
     one row without a seed. `place` is that of its point among the complete ones that break no constraint, 1 the
-    best; identical points share one. Null for all others."""
-    ranked = best_points(trials, maximize=spec.directions[0] == "maximize")
-    places = {point.point_id: place for place, point in enumerate(ranked, 1)}
+    best; identical points share one. Null for all others. `extended_steps` and `extended_value`: to how many steps its
+    run was trained on after its end, and the best score of that longer run; null where it was not."""
+    spec = state.spec
+    places = {point.point_id: place for place, point in enumerate(state.best(), 1)}
     rows = [
-        {**row, "place": places.get(trial.point_id) if trial.state == "complete" and not trial.violation else None}
-        for trial in trials
+        {
+            **row,
+            "place": places.get(trial.point_id) if trial.state == "complete" and not trial.violation else None,
+            **_extended(state, trial.number, row.get("seed")),
+        }
+        for trial in state.trials
         if trial.state != "running"
         for row in trial_rows(trial, spec)
     ]
     schema: dict[str, Any] = {**COLUMNS, **dict.fromkeys(spec.metric[1:], pl.Float64)}
     schema |= {path: _column_type(spec, path) for path in spec.searched}
     _write(pl.DataFrame(rows, schema=schema), path)
+
+
+def _extended(state: SweepState, trial: int, seed: int | None) -> dict[str, Any]:
+    longer = next((run for run in state.extensions.get(trial, ()) if run.seed == seed), None)
+    return {"extended_steps": longer.steps, "extended_value": longer.value} if longer else {}
 
 
 def _column_type(spec: SweepSpec, path: str) -> Any:

@@ -2,7 +2,7 @@
 folder or its database."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,11 @@ import optuna
 import typer
 
 from dalr.config.overrides import parse_overrides
-from dalr.errors import InputError
+from dalr.errors import Failed, InputError
+from dalr.sweeps.execution.place import question
 from dalr.sweeps.search.database import close_storage, database_url, open_storage
 from dalr.sweeps.search.request_checks import check_request
-from dalr.sweeps.search.requests import Request, RequestLog, new_request
+from dalr.sweeps.search.requests import ExtendedRun, Request, RequestLog, RequestState, new_request
 from dalr.sweeps.search.snapshot import SweepState, read_state
 from dalr.sweeps.search.study_schema import stored_name
 
@@ -96,24 +97,26 @@ def ask(folder: Path, request: Request, *, quiet: bool) -> None:
 
     Raises:
         InputError: it makes no sense; the folder holds no sweep, or one that has not begun.
+        Failed: nobody has heard that a sweep is to end.
     """
-    state = read_state(folder)
+    with question(folder) as place:
+        state = read_state(place.folder)
     if not state.plans:
         raise InputError(f"{folder}: the sweep has not begun; say it to dalr sweep SPEC --out {folder} instead")
     check_request(state, request)
     answered = _written(state, request)
     if answered.state == "refused":
         raise InputError(f"{request.words}: {answered.answer}")
+    waited = f"nobody has answered within {WAIT_SECONDS:.0f} s"
+    if answered.state == "asked" and request.action == "stop" and request.trial is None:
+        raise Failed(f"{request.words}: {waited}; does the sweep run? One that starts later does not obey it")
     if not quiet:
-        typer.echo(_told(answered))
+        typer.echo(_told(answered, waited))
 
 
-def _told(request: Request) -> str:
+def _told(request: Request, waited: str) -> str:
     if request.state == "obeyed":
         return f"{request.words}: {request.answer}"
-    waited = f"nobody has answered within {WAIT_SECONDS:.0f} s"
-    if request.action == "stop" and request.trial is None:
-        return f"{request.words}: {waited}; does the sweep run?"
     return f"{request.words}: written down; it is obeyed when the sweep runs ({waited})"
 
 
@@ -137,15 +140,19 @@ def _log(state: SweepState) -> Iterator[RequestLog]:
         close_storage(storage)
 
 
-@contextmanager
-def record(state: SweepState, request: Request) -> Iterator[list[str]]:
-    """Writes a request down that this process obeys itself while the block runs, and the answer that the block has
-    appended. One that was asked for before and cut off is taken up again, not written a second time."""
+def asked_once(state: SweepState, request: Request) -> Request:
+    """Writes a request down that this process obeys itself. One that was asked for before and cut off is taken up
+    again, not written a second time."""
     with _log(state) as log:
-        before = [known for known in log.pending() if known.words == request.words]
-        if not before:
+        before = next((known for known in log.pending() if known.words == request.words), None)
+        if before is None:
             log.ask(request)
-    answers: list[str] = []
-    yield answers
+        return before or request
+
+
+def answer(
+    state: SweepState, request: Request, to: RequestState, text: str, extended: Sequence[ExtendedRun] = ()
+) -> None:
+    """Writes down what has become of a request that this process takes care of itself."""
     with _log(state) as log:
-        log.answer(before[0] if before else request, "obeyed", answers[0])
+        log.answer(request, to, text, extended)

@@ -10,6 +10,7 @@ from optuna.storages import RDBStorage
 
 from dalr.errors import InputError
 from dalr.progress import repeated
+from dalr.sweeps.execution.place import question
 from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna
 from dalr.sweeps.search.records import TrialRecord, run_folder
 from dalr.sweeps.search.snapshot import SweepState, read_state
@@ -36,7 +37,8 @@ def dashboard(
     except ImportError as error:
         raise InputError("optuna-dashboard is not installed: pip install 'dalr[dashboard]'") from error
 
-    state = read_state(folder)
+    with question(folder) as place:
+        state = read_state(place.folder)
     if not state.plans:
         raise InputError(f"{folder}: the sweep has not begun")
     quiet_optuna()

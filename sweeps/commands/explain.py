@@ -53,6 +53,12 @@ def explain(state: SweepState, number: int) -> list[str]:
         if scores:
             points = "  ".join(f"{step}: {score:.2f}" for step, score in scores.items())
             lines.append(f"  {state.spec.metric[0]} by step: {points}")
+        lines += [
+            f"  extended to {longer.steps} steps"
+            + ("" if longer.value is None else f": {state.spec.metric[0]} {longer.value:.2f}")
+            for longer in state.extensions.get(number, ())
+            if longer.seed == run.seed
+        ]
         if run.reason and run.reason != trial.reason:
             lines.append(f"  {run.reason}")
         error = folder.path / "error.txt"

@@ -1,23 +1,27 @@
 """`dalr sweep extend`: a trial that has ended trains on from its checkpoint, in a copy of its folder."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from dalr.config.loading import read_config
 from dalr.config.overrides import parse_overrides, with_overrides
 from dalr.errors import Failed, InputError
-from dalr.sweeps.commands.control import Dir, Trial, record
+from dalr.files import Locked, locked, uri_of
+from dalr.sweeps.analysis.outcome import write_trials
+from dalr.sweeps.commands.control import Dir, Trial, answer, asked_once
 from dalr.sweeps.commands.explain import config_again, folder_of
+from dalr.sweeps.display import extension_text
 from dalr.sweeps.search.records import TrialRecord
-from dalr.sweeps.search.requests import new_request
+from dalr.sweeps.search.requests import ExtendedRun, new_request
 from dalr.sweeps.search.snapshot import SweepState, read_state
-from dalr.training.callbacks import Outcome, ProgressCallback
+from dalr.training.callbacks import ProgressCallback
+from dalr.training.extension import LENGTH_KEYS, check_longer, extended
 from dalr.training.run_folder import RunFolder
-
-LENGTHS = ("train.steps", "train.epochs")
 
 
 def extend(
@@ -36,23 +40,32 @@ def extend(
 
     Example: dalr sweep extend sweeps/core 7 train.steps=4000
     """
+    if uri := uri_of(folder):
+        raise InputError(f"extend: {uri}: copy the sweep to a disk first, and extend the trial there")
     state = read_state(folder)
     asked = parse_overrides(values)
     ended = check_extension(state, trial, asked)
-    with record(state, new_request("extend", trial, asked)) as answered:
-        outcomes = [extend_run(state, ended, place, asked, quiet=quiet) for place in range(len(ended.runs))]
-        answered.append(result_of(state, ended, outcomes))
+    request = asked_once(state, new_request("extend", trial, asked))
+    try:
+        longer = [extend_run(state, ended, place, asked, quiet=quiet) for place in range(len(ended.runs))]
+    except InputError as error:
+        answer(state, request, "refused", str(error))
+        raise
+    result = result_of(state, ended, longer)
+    answer(state, request, "obeyed", result, longer)
+    write_if_idle(folder)
     if not quiet:
-        typer.echo(f"trial {trial}: {answered[0]}; {copy_of(state, ended, 0).path.parent}")
+        typer.echo(f"trial {trial}: {result}; {copy_of(state, ended, 0).path.parent}")
 
 
 def check_extension(state: SweepState, number: int, asked: Mapping[str, Any]) -> TrialRecord:
     """The trial, if it can be trained on.
 
     Raises:
-        InputError: it has not ended, or has no checkpoint any more; something else than a length is asked for.
+        InputError: it has not ended, or has no checkpoint any more; something else than a length is asked for, or one
+            that it has passed.
     """
-    if len(asked) != 1 or not set(asked) <= set(LENGTHS):
+    if len(asked) != 1 or not set(asked) <= set(LENGTH_KEYS):
         raise InputError(f"extend: expected train.steps=N alone (or train.epochs=N), not {', '.join(asked)}")
     trial = state.trial(number)
     if trial.state == "running":
@@ -60,12 +73,17 @@ def check_extension(state: SweepState, number: int, asked: Mapping[str, Any]) ->
     if not trial.runs:
         raise InputError(f"trial {number} was never run ({trial.reason or trial.state})")
     for place in range(len(trial.runs)):
-        original = folder_of(state, trial, trial.runs[place])
-        if not original.last_step() and not copy_of(state, trial, place).last_step():
+        original, longer = folder_of(state, trial, trial.runs[place]), copy_of(state, trial, place)
+        kept = longer if longer.last_step() else original
+        if not kept.last_step():
             raise InputError(
                 f"trial {number}: {original.path} has no checkpoint any more: the best trials keep theirs, those "
                 "stopped by hand, too, and all do with keep_models: all"
             )
+        saved = read_config(kept.path / "config.yaml")
+        wanted = with_overrides(saved, asked)
+        check_longer(saved.train, wanted.train, f"trial {number}")
+        extended(wanted, saved, kept.last_step(), ended=False)
     return trial
 
 
@@ -74,7 +92,9 @@ def copy_of(state: SweepState, trial: TrialRecord, place: int) -> RunFolder:
     return RunFolder(state.out.absolute() / "extended" / trial.name / f"seed-{trial.runs[place].seed}")
 
 
-def extend_run(state: SweepState, trial: TrialRecord, place: int, asked: Mapping[str, Any], *, quiet: bool) -> Outcome:
+def extend_run(
+    state: SweepState, trial: TrialRecord, place: int, asked: Mapping[str, Any], *, quiet: bool
+) -> ExtendedRun:
     """Trains a copy of one seed's run on to the length that is asked for."""
     from dalr.training.loop import train
 
@@ -87,7 +107,7 @@ def extend_run(state: SweepState, trial: TrialRecord, place: int, asked: Mapping
     outcome = train(config, longer.path, callbacks=[progress], recipe=trial.recipe, quiet=quiet, extend=True)
     if not outcome.finished:
         raise Failed(f"stopped after step {outcome.steps} ({outcome.reason}); the same command continues")
-    return outcome
+    return ExtendedRun(run.seed, outcome.steps, outcome.best_score)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -101,11 +121,14 @@ def _copy(source: Path, target: Path) -> None:
     aside.rename(target)
 
 
-def result_of(state: SweepState, trial: TrialRecord, outcomes: list[Outcome]) -> str:
+def result_of(state: SweepState, trial: TrialRecord, longer: Sequence[ExtendedRun]) -> str:
     """What the longer runs have reached, beside what the trial had."""
-    metric = state.spec.metric[0]
-    scores = [outcome.best_score for outcome in outcomes if outcome.best_score is not None]
     before = "" if trial.best_so_far is None else f", {trial.best_so_far:.2f} after {trial.runs[0].steps}"
-    if not scores:
-        return f"{outcomes[0].steps} steps, never evaluated"
-    return f"{metric} {sum(scores) / len(scores):.2f} after {outcomes[0].steps} steps{before}"
+    return f"{extension_text(state.spec, longer)}{before}"
+
+
+def write_if_idle(folder: Path) -> None:
+    """Lets trials.parquet say that a trial was extended; a sweep that runs does so by itself."""
+    with suppress(Locked), locked(folder / ".lock", seconds=0.0, what=f"the sweep in {folder}"):
+        state = read_state(folder)
+        write_trials(state, folder / "trials.parquet")

@@ -8,12 +8,15 @@ from rich.console import Console
 from rich.live import Live
 
 from dalr.sweeps.analysis.outcome import outcome_of
-from dalr.sweeps.display import REFRESH_SECONDS, best_lines, failures, request_lines, table
-from dalr.sweeps.search.snapshot import read_state
+from dalr.sweeps.display import REFRESH_SECONDS, best_lines, extensions, failures, request_lines, table
+from dalr.sweeps.execution.place import question
+from dalr.sweeps.search.snapshot import final_runs, read_state
 
 
 def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
     """Counts, budget, running and best trials, failures."""
+    with question(folder) as place:
+        folder = place.folder
     state = read_state(folder, scores=False)
     if quiet:
         return
@@ -24,12 +27,15 @@ def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
                 time.sleep(REFRESH_SECONDS)
                 display.update(table(read_state(folder, scores=False)), refresh=True)
     console.print(table(state))
-    for line in [*failures(state), *request_lines(state.requests)]:
+    for line in [*failures(state), *extensions(state), *request_lines(state.requests)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def best(folder: Path, *, quiet: bool = False) -> None:
     """The winner, whether it beats the base recipe, and what mattered."""
-    outcome = outcome_of(read_state(folder))
+    with question(folder) as place:
+        state = read_state(place.folder)
+        place.fetch_runs(final_runs(state))
+        outcome = outcome_of(state)
     if not quiet:
         typer.echo("\n".join(best_lines(outcome)))

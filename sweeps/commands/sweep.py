@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from dalr.errors import InputError, Interrupted
-from dalr.files import uri_of
 
 QUESTIONS = ("status", "best", "why", "reproduce")
 
@@ -57,7 +56,14 @@ def sweep(
             autocompletion=_changes_like,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The sweep's folder; the same command continues it.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|URI",
+            help="The sweep's folder; the same command continues it. With storage=postgresql://..., also a URI such as "
+            "s3://bucket/sweeps/a.",
+        ),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="status: refresh until interrupted.")] = False,
     listed: Annotated[
         bool, typer.Option("--list", help="List the bundled sweeps, and end.", callback=_list, is_eager=True)
@@ -90,22 +96,17 @@ def sweep(
     search(spec, arguments or [], search_folder(out, watch=watch), strict=strict, report_to=report_to, quiet=quiet)
 
 
-def search_folder(out: Path | None, *, watch: bool) -> Path:
+def search_folder(out: str | None, *, watch: bool) -> str:
     """The folder of a search; what else the options say must suit one."""
     if out is None:
         raise InputError("where to? Give the sweep's folder: dalr sweep SPEC --out DIR")
-    if uri := uri_of(out):
-        raise InputError(
-            f"--out {uri}: a sweep's database needs a file system with locks; give a folder "
-            "that every node sees, such as /nfs/sweeps/core"
-        )
     if watch:
         raise InputError("--watch belongs to dalr sweep status DIR; a running sweep shows its own table")
     return out
 
 
 def check_search(
-    spec: str, arguments: Sequence[str] = (), out: Path | None = None, watch: bool = False, **options: object
+    spec: str, arguments: Sequence[str] = (), out: str | None = None, watch: bool = False, **options: object
 ) -> None:
     """Checks a specification and the words that change it. One of an absolute path that is not here may lie on the
     cluster: it is left to the command.
@@ -115,12 +116,15 @@ def check_search(
     """
     if spec in QUESTIONS:
         return
-    search_folder(out, watch=watch)
+    folder = search_folder(out, watch=watch)
     if Path(spec).is_absolute() and not Path(spec).exists():
         return
+    from dalr.sweeps.spec.checks import check_place
     from dalr.sweeps.spec.loading import base_configs, load_spec
 
-    base_configs(load_spec(spec, list(arguments)))
+    loaded = load_spec(spec, list(arguments))
+    check_place(loaded, folder)
+    base_configs(loaded)
 
 
 def _answer(question: str, arguments: Sequence[str], *, watch: bool, quiet: bool) -> None:
@@ -148,15 +152,17 @@ def _number(word: str) -> int:
 
 
 def search(
-    source: str, overrides: Sequence[str], out: Path, *, strict: bool = False, report_to: str = "", quiet: bool
+    source: str, overrides: Sequence[str], out: str, *, strict: bool = False, report_to: str = "", quiet: bool
 ) -> None:
     """Runs or continues a sweep. Exit code 1 where not a single trial could be completed."""
     from dalr.config.overrides import parse_overrides
     from dalr.sweeps.api import checked_spec
     from dalr.sweeps.api import search as run
+    from dalr.sweeps.spec.checks import check_place
     from dalr.tracking import parse_names
 
     spec, bases = checked_spec(source, parse_overrides(overrides), strict=strict)
+    check_place(spec, out)
     spec = spec.model_copy(update={"report_to": parse_names(report_to or ",".join(spec.report_to))})
 
     from dalr.sweeps.display import best_lines, counts_line, plan_line
@@ -175,13 +181,14 @@ def search(
         raise typer.Exit(1)
 
 
-def _kept(out: Path) -> str:
+def _kept(out: str) -> str:
     """What an interrupted sweep has, and goes on with."""
     from dalr.sweeps.display import counts_line
+    from dalr.sweeps.execution.place import place_at
     from dalr.sweeps.search.snapshot import read_state
 
     try:
-        return counts_line(read_state(out))
+        return counts_line(read_state(place_at(out).folder))
     except InputError:
         return "no trial had begun"
 
@@ -189,9 +196,13 @@ def _kept(out: Path) -> str:
 def why(folder: Path, number: int, *, quiet: bool = False) -> None:
     """A trial's config, curve and fate."""
     from dalr.sweeps.commands.explain import explain
-    from dalr.sweeps.search.snapshot import read_state
+    from dalr.sweeps.execution.place import question
+    from dalr.sweeps.search.snapshot import read_state, trial_runs
 
-    lines = explain(read_state(folder, scores=False), number)
+    with question(folder) as place:
+        state = read_state(place.folder, scores=False)
+        place.fetch_runs(trial_runs(state, number))
+    lines = explain(state, number)
     if not quiet:
         typer.echo("\n".join(lines))
 
@@ -199,9 +210,13 @@ def why(folder: Path, number: int, *, quiet: bool = False) -> None:
 def reproduce_trial(folder: Path, number: int, *, quiet: bool = False) -> None:
     """Runs a trial again in this process. Exit code 1 where its scores are not met again."""
     from dalr.sweeps.commands.explain import reproduce
-    from dalr.sweeps.search.snapshot import read_state
+    from dalr.sweeps.execution.place import question
+    from dalr.sweeps.search.snapshot import read_state, trial_runs
 
-    lines, same = reproduce(read_state(folder), number, quiet=quiet)
+    with question(folder) as place:
+        state = read_state(place.folder)
+        place.fetch_runs(trial_runs(state, number))
+    lines, same = reproduce(state, number, quiet=quiet)
     if not quiet:
         typer.echo("\n".join(lines))
     if not same:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dalr.errors import InputError
-from dalr.sweeps.search.records import TrialRecord, run_folder
+from dalr.sweeps.search.records import run_name
 from dalr.sweeps.search.snapshot import SweepState
 
 KEPT_MODELS = 3
@@ -33,9 +33,11 @@ def check_space(out: Path) -> None:
 
 class DiskKeeper:
     """Removes the checkpoints and models of ended trials, but for the best, which may be trained on. Of a trial that
-    was stopped by hand the checkpoint stays. Configs, metrics and provenance stay."""
+    was stopped by hand the checkpoint stays. Configs, metrics and provenance stay. `remove` is given a run's name and
+    those of folders in it."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, remove: Callable[..., object], now: Callable[[], float] = time.monotonic) -> None:
+        self._remove = remove
         self._now = now
         self._ended: dict[int, float] = {}
         self._gone: set[int] = set()
@@ -50,7 +52,9 @@ class DiskKeeper:
             if not at_once and self._now() - ended < GRACE_SECONDS:
                 continue
             if trial.number not in kept:
-                _remove(state, trial, "ray", "model", *(() if trial.state == "stopped" else ("checkpoints",)))
+                gone = ("ray", "model", *(() if trial.state == "stopped" else ("checkpoints",)))
+                for run in trial.runs:
+                    self._remove(run_name(trial.name, run.seed), *gone)
                 self._gone.add(trial.number)
 
 
@@ -61,9 +65,3 @@ def _keeping_models(state: SweepState) -> set[int]:
     if state.spec.keep_models == "none":
         return set()
     return {trial.number for trial in state.best()[: max(KEPT_MODELS, state.spec.seeds.final_top)]}
-
-
-def _remove(state: SweepState, trial: TrialRecord, *names: str) -> None:
-    for run in trial.runs:
-        for name in names:
-            shutil.rmtree(run_folder(state.out, trial.name, run.seed) / name, ignore_errors=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 from dalr.config.schema import RunConfig
 from dalr.metrics_log import parse_log
+from dalr.sweeps.execution.place import storage_of
 from dalr.sweeps.execution.tracked import labels_of
-from dalr.sweeps.search.records import Task, folder_of
+from dalr.sweeps.search.records import Task
 from dalr.training.callbacks import Callback, Outcome
 from dalr.training.run_folder import RunFolder
 
@@ -72,9 +73,8 @@ def ask_to_leave(task: Task, seed: int) -> object:
     until the sweep ends, and the next trial would wait for it.
     """
     from dalr.cluster.signals import request_to_stop
-    from dalr.cluster.storage.storage import storage_at
 
-    return request_to_stop(storage_at(folder_of(task, seed)).display_name)
+    return request_to_stop(storage_of(task, seed).display_name)
 
 
 class _Lines:

@@ -14,19 +14,29 @@ from typing import TYPE_CHECKING
 
 from dalr.config.schema import RunConfig
 from dalr.errors import Failed, InputError
-from dalr.files import Locked, locked, writable_folder
+from dalr.files import Locked, locked
 from dalr.sweeps.analysis.outcome import SweepOutcome, write_outcome, write_progress
 from dalr.sweeps.execution.capacity import MIN_RESERVATION, Capacity, capacity_for
-from dalr.sweeps.execution.disk import DiskKeeper, check_space
+from dalr.sweeps.execution.disk import DiskKeeper
+from dalr.sweeps.execution.place import place_at
 from dalr.sweeps.execution.progress_files import ProgressFiles
 from dalr.sweeps.execution.tracked import note_endings
 from dalr.sweeps.execution.trial import Train, make_trainable
 from dalr.sweeps.search.control import Control
 from dalr.sweeps.search.coordinator import Coordinator
-from dalr.sweeps.search.database import close_storage, database_url, open_storage, quiet_optuna, storage_advice
+from dalr.sweeps.search.database import (
+    close_storage,
+    database_url,
+    only_writer,
+    open_storage,
+    quiet_optuna,
+    storage_advice,
+)
 from dalr.sweeps.search.in_force import in_force
-from dalr.sweeps.search.snapshot import SweepState, state_of
+from dalr.sweeps.search.snapshot import SweepState, final_runs, state_of
 from dalr.sweeps.search.spec_file import save_spec
+from dalr.sweeps.search.study_schema import stored_name
+from dalr.sweeps.spec.checks import check_place
 from dalr.sweeps.spec.loading import base_configs
 from dalr.sweeps.spec.schema import SweepSpec
 
@@ -46,14 +56,14 @@ WORKER_DEATHS = 2
 
 def run_sweep(
     spec: SweepSpec,
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     quiet: bool = False,
     train: Train | None = None,
     display: Display = lambda _: nullcontext(),
 ) -> SweepOutcome:
-    """Searches until the budget or the design ends, reruns the best, and writes the outcome to `out`.
-    The same call goes on with a sweep that was cut off, at whatever moment.
+    """Searches until the budget or the design ends, reruns the best, and writes the outcome to `out`, a folder or a
+    URI. The same call goes on with a sweep that was cut off, at whatever moment.
 
     `train` trains one run (None: `dalr.training.loop`, on Ray Train where a trial has several workers).
 
@@ -63,37 +73,45 @@ def run_sweep(
         InputError: `out` holds another sweep, or another process works on it; a file or model that every
             trial needs is missing; nothing would end the search.
         NotEnoughResources: the cluster cannot run a single trial.
+        StorageFailed: what the sweep has come to could not be stored at its end.
     """
-    out = writable_folder(Path(out).absolute(), "--out")
+    check_place(spec, os.fspath(out))
+    place = place_at(out)
+    place.check()
+    out = place.folder
     quiet_optuna()
-    with sole_driver(out):
+    with sole_driver(out), ExitStack() as held:
         bases = base_configs(spec)
         check_trials(spec, bases)
-        check_space(out)
+        place.fetch()
         save_spec(spec, out)
+        place.store()
         storage = open_storage(database_url(spec, out))
-        coordinator = Coordinator(spec, bases, storage, str(out))
+        held.callback(close_storage, storage)
+        held.enter_context(only_writer(storage, stored_name(storage, spec, spec.recipe[0])))
+        coordinator = Coordinator(spec, bases, storage, str(out), uri=place.uri)
         control = steered(coordinator, spec, out)
-        keeper = DiskKeeper()
+        keeper = DiskKeeper(place.remove)
 
         def write() -> None:
             state = state_of(coordinator)
             write_progress(state, bases)
+            place.store()
             keeper.tidy(state)
 
         files = ProgressFiles(write)
         coordinator.changed = files.changed
         coordinator.listen = control.look
         coordinator.decided = note_endings
-        try:
-            control.look()
-            files.changed()  # what a killed driver has left is older than the study
-            if not coordinator.finished_before():
-                _run_on_ray(coordinator, bases, out, make_trainable(train), display, files, quiet=quiet)
-            keeper.tidy(state_of(coordinator), at_once=True)
-            return write_outcome(state_of(coordinator), bases)
-        finally:
-            close_storage(storage)
+        control.look()
+        files.changed()  # what a killed driver has left is older than the study
+        if not coordinator.finished_before():
+            _run_on_ray(coordinator, bases, out, make_trainable(train), display, files, quiet=quiet)
+        keeper.tidy(state_of(coordinator), at_once=True)
+        place.fetch_runs(final_runs(state_of(coordinator)))
+        outcome = write_outcome(state_of(coordinator), bases)
+        place.store(last=True)
+        return outcome
 
 
 def steered(coordinator: Coordinator, given: SweepSpec, out: Path) -> Control:

@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dalr.config.schema import RunConfig
-from dalr.sweeps.search.records import Task, folder_of, run_name
+from dalr.files import uri_of
+from dalr.sweeps.execution.place import storage_of
+from dalr.sweeps.search.records import Task, run_folder, run_name
 from dalr.tracking import make_trackers
 from dalr.tracking.labels import Labels, note_ending
 from dalr.tracking.tracker import Tracker
-from dalr.training.run_folder import RunFolder
 
 
 def labels_of(task: Task, seed: int) -> Labels:
@@ -17,9 +19,9 @@ def labels_of(task: Task, seed: int) -> Labels:
     point = {f"point.{path}": value for path, value in task.point.items()}
     return Labels(
         name=run_name(task.name, seed),
-        group=Path(task.out).name,
+        group=Path(urlsplit(task.out).path).name,
         subgroup=task.name,
-        place=Path(task.out),
+        place=Path(task.out) if uri_of(task.out) is None else storage_of(task, seed).folder.path,
         tags=(kind, f"recipe {Path(task.recipe).name}", f"seed {seed}"),
         values={"kind": kind, "recipe": task.recipe, "seed": seed, **point},
     )
@@ -28,14 +30,15 @@ def labels_of(task: Task, seed: int) -> Labels:
 def trackers_of(task: Task, seed: int, config: RunConfig) -> list[Tracker]:
     """The trackers that the sweep's specification names, for one seed's run."""
     os.environ.update(task.environment)
-    return make_trackers(task.report_to, RunFolder(folder_of(task, seed)), config, labels_of(task, seed))
+    return make_trackers(task.report_to, storage_of(task, seed).folder, config, labels_of(task, seed))
 
 
 def note_endings(task: Task, state: str, reason: str | None) -> None:
-    """Lets the trackers of a task's runs know how the sweep has decided that they end."""
-    if not task.report_to:
+    """Lets the trackers of a task's runs know how the sweep has decided that they end; where these lie in mirrors, on
+    whatever node, it cannot."""
+    if not task.report_to or uri_of(task.out) is not None:
         return
     for run in task.runs:
-        folder = folder_of(task, run["seed"])
+        folder = run_folder(Path(task.out), task.name, run["seed"])
         if folder.is_dir():
             note_ending(folder, state, reason)

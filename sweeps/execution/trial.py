@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import re
-import shutil
 import sys
 import time
 import traceback
@@ -21,15 +20,17 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+from dalr.cluster.storage.filesystems import StorageFailed
 from dalr.config.loading import read_config
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.extensions import carried, load_carried
-from dalr.files import locked, write_text
+from dalr.files import locked, uri_of, write_text
 from dalr.identity import Identity
+from dalr.sweeps.execution.place import storage_of
 from dalr.sweeps.execution.tracked import trackers_of
 from dalr.sweeps.search.configs import run_config
-from dalr.sweeps.search.records import Report, RunRecord, Task, folder_of
+from dalr.sweeps.search.records import Report, RunRecord, Task
 from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
 from dalr.training.run_folder import LOCK_SECONDS, RunFolder
 
@@ -80,12 +81,22 @@ def train_here(config: RunConfig, folder: Path, listener: Callback, task: Task) 
     from dalr.cluster.signals import StopWhenAsked
     from dalr.training.loop import train
 
+    storage = storage_of(task, config.train.seed)
+
     _leave_modules_out_of_collections()
     device = claim_device(task.gpus)
     # The trackers first: what they make on their first use is there before other trials begin.
-    asked = [StopWhenAsked(str(folder))] if ray.is_initialized() else []
-    callbacks = [*trackers_of(task, config.train.seed, config), listener, *asked]
-    return train(config, folder, callbacks=callbacks, recipe=task.recipe, device=device, quiet=True)
+    asked = [StopWhenAsked(storage.display_name)] if ray.is_initialized() else []
+    told = [*trackers_of(task, config.train.seed, config), listener, *asked]
+    return train(
+        config,
+        folder,
+        callbacks=[*told, *storage.callbacks(config)],
+        recipe=task.recipe,
+        device=device,
+        quiet=True,
+        display_name=storage.display_name,
+    )
 
 
 def train_nested(config: RunConfig, folder: Path, listener: Callback, task: Task) -> Outcome:
@@ -103,7 +114,8 @@ class _Run:
         self.train = train
         self.seed = record.seed
         self.expected = record.fingerprint
-        self.folder = folder_of(task, record.seed)
+        self.storage = storage_of(task, record.seed)
+        self.folder = self.storage.folder.path
         self.tell = tell
         self.last = last
         self.attempt_id = uuid.uuid4().hex
@@ -116,15 +128,18 @@ class _Run:
             # After a crash of the driver an orphaned worker may still be writing.
             with locked(self.folder / ".lock", seconds=LOCK_SECONDS, what=f"the run in {self.folder}"):
                 config = self.checked_config()
+                self.storage.push_pending(config)
+                self.storage.fetch()
                 self.remove_other_run()
                 outcome = self.train(config, self.folder, self.listener, self.task)
                 self.compare_written()
                 report = self.success(config, outcome)
+                self.storage.cleanup_local(writer=True)
         except StopTraining as stop:  # before the first step
             raise SystemExit from stop
         except Exception as error:
             # The trial's own failure, whatever it is: it is written down, and the sweep goes on.
-            write_text(self.folder / "error.txt", traceback.format_exc())
+            self.keep_error(error)
             if leaves_cuda_broken(error):
                 # Every later call in this process would fail: Tune starts the trial again in another one.
                 _log.warning("the process ends: %s", reason_of(error))
@@ -146,7 +161,7 @@ class _Run:
                 f"the trial's config has fingerprint {fingerprint}, the sweep suggested {self.expected}: "
                 "a sampled value did not arrive (is the code on this node another version?)"
             )
-        if not (Path(self.task.out) / "sweep.yaml").is_file():
+        if uri_of(self.task.out) is None and not (Path(self.task.out) / "sweep.yaml").is_file():
             raise InputError(f"{self.task.out} is not visible on this node: put --out on storage that all nodes share")
         return config
 
@@ -157,10 +172,19 @@ class _Run:
             return
         written = Identity(read_config(self.folder / "config.yaml"), self.task.contents)
         if written.fingerprint != self.expected:
-            for path in self.folder.iterdir():
-                if path.name == ".lock":
-                    continue
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            self.storage.clear()
+
+    def keep_error(self, error: Exception) -> None:
+        """Writes down the traceback of a run that failed, beside the run. What could not be stored of it stays on this
+        machine, from where a later attempt stores it."""
+        write_text(self.folder / "error.txt", traceback.format_exc())
+        if isinstance(error, StorageFailed):
+            return
+        try:
+            self.storage.keep("error.txt")
+            self.storage.cleanup_local(writer=True)
+        except StorageFailed as failure:
+            _log.warning("%s; error.txt is not stored", failure)
 
     def compare_written(self) -> None:
         """What the run says it trained with must be what the sweep suggested, data and models included."""

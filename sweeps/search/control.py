@@ -1,13 +1,13 @@
 """Obeys people's requests in the process that runs a sweep."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dalr.errors import InputError
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.in_force import remember, respecified
 from dalr.sweeps.search.request_checks import added_point, check_request
-from dalr.sweeps.search.requests import Request, RequestLog
+from dalr.sweeps.search.requests import Request, RequestLog, extensions_in
 from dalr.sweeps.search.snapshot import state_of
 from dalr.sweeps.spec.schema import SweepSpec
 
@@ -49,15 +49,23 @@ class Control:
         if self._now() - self._looked < self._every:
             return
         self._looked = self._now()
-        for request in self._log.pending():
-            if request.action == "extend":
-                continue  # whoever asks for it does it
+        self._take_note(self._log.all())
+        for request in self._coordinator.requests:
+            if request.state != "asked" or request.action == "extend":
+                continue  # whoever asks for an extension makes it
             try:
                 answer = self._already(request) or self._checked(request)
             except InputError as error:
                 self._log.answer(request, "refused", str(error))
             else:
                 self._log.answer(request, "obeyed", answer)
+
+    def _take_note(self, requests: Sequence[Request]) -> None:
+        """Keeps what was asked for, and lets the sweep's files say which trials were extended since."""
+        before = extensions_in(self._coordinator.requests)
+        self._coordinator.requests = tuple(requests)
+        if extensions_in(requests) != before:
+            self._coordinator.changed()
 
     def _already(self, request: Request) -> str | None:
         """The answer to a request that was obeyed before a kill and not answered."""

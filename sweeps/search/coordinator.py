@@ -17,6 +17,7 @@ from dalr.sweeps.search.configs import final_config, search_config
 from dalr.sweeps.search.finals import FinalRecord, FinalRuns
 from dalr.sweeps.search.ranking import best_points
 from dalr.sweeps.search.records import Intent, Report, State, Task, TrialRecord, fate_of, out_of_memory
+from dalr.sweeps.search.requests import Request
 from dalr.sweeps.search.study import RecipeStudy
 from dalr.sweeps.search.study_storage import SweepStorage, one_event
 from dalr.sweeps.search.tasks import Place, TaskMaker
@@ -40,6 +41,7 @@ class Assignment:
 class Coordinator:
     """One sweep: its recipes' studies, their final runs, the budget and what runs now.
 
+    `out` is the sweep's folder on this machine, `uri` what the nodes know it by (None: the same path);
     `concurrent` is how many trials may run at once, `gpus` what a worker gets; `changed` is called after every
     trial that ends, `decided` before a task's worker hears that it ends, `listen` whenever a person's requests may
     be looked for.
@@ -52,6 +54,7 @@ class Coordinator:
         database: RDBStorage,
         out: str,
         *,
+        uri: str | None = None,
         concurrent: int = 1,
         changed: Callable[[], object] = lambda: None,
         now: Callable[[], float] = time.monotonic,
@@ -78,6 +81,8 @@ class Coordinator:
         self.live: dict[str, Assignment] = {}
         self.leaving: dict[str, Intent] = {}
         """The tasks that are to save and leave their workers, by key, and what then becomes of them."""
+        self.requests: tuple[Request, ...] = ()
+        """What people have asked for, as it was last looked for."""
         self.paused = bool(self.record_study.user_attrs.get("paused"))
         self.ending = False
         self._queue: list[tuple[RecipeStudy, int]] = []
@@ -92,7 +97,7 @@ class Coordinator:
         self._finals_planned = False
         self._now = now
         self._last_report: dict[str, float] = {}
-        self._tasks = TaskMaker(spec, out)
+        self._tasks = TaskMaker(spec, uri or out)
         self._budget = Budget(spec, next(iter(self.studies.values())).study, now)
 
     @property
@@ -398,10 +403,6 @@ class Coordinator:
     def hours_used(self) -> float:
         """Wall-clock hours of all starts of this sweep."""
         return self._budget.hours_used()
-
-    def gpu_hours_used(self, study: RecipeStudy) -> float:
-        """GPU-hours of a recipe's trials over all starts."""
-        return self._budget.gpu_hours(study.seconds())
 
 
 def stopped_at(record: TrialRecord) -> str:

@@ -1,6 +1,9 @@
 """The one database of a sweep's studies."""
 
+import hashlib
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,34 @@ def open_storage(url: str) -> RDBStorage:
     if storage.engine.dialect.name == "sqlite" and path and is_local(Path(path)):
         _write_ahead(storage)
     return storage
+
+
+@contextmanager
+def only_writer(storage: RDBStorage, study: str) -> Iterator[None]:
+    """Holds a study in a PostgreSQL for this process while the block runs: drivers in other folders, or on machines
+    that share no disk, may know it, too. The lock is its connection's, and ends with it.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    if storage.engine.dialect.name != "postgresql":
+        yield
+        return
+    key = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], "big", signed=True)
+    connection = storage.engine.connect()
+    try:
+        # A driver that was lost with its machine is noticed within a minute, not after the system's two hours.
+        for name, seconds in {"idle": 30, "interval": 10, "count": 3}.items():
+            connection.execute(sqlalchemy.text(f"set tcp_keepalives_{name} = {seconds}"))
+        if not connection.scalar(sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(key))):
+            raise InputError(
+                f"storage: another `dalr sweep` works on this search ({study} in {storage.engine.url.database}); one "
+                "that was lost with its machine lets go of it within a minute"
+            )
+        connection.commit()
+        yield
+    finally:
+        connection.invalidate()  # not into the pool: it holds the lock
 
 
 def _wait_for_server(storage: RDBStorage) -> None:

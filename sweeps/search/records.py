@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 REPORT_KEY = "report"
 TUNE_METRIC = "value"
+RUNS = "runs"
+"""The folder of a sweep in which its runs lie."""
 
 State = Literal["running", "complete", "pruned", "stopped", "skipped", "failed"]
 """`stopped` and `skipped` are a person's decisions: a trial that had begun, one that had not."""
@@ -112,11 +114,11 @@ class TrialRecord:
 class Task:
     """What a worker is asked to do: the runs of one trial, or one final run.
 
-    `base` is the recipe's complete config, `point` what the sampler chose, `contents` what the sweep knows of
-    the data and models at that point; each run's `fingerprint` is the one which the worker must arrive at by
-    itself. `extra_metrics` are scored with the exported model when a run ends. `report_to` are trackers,
-    `environment` their own variables. `labels` is Ray's selector for the nodes of several workers; `anew`: what
-    another config has left in a run's folder is removed.
+    `out` is the sweep's folder, or the URI of one, `base` the recipe's complete config, `point` what the sampler
+    chose, `contents` what the sweep knows of the data and models at that point; each run's `fingerprint` is the one
+    which the worker must arrive at by itself. `extra_metrics` are scored with the exported model when a run ends.
+    `report_to` are trackers, `environment` their own variables. `labels` is Ray's selector for the nodes of several
+    workers; `anew`: what another config has left in a run's folder is removed.
     """
 
     name: str
@@ -183,14 +185,9 @@ def out_of_memory(reason: str | None) -> bool:
     return reason is not None and reason.startswith("out of memory")
 
 
-def folder_of(task: Task, seed: int) -> Path:
-    """Where one seed's run of a task lies."""
-    return run_folder(Path(task.out), task.name, seed)
-
-
 def run_folder(out: Path, trial: str, seed: int) -> Path:
     """Where one seed's run of a trial or final run, by its name, lies in the sweep's folder `out`."""
-    return out / "runs" / run_name(trial, seed)
+    return out / RUNS / run_name(trial, seed)
 
 
 def run_name(trial: str, seed: int) -> str:

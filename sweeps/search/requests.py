@@ -5,7 +5,7 @@ one process that runs the sweep. A request is written before it is obeyed, and i
 import getpass
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,7 +20,8 @@ PREFIX = "request "
 @dataclass(frozen=True)
 class Request:
     """One request: `trial` is the trial's number (None: the whole sweep), `values` what `add`, `extend` and `set`
-    take. `id` begins with the time, so that requests sort by it. `answer` says what was done, or why nothing was."""
+    take. `id` begins with the time, so that requests sort by it. `answer` says what was done, or why nothing was;
+    `extended` has what `extend` has made of each seed's run (`ExtendedRun`)."""
 
     id: str
     action: Action
@@ -29,6 +30,7 @@ class Request:
     by: str = ""
     state: RequestState = "asked"
     answer: str = ""
+    extended: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def words(self) -> str:
@@ -40,6 +42,25 @@ class Request:
     def asked_at(self) -> str:
         """When it was asked, in UTC, to the second."""
         return self.id[:19].replace("T", " ")
+
+
+@dataclass(frozen=True)
+class ExtendedRun:
+    """What a seed's run of an ended trial has come to since it was trained on to `steps`: `value` is its best score of
+    the first metric, None where it was never evaluated."""
+
+    seed: int
+    steps: int
+    value: float | None
+
+
+def extensions_in(requests: Iterable[Request]) -> dict[int, tuple[ExtendedRun, ...]]:
+    """By trial, the runs that `extend` has made longer, as the last such request has left them."""
+    return {
+        request.trial: tuple(ExtendedRun(**run) for run in request.extended)
+        for request in requests
+        if request.trial is not None and request.extended
+    }
 
 
 def new_request(action: Action, trial: int | None = None, values: Mapping[str, Any] | None = None) -> Request:
@@ -65,9 +86,10 @@ class RequestLog:
         """Writes a request down."""
         self._write(request)
 
-    def answer(self, request: Request, state: RequestState, text: str) -> None:
+    def answer(self, request: Request, state: RequestState, text: str, extended: Sequence[ExtendedRun] = ()) -> None:
         """Writes down what became of a request."""
-        self._write(replace(request, state=state, answer=text))
+        runs = [asdict(run) for run in extended]
+        self._write(replace(request, state=state, answer=text, extended=runs))
 
     def all(self) -> list[Request]:
         """Every request, in the order of their times."""

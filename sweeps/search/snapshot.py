@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 
 from dalr.errors import InputError
 from dalr.sweeps.search.coordinator import Coordinator
@@ -16,11 +17,12 @@ from dalr.sweeps.search.database import close_storage, database_url, open_storag
 from dalr.sweeps.search.finals import FinalRecord
 from dalr.sweeps.search.plan import SKIPPED, Plan
 from dalr.sweeps.search.ranking import best_points, pareto_front
-from dalr.sweeps.search.records import TrialRecord
-from dalr.sweeps.search.requests import Request, requests_in
+from dalr.sweeps.search.records import TrialRecord, run_name
+from dalr.sweeps.search.requests import ExtendedRun, Request, extensions_in, requests_in
 from dalr.sweeps.search.spec_file import saved_spec
 from dalr.sweeps.search.stored_trials import StoredStudies
 from dalr.sweeps.search.study_schema import name_among, stored_name
+from dalr.sweeps.spec.database_url import without_password
 from dalr.sweeps.spec.schema import SweepSpec
 
 
@@ -41,6 +43,11 @@ class SweepState:
     paused: bool = False
     requests: tuple[Request, ...] = ()
     """What people have asked for, in the order of time."""
+
+    @cached_property
+    def extensions(self) -> Mapping[int, tuple[ExtendedRun, ...]]:
+        """The trials that were trained on after their end (`dalr sweep extend`), each seed's longer run."""
+        return extensions_in(self.requests)
 
     @property
     def maximize(self) -> bool:
@@ -125,6 +132,21 @@ class SweepState:
         return record
 
 
+def final_runs(state: SweepState) -> list[str]:
+    """The names of the folders of the final runs that have begun."""
+    return [run_name(record.name, record.run.seed) for record in state.finals if record.run.attempt]
+
+
+def trial_runs(state: SweepState, number: int) -> list[str]:
+    """The names of the folders of a trial's runs.
+
+    Raises:
+        InputError: there is no such trial.
+    """
+    trial = state.trial(number)
+    return [run_name(trial.name, run.seed) for run in trial.runs]
+
+
 def state_of(coordinator: Coordinator) -> SweepState:
     """The state of a sweep that runs in this process."""
     trials = [trial for study in coordinator.studies.values() for trial in study.trials()]
@@ -139,6 +161,7 @@ def state_of(coordinator: Coordinator) -> SweepState:
         stopped_by=tuple((recipe, reason) for recipe, reason in coordinator.stopped().items()),
         plans={recipe: study.plan for recipe, study in coordinator.studies.items()},
         paused=coordinator.paused,
+        requests=coordinator.requests,
     )
 
 
@@ -147,7 +170,7 @@ def read_state(out: Path, *, scores: bool = True) -> SweepState:
     trials' evaluations by step are left out.
 
     Raises:
-        InputError: the folder holds no sweep.
+        InputError: the folder holds no sweep, or a database that cannot be read.
     """
     spec = saved_spec(out)
     quiet_optuna()
@@ -157,6 +180,9 @@ def read_state(out: Path, *, scores: bool = True) -> SweepState:
     try:
         with closing(StoredStudies(storage.engine)) as studies:
             return _stored_state(Path(out), spec, studies, scores=scores)
+    except sqlalchemy.exc.DatabaseError as error:
+        reason = " ".join(str(error.orig).split())[:200]
+        raise InputError(f"storage: cannot read {without_password(spec.storage)} of {out}: {reason}") from error
     finally:
         close_storage(storage)
 

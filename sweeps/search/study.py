@@ -19,7 +19,7 @@ from dalr.sweeps.search.points import PointRuns
 from dalr.sweeps.search.pruners import make_pruner, should_prune
 from dalr.sweeps.search.records import Intent, Report, State, TrialRecord
 from dalr.sweeps.search.samplers import make_sampler
-from dalr.sweeps.search.study_schema import check_base, name_metrics, stored_name, trial_record
+from dalr.sweeps.search.study_schema import check_base, check_search, name_metrics, stored_name, trial_record
 from dalr.sweeps.search.trial_table import TrialTable
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Point, draw
@@ -64,6 +64,7 @@ class RecipeStudy:
             load_if_exists=True,
         )
         name_metrics(self._study, list(spec.metric))
+        check_search(self._study, spec)
         self._of_earlier_version = check_base(self._study, recipe, contents.identity(base))
         # The database has one writer, this object, so what it read once it need not read again.
         known = self._study.get_trials(deepcopy=False)

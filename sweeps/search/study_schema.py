@@ -85,6 +85,22 @@ def name_among(known: Container[str], spec: SweepSpec, recipe: str) -> str:
     return next((written for written in earlier if written in known), name)
 
 
+def check_search(study: optuna.Study, spec: SweepSpec) -> None:
+    """Writes down which search a study belongs to, once: its folder's sweep.yaml may be lost.
+
+    Raises:
+        InputError: it belongs to another search.
+    """
+    saved = study.user_attrs.get("search")
+    if saved is not None and SweepSpec.model_validate(saved).study_key() != spec.study_key():
+        raise InputError(
+            f"the study {study.study_name} has the trials of another search than this specification's; choose another "
+            "--out, or give the folder its sweep.yaml back"
+        )
+    if saved is None:
+        study.set_user_attr("search", spec.dump())
+
+
 def check_base(study: optuna.Study, recipe: str, base: Identity) -> bool:
     """Writes down what every trial of a recipe is made from, once; whether an earlier version, which did not note
     the content of its data, has begun the search.

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from sqlalchemy import make_url
+
 from dalr.config.keys import as_field_value, field_at, unknown_key
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.evaluation.plan import own_tasks
 from dalr.evaluation.tasks import STANDARD, Task, parse_metric
+from dalr.files import uri_of
 from dalr.sweeps.spec.database_url import refuse_password
 from dalr.sweeps.spec.schema import SweepSpec
 from dalr.sweeps.spec.space import Dimension, draw
@@ -41,6 +44,25 @@ def check_spec(spec: SweepSpec, bases: Mapping[str, RunConfig]) -> None:
             )
         check_arms(spec, base)
         check_points(spec, base)
+
+
+def check_place(spec: SweepSpec, out: str) -> None:
+    """Refuses a URI as a sweep's folder where the study, or what several workers share, needs a disk.
+
+    Raises:
+        InputError: in one line, with what would do.
+    """
+    uri = uri_of(out)
+    if uri is None:
+        return
+    disk = "a folder that every node sees, such as /nfs/sweeps/core"
+    if spec.storage is None or make_url(spec.storage).get_backend_name() == "sqlite":
+        raise InputError(
+            f"--out {uri}: a sweep's database needs a file system with locks; give "
+            f"storage=postgresql://USER@HOST/DATABASE besides (pip install 'dalr[postgres]'), or {disk}"
+        )
+    if (workers := spec.resources.workers) > 1:
+        raise InputError(f"--out {uri}: its trials have one worker; resources.workers={workers} needs {disk}")
 
 
 def check_judges(spec: SweepSpec, own: Sequence[Sequence[Task]]) -> None:

@@ -84,7 +84,7 @@ def small_sweep(out: Path) -> SweepState:
     points = {"optim.learning_rate": 1e-3, "objective.intra_modal": 0.2}
     shown = replace(shown, trials=tuple(replace(each, point=points) for each in shown.trials))
     save_spec(shown.spec, out)
-    write_trials(shown.trials, shown.spec, out / "trials.parquet")
+    write_trials(shown, out / "trials.parquet")
     write_finals(shown, outcome_of(shown).comparisons, out / "finals.parquet")
     return shown
 
@@ -128,7 +128,7 @@ def test_the_page_names_the_trial_that_the_sweep_calls_best(tmp_path: Path) -> N
     )
     shown = SweepState(tmp_path, spec(), trials, (), 1.0, 0.0)
     save_spec(shown.spec, tmp_path)
-    write_trials(trials, shown.spec, tmp_path / "trials.parquet")
+    write_trials(shown, tmp_path / "trials.parquet")
     report = build([tmp_path], Options(with_figures=False))
     (board,) = report.tables
     rows = [(row.label, row.cells["value"].text, row.cells["value"].count) for row in board.measured]

@@ -29,13 +29,14 @@ def test_reports_read_what_a_sweep_writes(tmp_path: Path) -> None:
         run = RunRecord(1, str(number), "complete", None, value, (value,), 9, 10.0)
         trials.append(TrialRecord(number, recipe, point, str(number), "complete", (run,)))
     save_spec(chosen, tmp_path)
-    write_trials(trials, chosen, tmp_path / "trials.parquet")
-    found = outcome_of(SweepState(tmp_path, chosen, tuple(trials), (), 1.0, 0.0)).importances
-    write_importance(found, tmp_path / "importance.parquet")
+    state = SweepState(tmp_path, chosen, tuple(trials), (), 1.0, 0.0)
+    write_trials(state, tmp_path / "trials.parquet")
+    known = outcome_of(state).importances
+    write_importance(known, tmp_path / "importance.parquet")
     read = importance(read_sweep(tmp_path, "s"))
     assert read["recipe"].unique().to_list() == ["quickstart"]
     assert read["path"][0] == "optim.learning_rate"
-    assert read["importance"].to_list() == [one.share for one in found]
+    assert read["importance"].to_list() == [each.share for each in known]
     assert read["step"].null_count() == read.height == 2
 
 

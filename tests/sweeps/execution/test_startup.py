@@ -13,6 +13,7 @@ from dalr.sweeps.execution.disk import check_space
 from dalr.sweeps.execution.tune_adapter import _death
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.records import Report
+from dalr.sweeps.search.snapshot import state_of
 from dalr.sweeps.spec.parts import ResourceSpec
 from tests.sweeps.make import coordinator, spec
 
@@ -84,13 +85,12 @@ def test_gpu_hours_of_an_earlier_start_count(tmp_path: Path) -> None:
     assert task is not None
     first.on_report("a", Report(task.runs[0]["seed"], "one", 3, 3000.0, score=50.0, best=50.0, total=9))
     second = coordinator(chosen, tmp_path)  # the first driver was killed
-    study = second.studies["quickstart"]
-    assert second.gpu_hours_used(study) == pytest.approx(3000 / 3600)
+    assert state_of(second).gpu_hours("quickstart") == pytest.approx(3000 / 3600)
     again = second.next_task("b")
     assert again is not None
     assert again.name == task.name
     assert second.on_report("b", Report(again.runs[0]["seed"], "two", 6, 700.0, score=51.0, best=51.0, total=9))
-    assert second.gpu_hours_used(study) == pytest.approx(3700 / 3600)
+    assert state_of(second).gpu_hours("quickstart") == pytest.approx(3700 / 3600)
     assert second.next_task("c") is None
     assert second.finished
 

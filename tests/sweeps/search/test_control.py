@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dalr.errors import InputError
+from dalr.errors import Failed, InputError
 from dalr.sweeps.commands import control as commands
 from dalr.sweeps.commands.explain import explain
 from dalr.sweeps.display import counts_line
@@ -411,5 +411,5 @@ def test_a_command_says_when_nobody_answers(
     assert "set budget.trials=9: written down; it is obeyed when the sweep runs" in capsys.readouterr().out
     search.listen()
     assert search.spec.budget.trials == 9
-    commands.stop(tmp_path)
-    assert "does the sweep run?" in capsys.readouterr().out
+    with pytest.raises(Failed, match=r"^stop: nobody has answered within 0 s; does the sweep run\?"):
+        commands.stop(tmp_path)

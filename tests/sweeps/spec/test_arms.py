@@ -11,6 +11,7 @@ from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import outcome_of
 from dalr.sweeps.display import best_lines
 from dalr.sweeps.execution.disk import DiskKeeper
+from dalr.sweeps.execution.place import SharedSweep
 from dalr.sweeps.search.snapshot import state_of
 from dalr.sweeps.search.spec_file import save_spec, saved_spec
 from dalr.sweeps.spec.loading import bundled_specs, load_spec
@@ -73,7 +74,7 @@ def test_models_stay_as_asked(tmp_path: Path, keep: str, left: int) -> None:
     fakes.work(search)
     for run in tmp_path.glob("runs/*"):
         (run / "model").mkdir()
-    DiskKeeper().tidy(state_of(search), at_once=True)
+    DiskKeeper(SharedSweep(Path(search.out)).remove).tidy(state_of(search), at_once=True)
     assert len(list(tmp_path.glob("runs/*/model"))) == left
 
 
