@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +16,8 @@ from dalr.errors import InputError, did_you_mean
 from dalr.extensions import added, module_of
 from dalr.model.weights import behind_wrappers, some
 
+# open_clip is imported where it is asked: it takes a third of the time to import the training loop, and most runs
+# need no image teacher, or find its features in the store.
 _RANDOM = re.compile(r"random(?::(\d+))?")
 
 
@@ -74,6 +75,8 @@ class ImageTeacherEncoder(nn.Module):
     @cached_property
     def tokenizer(self) -> Callable[[list[str]], Tensor]:
         """The text tower's own tokenizer: sentences → int64 [n, context length]."""
+        import open_clip
+
         try:
             return open_clip.get_tokenizer(self.name)
         except Exception as error:
@@ -82,6 +85,8 @@ class ImageTeacherEncoder(nn.Module):
 
 def _created(model: str, source: str | None, weights: str) -> tuple[Any, Callable[..., Tensor]]:
     """The architecture with its weights, and its preprocessing of pictures."""
+    import open_clip
+
     create = partial(open_clip.create_model_and_transforms, model, force_quick_gelu=_quick_gelu(model, weights))
     file = Path(weights)
     try:
@@ -106,6 +111,8 @@ def _created(model: str, source: str | None, weights: str) -> tuple[Any, Callabl
 def _quick_gelu(model: str, weights: str) -> bool:
     """Whether a tag's weights were trained with QuickGELU. open_clip only warns where the architecture's
     declaration says otherwise, and the features are then others than those of the tag."""
+    import open_clip
+
     return bool(open_clip.get_pretrained_cfg(model, weights).get("quick_gelu", False))
 
 
@@ -115,6 +122,8 @@ def _reason(error: Exception) -> str:
 
 def checked_weights(model: str, weights: str) -> str | None:
     """What open_clip takes for `pretrained`: a tag, a file's path, or None for random weights."""
+    import open_clip
+
     known = open_clip.list_models()
     if model not in known:
         raise InputError(f"teachers.image.model: open_clip knows no {model!r}{did_you_mean(model, known, cutoff=0.4)}")
@@ -134,6 +143,8 @@ def weights_fingerprint(model: str, weights: str) -> str:
     library that resolves it; of a module of the user's own, the module's sha256 with what it was given."""
     if (own := module_of("image_teacher", model)) is not None:
         return f"{own.sha256} ({weights})"
+    import open_clip
+
     checked_weights(model, weights)
     if Path(weights).is_file():
         return checksum_of(weights)
