@@ -1,5 +1,6 @@
 """Files that were damaged after they were written: a run goes on from the newest checkpoint that is whole."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,12 +24,19 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.fixture
-def stopped(plan: Plan, tmp_path: Path) -> tuple[RunConfig, Path]:
+@pytest.fixture(scope="module")
+def stopped_once(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Path]:
     """A run that keeps all its checkpoints and was stopped after step 7: it has those of 3, 6 and 7."""
-    config = with_overrides(plan.config, {"train.keep": 10})
-    train(config, tmp_path / "run", callbacks=[StopAfter(7)], quiet=True)
-    return config, tmp_path / "run"
+    config, out = with_overrides(plan.config, {"train.keep": 10}), tmp_path_factory.mktemp("stopped")
+    train(config, out, callbacks=[StopAfter(7)], quiet=True)
+    return config, out
+
+
+@pytest.fixture
+def stopped(stopped_once: tuple[RunConfig, Path], tmp_path: Path) -> tuple[RunConfig, Path]:
+    """A copy of that run."""
+    config, out = stopped_once
+    return config, Path(shutil.copytree(out, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("file", ["student.safetensors", "objective.safetensors", "optimizer.pt", "meta.json"])

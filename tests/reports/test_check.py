@@ -1,7 +1,7 @@
 """`dalr report` from the command line, and `--check`: every altered number is found and named."""
 
 import json
-import subprocess
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from dalr.__main__ import main
 from dalr.errors import InputError
 from dalr.reports.build import build
 from dalr.reports.check import check
@@ -23,14 +24,21 @@ from dalr.reports.write import write
 from tests.reports import make
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report in out/ over runs/ and sweep/, without figures."""
-    make.two_models(tmp_path / "runs")
-    make.sweep(tmp_path / "sweep", count=10)
+    folder = tmp_path_factory.mktemp("made")
+    make.two_models(folder / "runs")
+    make.sweep(folder / "sweep", count=10)
     options = Options(baseline="simcse", names={"dalr": "Ours"}, with_figures=False)
-    write(build([tmp_path / "runs", tmp_path / "sweep"], options), tmp_path / "out")
-    return tmp_path
+    write(build([folder / "runs", folder / "sweep"], options), folder / "out")
+    return folder
+
+
+@pytest.fixture
+def made(made_once: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, which a test may change."""
+    return Path(shutil.copytree(made_once, tmp_path, dirs_exist_ok=True))
 
 
 def _change_score(path: Path, task: str, score: float) -> None:
@@ -171,9 +179,13 @@ def test_bad_input_is_one_clear_line(
     assert "\n" not in str(raised.value)
 
 
-def test_bad_input_exits_with_2_and_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dalr", "report", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert done.stderr.startswith("dalr: report: nothing to report in ")
-    assert done.stderr.count("\n") == 1
+def test_bad_input_exits_with_2_and_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dalr", "report", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("dalr: report: nothing to report in ")
+    assert said.count("\n") == 1

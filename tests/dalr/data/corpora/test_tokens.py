@@ -1,8 +1,6 @@
 """A tokenised corpus pads to what the tokenizer itself would give."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from dalr.data.corpora import tokens
 from dalr.data.corpora.sources import Sentences
 from dalr.data.corpora.tokens import tokenise
 from dalr.model.loading import load_tokenizer
+from tests.processes import run_workers
 
 TEXTS = ("a dog", "the small cat plays in the park with two girls", "x", "a man runs")
 
@@ -55,16 +54,16 @@ def test_workers_share_one_mapping_by_its_place(tmp_path: Path, tiny_bert: Path)
     assert not corpus.ids.flags.writeable
     travels = pickle.dumps(corpus)
     assert len(travels) < 300  # the place, not the ids
-    (tmp_path / "corpus.pickle").write_bytes(travels)
     # Another process sees the very file, mapped and not read into memory of its own.
-    script = (
-        "import pickle, sys; from pathlib import Path\n"
-        "corpus = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
-        "print(int(corpus.ids.sum()), str(corpus.folder / 'ids.npy') in Path('/proc/self/maps').read_text())"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "corpus.pickle")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(int(corpus.ids.sum())), "True"]
+    run_workers(_looks, travels, tmp_path / "seen", count=1)
+    assert (tmp_path / "seen").read_text().split() == [str(int(corpus.ids.sum())), "True"]
+
+
+def _looks(_: int, travels: bytes, seen: Path) -> None:
+    corpus = pickle.loads(travels)
+    ids = int(corpus.ids.sum())
+    mapped = str(corpus.folder / "ids.npy") in Path("/proc/self/maps").read_text()
+    seen.write_text(f"{ids} {mapped}")
 
 
 def test_a_cut_off_tokenising_goes_on_to_the_same_ids(
