@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_the_same_seed_gives_the_same_bytes(embedded: Path, tmp_path: Path) -> N
 
 
 def test_another_seed_gives_other_files_and_replaces_the_old(tmp_path: Path, embedded: Path) -> None:
-    make_embedded_data(tmp_path)
+    shutil.copytree(embedded, tmp_path / "embedded")
     other = digest(make_embedded_data(tmp_path, seed=1))
     first = digest(embedded)
     assert other.keys() == first.keys()
@@ -43,8 +44,8 @@ def test_another_seed_gives_other_files_and_replaces_the_old(tmp_path: Path, emb
     assert [path.name for path in tmp_path.iterdir()] == ["embedded"]
 
 
-def test_a_complete_folder_is_left_alone_and_an_incomplete_one_made_again(tmp_path: Path) -> None:
-    folder = make_embedded_data(tmp_path)
+def test_a_complete_folder_is_left_alone_and_an_incomplete_one_made_again(embedded: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(embedded, tmp_path / "embedded"))
     (folder / "note.txt").write_text("mine")
     assert make_embedded_data(tmp_path) == folder
     assert (folder / "note.txt").exists()

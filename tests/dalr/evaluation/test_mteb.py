@@ -1,15 +1,13 @@
 """MTEB's tasks by its own code path, on data made here; and STS-B by it against dalr's own."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset, DatasetDict
-from mteb import TaskMetadata
-from mteb.abstasks import AbsTaskClassification
-from mteb.abstasks.sts import AbsTaskSTS
 
 from dalr.errors import InputError
 from dalr.evaluation import SentenceEncoder, evaluate
@@ -20,47 +18,18 @@ from dalr.results import read_details, read_result
 from tests.dalr.evaluation.golden_values import hash32
 from tests.dalr.evaluation.test_commands import dalr
 
-SENTENCES = ["a dog runs", "a cat sits", "the man plays", "two women in the park", "a red ball", "the blue cat"]
+
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    """MTEB, with tasks of our own: imported where these tests run, not where all are collected."""
+    return import_module("tests.dalr.evaluation.made_mteb")
 
 
-def metadata(name: str, kind: str, main_score: str, revision: str = "1") -> TaskMetadata:
-    values = dict.fromkeys(
-        "reference date domains task_subtypes license annotations_creators dialect sample_creation "
-        "bibtex_citation".split()
-    )
-    about = {"name": name, "description": "Made in a test.", "type": kind, "category": "t2t", "modalities": ["text"]}
-    data = {"path": "nobody/nothing", "revision": revision}
-    splits = {"eval_splits": ["test"], "eval_langs": ["eng-Latn"], "main_score": main_score}
-    return TaskMetadata(**{**values, **about, **splits, "dataset": data})
-
-
-class Pairs(AbsTaskSTS):
-    """Six scored pairs."""
-
-    metadata = metadata("Pairs", "STS", "cosine_spearman")
-    min_score, max_score = 0, 5
-
-    def load_data(self, **options: Any) -> None:
-        columns = {"sentence1": SENTENCES, "sentence2": SENTENCES[::-1], "score": [5.0, 4.0, 1.0, 0.0, 3.0, 2.0]}
-        self.dataset = DatasetDict({"test": Dataset.from_dict(columns)})
-        self.data_loaded = True
-
-
-class Kinds(AbsTaskClassification):
-    """Two classes that words tell apart."""
-
-    metadata = metadata("Kinds", "Classification", "accuracy")
-
-    def load_data(self, **options: Any) -> None:
-        texts = [f"{'a dog runs' if i % 2 else 'the cat sits'} {i // 2}" for i in range(40)]
-        split = Dataset.from_dict({"text": texts, "label": [i % 2 for i in range(40)]})
-        self.dataset = DatasetDict({"train": split, "test": split})
-        self.data_loaded = True
-
-
-def test_tasks_are_scored_beside_the_others(small_data: Path, tmp_path: Path) -> None:
+def test_tasks_are_scored_beside_the_others(made: ModuleType, small_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.json"
-    result = evaluate(hash32, small_data, ["STS13"], "fast", mteb=[Pairs(), Kinds()], out=out, fingerprint="f")
+    result = evaluate(
+        hash32, small_data, ["STS13"], "fast", mteb=[made.Pairs(), made.Kinds()], out=out, fingerprint="f"
+    )
     assert list(result.tasks) == ["STS13", "MTEB.Pairs", "MTEB.Kinds"]
     pairs = result.tasks["MTEB.Pairs"]
     assert (pairs.n, pairs.split, pairs.score) == (12, "test", pytest.approx(100 * pairs.spearman))
@@ -76,28 +45,32 @@ def refused(sentences: list[str]) -> np.ndarray:
     raise AssertionError(f"encoded again: {sentences[:3]}")
 
 
-def test_what_is_done_is_not_done_again_and_stays(small_data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_what_is_done_is_not_done_again_and_stays(
+    made: ModuleType, small_data: Path, tmp_path: Path, monkeypatch
+) -> None:
     out = tmp_path / "r.json"
-    first = evaluate(hash32, None, [], mteb=[Pairs()], out=out, fingerprint="f")
-    again = evaluate(refused, None, [], mteb=[Pairs()], out=out, fingerprint="f")
+    first = evaluate(hash32, None, [], mteb=[made.Pairs()], out=out, fingerprint="f")
+    again = evaluate(refused, None, [], mteb=[made.Pairs()], out=out, fingerprint="f")
     assert again.tasks == first.tasks
     assert list(evaluate(hash32, small_data, ["STS12"], out=out, fingerprint="f").tasks) == ["STS12", "MTEB.Pairs"]
-    monkeypatch.setattr(Pairs, "metadata", metadata("Pairs", "STS", "cosine_spearman", revision="2"))
+    monkeypatch.setattr(made.Pairs, "metadata", made.metadata("Pairs", "STS", "cosine_spearman", revision="2"))
     with pytest.raises(InputError, match="encoded again"):
-        evaluate(refused, None, [], mteb=[Pairs()], out=out, fingerprint="f")
+        evaluate(refused, None, [], mteb=[made.Pairs()], out=out, fingerprint="f")
 
 
-def test_sts_b_by_mtebs_code_equals_ours_on_the_shared_files(real_data: Path, tiny_bert: Path) -> None:
+def test_sts_b_by_mtebs_code_equals_ours_on_the_shared_files(
+    made: ModuleType, real_data: Path, tiny_bert: Path
+) -> None:
     """MTEB's own text of it is not tokenised, so that the files are ours; the code path is MTEB's."""
     (subset,) = read_split(DataFolder.open(real_data / "senteval"), find_task("STSBenchmark"), "test")
 
-    class Shared(AbsTaskSTS):
-        metadata = metadata("Shared", "STS", "cosine_spearman")
+    class Shared(made.AbsTaskSTS):
+        metadata = made.metadata("Shared", "STS", "cosine_spearman")
         min_score, max_score = 0, 5
 
         def load_data(self, **options: Any) -> None:
             columns = {"sentence1": subset.first, "sentence2": subset.second, "score": subset.gold.tolist()}
-            self.dataset = DatasetDict({"test": Dataset.from_dict(columns)})
+            self.dataset = made.DatasetDict({"test": made.Dataset.from_dict(columns)})
             self.data_loaded = True
 
     encoder = SentenceEncoder.load(str(tiny_bert), "avg", device="cpu")
@@ -107,9 +80,9 @@ def test_sts_b_by_mtebs_code_equals_ours_on_the_shared_files(real_data: Path, ti
     assert theirs.pearson == pytest.approx(ours.pearson, abs=1e-5)
 
 
-def test_what_cannot_be_scored_is_one_line(monkeypatch, tmp_path: Path) -> None:
-    class NoData(Pairs):
-        metadata = metadata("NoData", "STS", "cosine_spearman")
+def test_what_cannot_be_scored_is_one_line(made: ModuleType, monkeypatch) -> None:
+    class NoData(made.Pairs):
+        metadata = made.metadata("NoData", "STS", "cosine_spearman")
 
         def load_data(self, **options: Any) -> None:
             raise ConnectionError("the Hub\ncannot be reached")
@@ -117,9 +90,9 @@ def test_what_cannot_be_scored_is_one_line(monkeypatch, tmp_path: Path) -> None:
     cases = [
         (lambda: evaluate(hash32, None, [], mteb=["STSBenchmrk"]), "--mteb STSBenchmrk: .*not found"),
         (lambda: evaluate(hash32, None, [], mteb=[NoData()]), "MTEB task NoData: the Hub cannot be reached"),
-        (lambda: evaluate(hash32, None, [], "dev", mteb=[Pairs()]), "protocol dev does not read"),
-        (lambda: evaluate(lambda s: np.full((len(s), 2), np.nan), None, [], mteb=[Pairs()]), "is not finite"),
-        (lambda: evaluate(lambda s: np.ones((1, 2)), None, [], mteb=[Pairs()]), "returned 1 rows for 6 sentences"),
+        (lambda: evaluate(hash32, None, [], "dev", mteb=[made.Pairs()]), "protocol dev does not read"),
+        (lambda: evaluate(lambda s: np.full((len(s), 2), np.nan), None, [], mteb=[made.Pairs()]), "is not finite"),
+        (lambda: evaluate(lambda s: np.ones((1, 2)), None, [], mteb=[made.Pairs()]), "returned 1 rows for 6 sentences"),
     ]
     for call, message in cases:
         with pytest.raises(InputError, match=message) as error:
@@ -130,9 +103,9 @@ def test_what_cannot_be_scored_is_one_line(monkeypatch, tmp_path: Path) -> None:
         mteb_tasks(["STSBenchmark"])
 
 
-def test_the_command_takes_them_alone(tiny_bert: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    made = {"Pairs": Pairs, "Kinds": Kinds}
-    monkeypatch.setattr("mteb.get_task", lambda name: made[name]())
+def test_the_command_takes_them_alone(made: ModuleType, tiny_bert: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    tasks = {"Pairs": made.Pairs, "Kinds": made.Kinds}
+    monkeypatch.setattr("mteb.get_task", lambda name: tasks[name]())
     out = tmp_path / "r.json"
     assert dalr(monkeypatch, "evaluate", tiny_bert, "--mteb", "Pairs, Kinds", "--out", out) == 0
     assert capsys.readouterr().out.startswith("MTEB.Pairs ")
