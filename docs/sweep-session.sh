@@ -23,7 +23,12 @@ resources: {concurrent: 1}
 YAML
 
 say() { # COMMAND...: shows a command and what it says
-  printf '$ %s\n' "$*"
+  local word shown=''
+  for word in "$@"; do
+    [[ $word == *[\ {]* ]] && word="'$word'"
+    shown+=" $word"
+  done
+  printf '$%s\n' "$shown"
   "$@" 2>&1 || echo "(exit code $?)"
 }
 

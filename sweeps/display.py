@@ -81,7 +81,8 @@ def ended_lines(state: SweepState, known: Collection[str] = ()) -> dict[str, str
         if trial.state != "running" and name not in known:
             _, _, value, steps, _, point = row(trial)
             why = f" ({trial.reason})" if trial.reason else ""
-            lines[name] = f"{name} {trial.state}, {steps} steps: {value}{why}; {point}"
+            reached = f": {value}" if value else ""
+            lines[name] = f"{name} {trial.state}, {steps} steps{reached}{why}; {point}"
     for record in state.finals:
         name = f"{record.name}, seed {record.run.seed}"
         if record.run.state != "running" and name not in known:
