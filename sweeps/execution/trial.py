@@ -206,7 +206,7 @@ class _Run:
                 step=outcome.steps, state="failed", reason="no score was reported: nothing was evaluated"
             )
         metrics = {self.task.metrics[0]: outcome.best_score, "seconds": self.seconds}
-        metrics |= extra_scores(config, self.folder, self.task.extra_metrics)
+        metrics |= extra_scores(config, self.folder, self.task)
         unusable = [f"{name} is {metrics[name]}" for name in self.task.metrics if not math.isfinite(metrics[name])]
         if unusable:
             return self.report(step=outcome.steps, state="failed", reason=f"no usable score: {', '.join(unusable)}")
@@ -259,16 +259,19 @@ class _Listener(Callback):
             raise StopTraining("stopped by the sweep") from None
 
 
-def extra_scores(config: RunConfig, folder: Path, names: list[str]) -> dict[str, float]:
-    """Scores of the exported model on further TASK.SPLIT metrics, 0-100."""
-    if not names:
+def extra_scores(config: RunConfig, folder: Path, task: Task) -> dict[str, float]:
+    """Scores of the exported model on the spec's further TASK.SPLIT metrics, 0-100, computed on what this process was
+    given: the GPUs of a run of several workers are theirs."""
+    if not task.extra_metrics:
         return {}
+    from dalr.cluster.devices import claim_device
     from dalr.evaluation import SentenceEncoder, dev_score
     from dalr.evaluation.plan import own_tasks
 
     own = own_tasks(config.evaluation.custom)
-    encoder = SentenceEncoder.load(str(folder / "model"), pooler=config.model.pooler)
-    return {name: dev_score(encoder.encode, config.evaluation.data, name, own) for name in names}
+    device = claim_device(0 if task.workers > 1 else task.gpus)
+    encoder = SentenceEncoder.load(str(folder / "model"), pooler=config.model.pooler, device=device)
+    return {name: dev_score(encoder.encode, config.evaluation.data, name, own) for name in task.extra_metrics}
 
 
 def reason_of(error: BaseException) -> str:
@@ -307,7 +310,8 @@ def _free_memory() -> None:
     """Gives back what the last run held, for the next one in this process."""
     gc.collect()
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    # To ask whether there is a GPU would start the driver, before `claim_device` hides cards that are not this trial's.
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 

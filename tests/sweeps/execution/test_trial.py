@@ -3,9 +3,14 @@
 import gc
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
+import dalr.evaluation
+from dalr.config.loading import load_recipe
 from dalr.config.schema import RunConfig
 from dalr.sweeps.execution import trial
 from dalr.sweeps.execution.trial import is_out_of_memory, leaves_cuda_broken
@@ -83,3 +88,35 @@ def test_a_process_whose_cuda_is_broken_ends(
     with pytest.raises(Ended, match="1"):
         fakes.work(coordinator(spec(budget={"trials": 1}), tmp_path), trainer=train)
     assert "illegal memory access" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "device"), [(1, 0, "cpu"), (2, 0, "cpu"), (2, 1, "cpu"), (1, 1, "cuda:0"), (1, 0.5, "cuda:0")]
+)
+def test_further_metrics_are_scored_on_what_the_trial_was_given(
+    workers: int, gpus: float, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with cards, which Ray shows to every process."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda fraction, card: None)
+    asked: list[str] = []
+
+    class Encoder:
+        @classmethod
+        def load(cls, folder: str, *, device: torch.device, **options: Any) -> Any:
+            asked.append(str(device))
+            return SimpleNamespace(encode=None)
+
+    monkeypatch.setattr(dalr.evaluation, "SentenceEncoder", Encoder)
+    monkeypatch.setattr(dalr.evaluation, "dev_score", lambda *words: 50.0)
+    task: Any = SimpleNamespace(extra_metrics=["SICKR.dev"], workers=workers, gpus=gpus)
+    assert trial.extra_scores(load_recipe("simcse"), tmp_path, task) == {"SICKR.dev": 50.0}
+    assert asked == [device]
+
+
+def test_freeing_memory_does_not_start_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would see cards that are hidden from the trial a moment later."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("the driver was started"))
+    trial._free_memory()
