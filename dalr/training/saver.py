@@ -29,6 +29,9 @@ from dalr.training.trainer import Run
 
 _log = logging.getLogger(__name__)
 
+Ready = tuple[torch.device, "torch.cuda.Event"]
+"""A GPU, and an event in the stream that trains on it."""
+
 
 class HostCopy:
     """Copies nested values with tensors into host memory that is used again by the next copy: pinned for a GPU's
@@ -61,23 +64,26 @@ class HostCopy:
         return buffer.copy_(tensor, non_blocking=tensor.is_cuda)
 
 
-def _ready(state: State) -> "torch.cuda.Event | None":
-    """When a GPU has done all that was asked of it so far; None where the values lie elsewhere."""
-    if not any(tensor.is_cuda for tensor in state.student.values()):
+def _ready(state: State) -> Ready | None:
+    """When the student's GPU has done all that was asked of it so far; None where the values lie elsewhere."""
+    device = next((tensor.device for tensor in state.student.values() if tensor.is_cuda), None)
+    if device is None:
         return None
     event = torch.cuda.Event()
-    event.record()
-    return event
+    event.record(torch.cuda.current_stream(device))
+    return device, event
 
 
 @contextmanager
-def _beside(ready: "torch.cuda.Event | None") -> Iterator[None]:
-    """Inside, a GPU's copies run beside its work, from `ready` on; they are done when the block ends."""
+def _beside(ready: Ready | None) -> Iterator[None]:
+    """Inside, a GPU's copies run beside its work, from `ready` on; they are done when the block ends. The card is
+    named: a thread's own is the first one, whatever that of the thread that trains is."""
     if ready is None:
         yield
         return
-    stream = torch.cuda.Stream()
-    stream.wait_event(ready)
+    device, event = ready
+    stream = torch.cuda.Stream(device)
+    stream.wait_event(event)
     with torch.cuda.stream(stream):
         yield
     stream.synchronize()
@@ -172,7 +178,7 @@ class Saver:
     def _copy_and_write(
         self,
         state: State,
-        ready: "torch.cuda.Event | None",
+        ready: Ready | None,
         progress: Progress,
         write: Callable[[State, Progress], None],
     ) -> None:

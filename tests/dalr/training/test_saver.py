@@ -1,5 +1,6 @@
 """When a run is saved, what of it, and that the writing stands in nobody's way."""
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
@@ -176,3 +178,33 @@ def test_the_memory_of_a_copy_is_used_again(small: RunConfig) -> None:
     second = copy.of({"a": tensor, "b": [tensor + 1, 3]})
     assert second["a"] is first["a"]
     assert second["b"][1] == 3
+
+
+def test_a_copy_waits_for_the_card_of_the_student_and_runs_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever card is the first to the thread that writes. CUDA is a stand-in."""
+    card, told = torch.device("cuda", 1), list[Any]()
+
+    class Event:
+        def record(self, stream: Any) -> None:
+            told.append(("recorded in", stream))
+
+    class Stream:
+        def __init__(self, device: torch.device) -> None:
+            told.append(("a stream on", device))
+
+        def wait_event(self, event: Any) -> None:
+            assert isinstance(event, Event)
+
+        def synchronize(self) -> None:
+            told.append("synchronised")
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"the stream of {device}")
+    with FakeTensorMode():
+        ready = saver._ready(State({"weight": torch.empty(2, device=card)}))
+    with saver._beside(ready):
+        told.append("copied")
+    assert told == [("recorded in", "the stream of cuda:1"), ("a stream on", card), "copied", "synchronised"]
+    assert saver._ready(State({"weight": torch.empty(2)})) is None
