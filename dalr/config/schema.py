@@ -226,10 +226,11 @@ class TrainConfig(Part):
         description="keep only each layer's input and compute the rest again in the backward pass: the same gradient, "
         "less memory, about a third more time",
     )
-    length_groups: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+    length_groups: Annotated[int, Field(ge=1, le=64)] | Literal["auto", "packed"] = Field(
         default="auto",
         description="groups of similar length (1 to 64) in which a batch's rows are encoded: the same batch, less "
-        "padding, more kernels; auto: 1 on CUDA, where kernels cost more than padding, else 4",
+        "padding, more kernels; auto: 1 on CUDA, where kernels cost more than padding, else 4; packed: one group, and "
+        "nothing but attention is computed for padding",
     )
     log_every: int = Field(
         default=10,

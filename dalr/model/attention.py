@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+PACKED = "dalr-packed"
+"""The name of an attention that is torch's own, for padded rows and for packed tokens (`dalr.model.packing`)."""
+
 
 def attention_mask_for(encoder: PreTrainedModel, mask: Tensor, *, padded: bool) -> Tensor | None:
     """What to pass as `attention_mask` for a padding mask of 0 and 1, int64 [B, L].
@@ -39,5 +42,5 @@ def takes_additive_mask(encoder: PreTrainedModel) -> bool:
         "create_bidirectional_mask" in names
         and not sliding
         and not hasattr(encoder.config, "attention_window")  # Longformer reads its mask itself
-        and encoder.config._attn_implementation in ("sdpa", "eager")
+        and encoder.config._attn_implementation in ("sdpa", "eager", PACKED)
     )

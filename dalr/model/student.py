@@ -4,11 +4,13 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import BaseModelOutput
 
 from dalr.config.schema import ModelConfig, StudentPooler
 from dalr.data.batches import Views, rounded_up, shape_step, to_device
@@ -16,8 +18,12 @@ from dalr.errors import InputError
 from dalr.files import atomic_write
 from dalr.model.attention import attention_mask_for
 from dalr.model.loading import layer_stack, load_encoder, position_limit, quiet_transformers
+from dalr.model.packing import Packing, encode_packed, first_position, pack
 from dalr.model.pooling import pool
 from dalr.model.warm_start import start_from
+
+Groups = int | Literal["packed"]
+"""How a batch's rows are encoded: in so many groups of like length, or their tokens packed."""
 
 UNLIMITED = 10**9
 """A tokenizer that knows no limit says a larger number."""
@@ -65,13 +71,22 @@ class Student(nn.Module):
         for layer in layer_stack(self.encoder) or [self.encoder]:
             layer.compile(dynamic=True)
 
+    def pack_tokens(self) -> None:
+        """Prepares for being called with `groups="packed"`, too.
+
+        Raises:
+            InputError: the encoder does not suit.
+        """
+        pack(self.encoder)
+
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, *, groups: int = 1, lengths: Sequence[int] | None = None
+        self, input_ids: Tensor, attention_mask: Tensor, *, groups: Groups = 1, lengths: Sequence[int] | None = None
     ) -> Views:
         """Two passes with independent dropout over int64 [B, L]: `Views` of [B, 2, D], float32.
 
         The rows are encoded in `groups` groups of like length, each cut to its own longest row, so that
-        little is computed for padding; both passes of a group run as one batch. The word vectors are
+        little is computed for padding; both passes of a group run as one batch. Or all at once, `packed`, and
+        nothing but attention is computed for padding. The word vectors are
         looked up once for all: their gradient is a matrix as tall as the vocabulary, made once then.
 
         Args:
@@ -81,8 +96,30 @@ class Student(nn.Module):
             lengths: of each row, the place after its last token. None reads them from the mask, which
                 waits for the device.
         """
-        device, (size, width) = input_ids.device, input_ids.shape
         lengths = _ends(attention_mask) if lengths is None else lengths
+        if groups == "packed":
+            both = self._packed(input_ids, attention_mask, lengths)
+        else:
+            both = self._in_groups(input_ids, attention_mask, lengths, groups)
+        both = both.transpose(0, 1)
+        return Views(pooled=both.float(), projected=self.head(both).float())
+
+    def _packed(self, input_ids: Tensor, attention_mask: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Both passes over the tokens alone: [2, B, D]."""
+        device, width = input_ids.device, input_ids.shape[1]
+        longest = rounded_up(max(lengths), shape_step(device), width)
+        if min(lengths) == longest:
+            return self._in_groups(input_ids, attention_mask, lengths, 1)
+        packing = Packing.of([*lengths, *lengths], longest, first=first_position(self.encoder), device=device)
+        ids = input_ids[:, :longest].flatten().index_select(0, packing.places[: sum(lengths)])
+        words = self.encoder.get_input_embeddings()(ids).repeat(2, 1)
+        mask = attention_mask[:, :longest].repeat(2, 1)
+        states = encode_packed(self.encoder, words, mask, packing)
+        return pool(BaseModelOutput(last_hidden_state=states), mask, self.pooler).unflatten(0, (2, -1))
+
+    def _in_groups(self, input_ids: Tensor, attention_mask: Tensor, lengths: Sequence[int], groups: int) -> Tensor:
+        """Both passes over the rows in groups of like length: [2, B, D]."""
+        device, (size, width) = input_ids.device, input_ids.shape
         order = list(range(size))
         if min(groups, size) > 1:
             order.sort(key=lambda row: -lengths[row])
@@ -99,8 +136,7 @@ class Student(nn.Module):
         both = pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
         if min(groups, size) > 1:
             both = both[:, to_device(torch.tensor(order).argsort(), device)]
-        both = both.transpose(0, 1)
-        return Views(pooled=both.float(), projected=self.head(both).float())
+        return both
 
     def _pooled(self, words: Tensor, mask: Tensor, padded: bool) -> Tensor:
         """Both passes over one group's word vectors [b, L, D]: [2, b, D]."""

@@ -11,7 +11,7 @@ from dalr.data.batches import TextBatch, Views, to_device
 from dalr.distributed import gather_rows, rank, shard, shard_sizes, sum_over_workers, world_size
 from dalr.errors import Failed
 from dalr.losses.objective import LossTerms, Objective
-from dalr.model.student import Student
+from dalr.model.student import Groups, Student
 from dalr.training.gradients import Gradients
 
 SAME_PASS = 0.05
@@ -40,7 +40,7 @@ def compute_gradients(
     gradients: Gradients,
     *,
     parts: int,
-    groups: int,
+    groups: Groups,
     seed: Seed,
     autocast: Autocast,
     compare_passes: bool = False,
@@ -49,8 +49,8 @@ def compute_gradients(
     worker. Returns the terms, detached.
 
     Each worker computes its share of the objective's rows against the columns of all, and
-    encodes its share of the rows, in `parts` parts, each in `groups` groups of like length
-    (`Student.forward`). One part is one plain pass. With more,
+    encodes its share of the rows, in `parts` parts, each in `groups` groups of like length or
+    packed (`Student.forward`). One part is one plain pass. With more,
     the parts are encoded without gradient first; the objective's gradient with respect to all
     embeddings is taken once; then each part is encoded again, with the same dropout, and that gradient
     is sent through it (GradCache, Gao et al. 2021): the negatives are the whole batch's, the memory
@@ -124,7 +124,7 @@ def _pieces(rows: int, parts: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)] or [slice(0, 0)]
 
 
-def _encode(student: nn.Module, ids: Tensor, mask: Tensor, lengths: Sequence[int], groups: int) -> Views:
+def _encode(student: nn.Module, ids: Tensor, mask: Tensor, lengths: Sequence[int], groups: Groups) -> Views:
     if len(ids):
         return student(ids, mask, groups=groups, lengths=lengths)
     # A worker without rows still takes part: its parameters get gradients of zero.

@@ -21,7 +21,7 @@ from dalr.errors import InputError
 from dalr.files import atomic_write
 from dalr.identity import Identity, identity_of
 from dalr.losses.objective import Objective
-from dalr.model.student import Student, export, make_student
+from dalr.model.student import Groups, Student, export, make_student
 from dalr.training.callbacks import Diverged
 from dalr.training.checkpoint import (
     Progress,
@@ -87,6 +87,8 @@ class Run:
         features = features or prepare_features(config, quiet=True)  # before the seed: loading a teacher may draw
         torch.manual_seed(config.train.seed)
         student, tokenizer = make_student(config.model)
+        if config.train.length_groups == "packed":
+            student.pack_tokens()
         batches = MixedBatches(config, features, shape_step=shape_step(device))
         objective = _objective(config, student, features)
         for module in (student, objective, features.token_states):
@@ -276,9 +278,9 @@ def reading_is_free(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def length_groups(setting: int | Literal["auto"], device: torch.device) -> int:
-    """`train.length_groups` on a device. A GPU is waiting for its next kernel more often than it is busy: there
-    one group is faster, although it computes for padding."""
+def length_groups(setting: Groups | Literal["auto"], device: torch.device) -> Groups:
+    """`train.length_groups` on a device, where it is auto. A GPU is waiting for its next kernel more often than it is
+    busy: there one group is faster, although it computes for padding."""
     if setting != "auto":
         return setting
     return 1 if device.type == "cuda" else 4

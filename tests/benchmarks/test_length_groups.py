@@ -1,4 +1,4 @@
-"""Sentences encoded in groups of like length against batches padded to one length, on real captions.
+"""Sentences encoded in groups of like length, or packed, against batches padded to one length, on real captions.
 
 The configuration of docs/real-run.md with the objective of SimCSE, so that the encoder is what is
 measured; every variant sees the same sentences. Run with `make benchmarks`.
@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from dalr.config.overrides import with_overrides
 from dalr.data.batches import TextBatch
 from dalr.data.features.prepare import prepare_features
+from dalr.model.student import Groups
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run
 from tests.benchmarks.test_cached_teachers import config_of
@@ -22,7 +23,7 @@ from tests.benchmarks.test_cached_teachers import config_of
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
 ROUNDS = 12
-VARIANTS = ("fixed length", "longest of the batch", "2 groups", "4 groups", "8 groups")
+VARIANTS = ("fixed length", "longest of the batch", "2 groups", "4 groups", "8 groups", "packed")
 
 
 class _FixedLength(Run):
@@ -44,7 +45,8 @@ def test_samples_a_second(real_data: Path, tmp_path: Path) -> None:
     prepare_features(config, quiet=True)
     runs = {}
     for name in VARIANTS:
-        groups = int(name.split()[0]) if name.endswith("groups") else 1
+        groups: Groups = int(name.split()[0]) if name.endswith("groups") else 1
+        groups = "packed" if name == "packed" else groups
         kind = _FixedLength if name == "fixed length" else Run
         grouped = with_overrides(config, {"train.length_groups": groups})
         runs[name] = kind.start(grouped, RunFolder(tmp_path), torch.device("cpu"))

@@ -63,6 +63,7 @@ def main() -> int:
         "waits": (steps.waits, 40),
         "steps": (steps.steps, 170),
         "terms": (correct.terms, 45),
+        "attention": (correct.attention, 20),
         "replay": (correct.replay, 20),
         "resume": (correct.resume, 60),
         "out_of_memory": (sharing.out_of_memory, 30),

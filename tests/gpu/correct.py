@@ -4,8 +4,10 @@ import time
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dalr.data.batches import TextBatch
+from dalr.model.student import Groups
 from dalr.training.arithmetic import arithmetic
 from dalr.training.checkpoint import load_checkpoint, save_checkpoint, state_of
 from dalr.training.grad_cache import compute_gradients, seed_step
@@ -16,7 +18,7 @@ from tests.gpu.world import DEVICE, World
 CPU = torch.device("cpu")
 
 
-def gradient(run: Run, batch: TextBatch, *, parts: int = 1, groups: int = 1) -> tuple[dict[str, float], Tensor]:
+def gradient(run: Run, batch: TextBatch, *, parts: int = 1, groups: Groups = 1) -> tuple[dict[str, float], Tensor]:
     """The terms of a batch and the whole gradient, float64 on the CPU."""
     for module in (run.student, run.objective):
         module.train()
@@ -52,7 +54,8 @@ def terms(report: Report, world: World) -> None:
     report.expect(here.keys() == there.keys() and worst < 1e-4, f"terms against the CPU's: off by {worst:.1e} at most")
     report.expect(off(flat, expected) < 1e-4, f"gradient against the CPU's: off by {off(flat, expected):.1e}")
     report.note("terms", here=here, there=there, gradient=off(flat, expected))
-    for parts, groups in ((4, 1), (1, 4)):
+    run.student.pack_tokens()
+    for parts, groups in ((4, 1), (1, 4), (1, "packed")):
         _, other = gradient(run, batch, parts=parts, groups=groups)
         text = f"accumulate={parts} length_groups={groups} against one pass: off by {off(other, flat):.1e}"
         report.expect(off(other, flat) < 1e-5, text)
@@ -63,6 +66,25 @@ def terms(report: Report, world: World) -> None:
         cosine > 0.999, f"bfloat16 against float32: gradient off by {off(other, flat):.1e}, cosine {cosine:.6f}"
     )
     report.note("bfloat16", gradient=off(other, flat), cosine=cosine)
+
+
+def attention(report: Report, world: World) -> None:
+    """A step's attention, padded and with dropout, never takes torch's unfused way, in whichever form it comes."""
+    fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
+    if DEVICE.type != "cuda":
+        report.say("attention: no CUDA")
+        return
+    for precision in ("bfloat16", "float32"):
+        for groups in ("auto", "packed"):
+            run = world.run("simcse", train__precision=precision, train__length_groups=groups)
+            told = ""
+            try:
+                with sdpa_kernel(fused):
+                    run.step()
+            except RuntimeError as error:
+                told = str(error).splitlines()[0]
+            report.expect(not told, f"attention is fused in {precision}, groups={groups}{': ' * bool(told)}{told}")
+            run.close()
 
 
 def replay(report: Report, world: World) -> None:

@@ -176,6 +176,7 @@ def waits(report: Report, world: World) -> None:
 VARIANTS: list[tuple[str, str, dict[str, object], int]] = [
     ("simcse", "bf16 groups=auto", {}, 10),
     ("simcse", "bf16 groups=4", {"length_groups": 4}, 10),
+    ("simcse", "bf16 packed", {"length_groups": "packed"}, 10),
     ("simcse", "float32 groups=auto", {"precision": "float32"}, 6),
     ("simcse", "TF32 groups=auto", {"precision": "float32", "matmul": "high"}, 6),
     ("dalr", "bf16 groups=auto, no cuDNN attention", {}, 10),
@@ -186,7 +187,7 @@ VARIANTS: list[tuple[str, str, dict[str, object], int]] = [
             {"batch": batch, "length_groups": groups, "accumulate": parts},
             3,
         )
-        for groups, parts in ((1, 1), (1, 4), (4, 1), (4, 4))
+        for groups, parts in ((1, 1), ("packed", 1), (1, 4), (4, 1), (4, 4))
         for batch in (1, 4, 16)
     ),
 ]

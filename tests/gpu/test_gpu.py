@@ -14,6 +14,7 @@ pytestmark = pytest.mark.gpu
 CHECKS = (
     steps.waits,
     correct.terms,
+    correct.attention,
     correct.replay,
     correct.resume,
     correct.evaluation,

@@ -151,6 +151,8 @@ class World:
     def change(self, run: Run, **train: object) -> Run:
         """The same run with other values of `train`, back at its first step: the model is not loaded again."""
         config = with_overrides(run.config, {f"train.{key}": value for key, value in train.items()})
+        if config.train.length_groups == "packed":
+            run.student.pack_tokens()
         paired, rows = config.data.pair_every == 1, self.size.rows
         schedule = schedule_of(
             config.data,

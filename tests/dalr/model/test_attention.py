@@ -1,5 +1,8 @@
 """The mask that attention gets is the padding mask in the form that costs least; encoders with windows keep theirs."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import (
@@ -13,6 +16,8 @@ from transformers import (
 )
 
 from dalr.model.attention import attention_mask_for, takes_additive_mask
+from dalr.model.loading import load_encoder
+from tests.tiny import write_tiny_bert, write_tiny_roberta
 
 SMALL = {"vocab_size": 60, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 CONFIGS: dict[str, tuple[PretrainedConfig, bool]] = {
@@ -41,6 +46,13 @@ def test_every_encoder_sees_its_tokens_alone(name: str) -> None:
         ).last_hidden_state
     torch.testing.assert_close(ours[mask.bool()], plain[mask.bool()], atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(whole, plain[:1], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("write", [write_tiny_bert, write_tiny_roberta])
+def test_encoders_are_opened_with_torchs_own_attention(write: Callable[[Path], None], tmp_path: Path) -> None:
+    """Which a GPU has fused kernels for."""
+    write(tmp_path)
+    assert load_encoder(str(tmp_path))[0].config._attn_implementation == "sdpa"
 
 
 def test_the_mask_is_of_the_attention_s_dtype() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from dalr.errors import Failed
+from dalr.model.student import Groups
 from dalr.training.grad_cache import compute_gradients
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run
@@ -32,13 +33,14 @@ def without_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks at it
+@pytest.mark.parametrize("groups", [2, "packed"])
 def test_layers_share_their_graphs_over_shapes_parts_and_evaluation(
-    without_compiler: None, corpora: Path, tmp_path: Path
+    groups: Groups, without_compiler: None, corpora: Path, tmp_path: Path
 ) -> None:
     """Six layers, batches of pairs and of sentences of many lengths, in parts and groups, and an evaluation: the two
     passes are compared, and equal."""
     write_tiny_bert(tmp_path / "bert", layers=6, dropout=0.1)
-    changes = {"train__compile": True, "train__accumulate": 2, "train__length_groups": 2, "train__batch_size": 7}
+    changes = {"train__compile": True, "train__accumulate": 2, "train__length_groups": groups, "train__batch_size": 7}
     run = Run.start(config_for("dalr", corpora, tmp_path / "bert", **changes), RunFolder(tmp_path), CPU)
     assert run.validation is not None
     for _ in range(4):

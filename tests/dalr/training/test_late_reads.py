@@ -115,3 +115,4 @@ def test_groups_are_automatic_by_device() -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
     assert (length_groups("auto", cpu), length_groups("auto", gpu)) == (4, 1)
     assert (length_groups(2, cpu), length_groups(2, gpu)) == (2, 2)
+    assert (length_groups("packed", cpu), length_groups("packed", gpu)) == ("packed", "packed")

@@ -8,10 +8,11 @@ import torch
 
 from dalr.data.features.prepare import prepare_features
 from dalr.data.features.token_states import CachedTokenStates
+from dalr.model.student import Groups
 from dalr.training.grad_cache import compute_gradients, seed_step
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run
-from tests.dalr.training.objectives import OBJECTIVES, config_for
+from tests.dalr.training.objectives import OBJECTIVES, OPTIONS, Variants, config_for
 from tests.operations import Operations
 from tests.tiny import write_tiny_bert
 
@@ -42,6 +43,17 @@ def test_no_operation_of_a_step_waits(
     assert run.progress.step == steps
 
 
+@pytest.mark.parametrize("option", OPTIONS)
+def test_no_setting_makes_a_step_wait(option: str, variants: Variants, tmp_path: Path) -> None:
+    """Nor does a user's own term that asks for no number."""
+    run = Run.start(variants(option), RunFolder(tmp_path), torch.device("cpu"))
+    with Operations() as operations:
+        for _ in range(4):
+            run.step()
+    run.close()
+    assert operations.waits == Counter()
+
+
 def test_twenty_steps_are_read_with_one_wait(corpora: Path, tiny_bert: Path, tmp_path: Path) -> None:
     run = Run.start(config_for("dalr", corpora, tiny_bert), RunFolder(tmp_path), torch.device("cpu"))
     for _ in range(STEPS):
@@ -70,16 +82,17 @@ def test_cached_and_online_token_states_wait_for_nothing(
     assert operations.waits == Counter()
 
 
-CEILINGS = [(1, 1, 1000), (1, 4, 4500), (4, 1, 6300), (4, 4, 24800)]
+CEILINGS = [(1, 1, 1000), (1, "packed", 1150), (1, 4, 4500), (4, 1, 6300), (4, 4, 24800)]
 
 
 @pytest.mark.parametrize(("parts", "groups", "ceiling"), CEILINGS)
 def test_the_kernels_of_a_gradient_have_a_ceiling(
-    parts: int, groups: int, ceiling: int, corpora: Path, deep_bert: Path, tmp_path: Path
+    parts: int, groups: Groups, ceiling: int, corpora: Path, deep_bert: Path, tmp_path: Path
 ) -> None:
     """SimCSE on a student of 12 layers, forward and backward."""
     config = config_for("simcse", corpora, deep_bert, data__pair_every=None, train__batch_size=64)
     run = Run.start(config, RunFolder(tmp_path), torch.device("cpu"))
+    run.student.pack_tokens()
     batch = run.prepared_batch(0)
     with Operations() as operations:
         compute_gradients(
