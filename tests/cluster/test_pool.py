@@ -1,10 +1,15 @@
-"""The pool of calls and the runner's progress, without Ray: what ends, what is lost, what goes wrong."""
+"""The pool of calls and the runner's progress: what ends, what is lost, what goes wrong. Without Ray, but for what is
+Ray's own."""
 
+import os
+import signal
+import time
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import ray.exceptions
 
 from dalr.cluster.features import ShardProgress, spread
@@ -22,6 +27,7 @@ class FakeProcesses:
         self.calls: list[Call] = []
         self.most_at_once = 0
         self.cancelled: list[Hashable] = []
+        self.closed = False
 
     def keep(self, value: Any) -> Any:
         return value
@@ -45,6 +51,9 @@ class FakeProcesses:
 
     def cancel(self, handle: Hashable) -> None:
         self.cancelled.append(handle)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def remote(error: Exception) -> ray.exceptions.RayTaskError:
@@ -91,7 +100,7 @@ def test_bad_input_comes_back_as_it_was_and_cancels_the_rest(tmp_path: Path) -> 
     with pytest.raises(InputError) as caught:
         shards(tmp_path, [6, 7, 8], processes)
     assert str(caught.value) == "data.images: seven.jpg is not a whole picture"
-    assert (len(processes.calls), processes.cancelled) == (2, [0])
+    assert (len(processes.calls), processes.cancelled, processes.closed) == (2, [0], True)
 
 
 def test_other_errors_keep_the_workers_traceback() -> None:
@@ -122,3 +131,49 @@ def test_progress_never_runs_backwards_and_ends_complete() -> None:
     progress.finish(0)
     progress.follow({0: 9, 1: 4})
     assert ticks == [6, 1, 2, 3, 2]
+
+
+def answers(pool: Pool, calls: Sequence[Call]) -> list[Any]:
+    """What the calls return, in the order in which they end."""
+    waiting, returned = list(calls), []
+    while waiting or pool.busy:
+        while waiting and pool.free:
+            pool.submit(waiting.pop(0))
+        returned += [value for _, value in pool.finished()]
+    return returned
+
+
+def die_once(folder: Path) -> int:
+    """Kills its process at the first call."""
+    if not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+class TestOnRay:
+    """On a cluster of two CPUs."""
+
+    def test_a_process_holds_its_place_and_what_it_loaded_until_the_pool_ends(self, ray_cluster: None) -> None:
+        with Pool(Workers(1, cpus=2)) as pool:
+            first, again = answers(pool, [Call("id", os.getpid, ())]), answers(pool, [Call("id", os.getpid, ())])
+            assert first == again
+            assert ray.available_resources().get("CPU", 0) == 0, "Ray would place others beside what is loaded"
+        for _ in range(600):
+            if ray.available_resources().get("CPU", 0) == 2:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the pool has ended, its processes have not")
+
+    def test_calls_do_not_wait_for_processes_that_find_no_room(self, ray_cluster: None) -> None:
+        with Pool(Workers(4, cpus=1)) as pool:
+            assert sorted(answers(pool, [Call(f"{n}", abs, (n,)) for n in range(9)])) == list(range(9))
+
+    def test_a_process_that_dies_is_replaced_and_its_call_repeated(self, ray_cluster: None, tmp_path: Path) -> None:
+        with Pool(Workers(1, cpus=1)) as pool:
+            (before,) = answers(pool, [Call("id", os.getpid, ())])
+            (after,) = answers(pool, [Call("death", die_once, (tmp_path,))])
+        assert before != after
