@@ -1,4 +1,4 @@
-"""The report that is kept in docs/: it follows from the files beside it, and says nothing of a machine."""
+"""The reports that are kept in docs/: they follow from the files beside them, and say nothing of a machine."""
 
 import re
 import shutil
@@ -12,6 +12,7 @@ from dalr.results import read_result
 from tests import ROOT
 
 EXAMPLE = ROOT / "docs" / "example-report"
+EXPERIMENTS = EXAMPLE / "experiments"
 # An absolute path; what stands before it tells it from the inside of an address or of a shortened path.
 ABSOLUTE = re.compile(rb"(?<![\w.:/\xa6-])/(?:root|home|Users|work|tmp|mnt|data|scratch)/[\w.]")
 
@@ -20,13 +21,29 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_every_number_follows_from_the_files_beside_it() -> None:
-    assert check(EXAMPLE) == []
+@pytest.mark.parametrize("report", [EXAMPLE, EXPERIMENTS], ids=lambda path: path.name)
+def test_every_number_follows_from_the_files_beside_it(report: Path) -> None:
+    assert check(report) == []
+
+
+def test_the_page_of_the_experiment_has_its_reports_numbers() -> None:
+    page = (ROOT / "docs" / "experiments" / "factorial.md").read_text(encoding="utf-8")
+    arms = pl.read_parquet(EXPERIMENTS / "tables" / "arms-runs-factorial.parquet")
+    contrasts = pl.read_parquet(EXPERIMENTS / "tables" / "contrasts-runs-factorial.parquet")
+    averages = arms.filter(pl.col("column") == "sts.Avg")
+    intervals = contrasts.filter(pl.col("column") == "interval")
+    assert (len(averages), len(intervals)) == (8, 30)
+    for score in averages.iter_rows(named=True):
+        assert f"{score['value']:.2f}" in page
+        assert f"± {score['deviation']:.2f}" in page
+    differences = contrasts.filter(pl.col("column") == "difference")["text"]
+    for difference, interval in zip(differences, intervals["text"], strict=True):
+        assert f"{difference} ({interval})".replace("-", "−") in page
 
 
 def test_a_score_changed_by_hand_is_named(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("*.npz"))
+    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("*.npz", "experiments"))
     path = next((copy / "runs").glob("dalr-*/results/test.json"))
     made = read_result(path)
     changed = made.tasks["STS13"].model_copy(update={"score": 99.0})
@@ -58,4 +75,4 @@ def test_every_result_and_config_that_the_page_links_to_is_there() -> None:
 def test_it_holds_no_weights_and_stays_small() -> None:
     files = [path for path in EXAMPLE.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= set(".md .html .json .jsonl .yaml .npz .parquet .svg .tex .csv".split())
-    assert sum(path.stat().st_size for path in files) < 20_000_000
+    assert sum(path.stat().st_size for path in files) < 25_000_000
