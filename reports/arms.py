@@ -75,16 +75,17 @@ def arm_comparisons(sweeps: Iterable[Sweep], given: Mapping[str, Any]) -> list[A
 
 
 def _answer(sweep: Sweep, family: Family) -> Answer:
-    found = [each for each in family.tests if each.found]
-    others = [each for each in family.tests if not each.found]
+    found = [test for test in family.tests if test.found]
+    others = [test for test in family.tests if not test.found]
     point = f", {family.point}" if family.point else ""
-    tested = any(each.holm is not None for each in family.tests)
+    tested = any(test.holm is not None for test in family.tests)
+    differences = ", ".join(f"{test.name} {test.over_seeds.difference:+z.2f}" for test in found)
+    parts = {"Found": found, "Not found": others}
     return Answer(
         outcome="holds" if found else "not-shown" if tested else "untested",
         where=f"Sweep {sweep.name}, planned contrasts{point}, {family.score}",
-        headline=f"{len(found)} of {len(family.tests)} contrasts are found"
-        + (f": {'; '.join(map(_said, found))}." if found else "."),
-        reason=f"Not found: {'; '.join(map(_said, others))}." if others else "All that was planned is found.",
+        headline=f"{len(found)} of {len(family.tests)} contrasts are found" + (f": {differences}." if found else "."),
+        reason=" ".join(f"{part}: {'; '.join(map(_said, tests))}." for part, tests in parts.items() if tests),
     )
 
 

@@ -78,7 +78,7 @@ def report_of(loaded: Loaded, options: Options) -> Report:
         answers = [*comparison.answers(), *answers]
     retrieval = retrieval_table(loaded, named, with_published=not options.hide_published)
     tables += [retrieval] if retrieval else []
-    at_equal_budget = equal_budget(sweeps)
+    at_equal_budget = equal_budget([sweep for sweep in sweeps if not sweep.arms])  # arms are no searches
     tables += [at_equal_budget] if at_equal_budget else []
     for sweep in sweeps:
         board, final = leaderboard(sweep, trials(sweep)), _finals(sweep, damaged)

@@ -88,8 +88,10 @@ def test_planned_contrasts_are_tested_for_each_point_and_have_the_first_word(tmp
     assert "p" not in table.blocks[2].rows[0].cells, "a described score is not tested"
     assert not any(column.endswith(".p") for column in _named(report, "arms-s").columns), "the contrasts are the tests"
     assert report.answers[0].where == "Sweep s, planned contrasts, pair_every=1, STS Avg."
-    assert report.answers[0].headline.startswith("2 of 3 contrasts are found: images given no teacher +1.86 (n = 4")
-    assert "images given a teacher" in report.answers[0].reason
+    assert report.answers[0].headline.startswith("2 of 3 contrasts are found: images given no teacher +1.86, ")
+    found, _, others = report.answers[0].reason.partition(" Not found: ")
+    assert found.startswith("Found: images given no teacher +1.86 (n = 4 seeds, 95 % interval ")
+    assert others.startswith("images given a teacher ")
 
 
 def _tost(averages: dict[str, np.ndarray], margin: float) -> float:
