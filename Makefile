@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY := passive
 export OMP_NUM_THREADS ?= 1
 # The versions that the suite is run with: a release of tomorrow breaks nothing today.
 PINS := cluster/image-constraints.txt
-# Tests in one process a core; those with Ray run one after another in one of them.
+# Tests in one process a core; those with Ray run in two of them, one after another in each.
 PARALLEL ?= -n logical
 # A venv is good for one pyproject.toml, one set of pins and one checkout.
 STAMP := $(shell (cat pyproject.toml $(PINS); pwd) | cksum | cut -d' ' -f1)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # Ray starts its workers with niceness 15: tests without Ray, in another process, would hold them up.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# The driver of a training run looks this often whether its workers have ended; Ray's own interval is 2 s.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 
 # Folders of tests lie in memory where it has room for them: on a disk, the fsync of each commit of a study and the
 # removal of the folders take minutes.
@@ -66,30 +69,42 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class RayInOneProcess(LoadScopeScheduling):
-    """Where tests run in several processes, all files with Ray run in one of them: they would starve each other."""
+class RayInTwoProcesses(LoadScopeScheduling):
+    """Where tests run in several processes, each file runs in one of them. All files that share a cluster with others
+    run in the same one, and so do those that start their own: more of Ray at once would starve each other."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "ray" if starts_ray(ROOT / nodeid.partition("::")[0]) else nodeid
+        file = nodeid.partition("::")[0]
+        return clusters_of(ROOT / file) or file
 
 
 @cache
-def starts_ray(file: Path) -> bool:
-    return "pytest.mark.cluster" in file.read_text(encoding="utf-8")
+def clusters_of(file: Path) -> str | None:
+    """Whether the tests of a file run on a `shared` cluster, on their `own`, or without Ray."""
+    text = file.read_text(encoding="utf-8")
+    if "pytest.mark.cluster" not in text:
+        return None
+    return "shared" if re.search(r"(?<![.\w])(ray_cluster|head)(: \w+)?[,)]", text) else "own"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayInOneProcess:
-    return RayInOneProcess(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayInTwoProcesses:
+    config.option.loadscopereorder = False  # by the number of tests; here the first of the sorted ones come first
+    return RayInTwoProcesses(config, log)
+
+
+LONG = tuple(f"tests/{folder}/" for folder in ("sweeps", "faults", "dalr/training", "reports"))
+"""Where files take long: a process that began with one at the end would run alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with Ray come first: those that share this process's cluster, those that share a head node, then those
-    that start their own."""
+    that start their own; of the others those that take long."""
     items.sort(
         key=lambda item: (
             item.get_closest_marker("cluster") is None,
             "ray_cluster" not in fixtures_of(item),
             "head" not in fixtures_of(item),
+            not item.nodeid.startswith(LONG),
         )
     )
 
