@@ -1,5 +1,8 @@
 """Two workers on two nodes of a real Ray cluster: a worker, a node or the driver is lost, or the job is
-stopped, at every moment of a run. What comes out is what two undisturbed workers make, bit for bit."""
+stopped, at every moment of a run. What comes out is what two undisturbed workers make, bit for bit.
+
+Every single loss is slow. In CI one run suffers a lost node and a lost driver; that a lost worker is replaced is
+shown in `tests/cluster/test_train.py`, the other moments by one process in `test_one_process.py`."""
 
 import os
 import re
@@ -13,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.ray_node import start_head
-from tests.faults.cluster import PATIENCE, Cluster, TwoWorkers, drivers_of, environment, starts, train
+from tests.faults.cluster import Cluster, TwoWorkers, drivers_of, environment, starts
 from tests.faults.conftest import Plan
-from tests.faults.inject import Moment, Said, ended, start, waited_for
+from tests.faults.inject import Moment, Said, waited_for
 from tests.faults.oracle import checkpoints, lines
+from tests.faults.without_ray import worker
+from tests.processes import run_workers
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
@@ -28,11 +33,6 @@ MOMENTS: dict[Moment, tuple[int, int]] = {
     "evaluation": (6, 3),
     "export": (8, 8),
 }
-
-
-def cells(*in_ci: Moment) -> list[object]:
-    """Every moment as a parameter; those that are not for CI are slow."""
-    return [pytest.param(moment, marks=() if moment in in_ci else pytest.mark.slow) for moment in MOMENTS]
 
 
 def starts_after(moment: Moment) -> list[int]:
@@ -56,11 +56,11 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster, plan: Plan) -> Path:
-    """What two workers make of the plan when nothing happens to them."""
-    out, notes = (plan.undisturbed.with_name(name) for name in ("undisturbed-2", "notes-2"))
-    said = ended(start(train(plan, out, "--address", cluster.head.address), notes), notes, PATIENCE)
-    assert (said.code, starts(out)) == (0, [0]), said.err
+def undisturbed(plan: Plan) -> Path:
+    """What two workers make of the plan when nothing happens to them, and no Ray is there."""
+    out = plan.undisturbed.with_name("undisturbed-2")
+    run_workers(worker, plan.config, out, 2, count=2)
+    assert starts(out) == [0]
     return out
 
 
@@ -71,7 +71,28 @@ def two(cluster: Cluster, plan: Plan, undisturbed: Path, tmp_path: Path) -> Iter
     cluster.clear(made.out)
 
 
-@pytest.mark.parametrize("moment", cells("checkpoint"))
+def test_a_job_outlives_its_node_and_goes_on_after_its_driver(two: TwoWorkers) -> None:
+    """A worker waits in step 5 while its node is killed, with every process there; one waits in step 7 while the job's
+    driver is killed. Another node takes the first one's place, and the same command sent again ends the run."""
+    in_step_5 = two.arm("call", "step", 5, "node")
+    process = two.start(two.job(), "first")
+    node = two.cluster.node_of(in_step_5.called_by())
+    in_step_7 = two.arm("call", "step", 7, "driver")
+    two.cluster.lose(node)
+    two.cluster.add_node()
+    in_step_7.called_by()
+    (driver,) = drivers_of(two.out)
+    os.kill(driver, signal.SIGKILL)
+    first = two.ended(process, "first")
+    assert first.code == 128 + signal.SIGKILL, first.err
+    assert not (two.out / "model").exists()
+    two.submit_again(two.job_id("first"))
+    assert [line["step"] for line in lines(two.out)] == list(range(1, 9))
+    two.assert_undisturbed([0, 3, 6])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_worker_is_replaced(moment: Moment, two: TwoWorkers) -> None:
     fault = two.arm("kill", moment, MOMENTS[moment][0])
     said = two.run(two.command())
@@ -80,7 +101,8 @@ def test_a_killed_worker_is_replaced(moment: Moment, two: TwoWorkers) -> None:
     two.assert_undisturbed(starts_after(moment))
 
 
-@pytest.mark.parametrize("moment", cells("step"))
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_node_is_replaced(moment: Moment, two: TwoWorkers) -> None:
     """The raylet and every process of one node are killed; another node joins; the run ends."""
     fault = two.arm("call", moment, MOMENTS[moment][0])
@@ -136,7 +158,8 @@ def last_line(said: Said) -> str:
     return said.err.strip().splitlines()[-1].removeprefix("dalr: ")
 
 
-@pytest.mark.parametrize("moment", cells("step"))
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_job_whose_driver_is_killed_goes_on_when_submitted_again(moment: Moment, two: TwoWorkers) -> None:
     fault = two.arm("call", moment, MOMENTS[moment][0])
     process = two.start(two.job(), "first")
@@ -155,7 +178,8 @@ def test_a_job_whose_driver_is_killed_goes_on_when_submitted_again(moment: Momen
 STOPPED: dict[Moment, set[int]] = {"step": {5, 6}, "checkpoint": {7}, "evaluation": {6}}
 
 
-@pytest.mark.parametrize("moment", cells())
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_stopped_job_saves_what_there_is(moment: Moment, two: TwoWorkers) -> None:
     fault = two.arm("call", moment, MOMENTS[moment][0])
     process = two.start(two.job(), "first")

@@ -1,5 +1,7 @@
 """One process that is killed, asked to leave, or meets a NaN, at every moment of a run."""
 
+import os
+import shlex
 import signal
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.faults.conftest import Plan
-from tests.faults.inject import Fault, Moment, dalr_apart
+from tests.faults.inject import Fault, Moment, dalr_apart, ended, start, waited_for
 from tests.faults.oracle import assert_as_undisturbed, checkpoints, half_written, lines
 
 MOMENTS: list[tuple[Moment, int]] = [("start-up", 0), ("step", 5), ("checkpoint", 6), ("evaluation", 6), ("export", 8)]
@@ -53,6 +55,24 @@ def test_sigterm_saves_what_there_is_and_leaves(
         assert half_written(out, store[1]) == []
     assert dalr_apart(words, tmp_path / "second").code == 0
     assert_as_undisturbed(out, plan.undisturbed, store[1])
+
+
+def test_ctrl_c_saves_the_last_step_and_says_how_it_goes_on(plan: Plan, tmp_path: Path) -> None:
+    out, notes = tmp_path / "run", tmp_path / "said"
+    words = [*plan.words, "train.steps=100000", "--out", str(out)]
+    metrics = out / "metrics.jsonl"
+    process = start(words, notes)
+    waited_for(lambda: metrics.is_file() and metrics.read_text().count("\n") > 5)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    said = ended(process, notes)
+    last = said.err.splitlines()[-1]
+    assert said.code == 130, said.err
+    assert last.startswith("dalr: interrupted after step ")
+    assert last.endswith(f", which is saved; the same command continues: {shlex.join(['dalr', *words])}")
+    step = int(last.removeprefix("dalr: interrupted after step ").partition(",")[0])
+    assert f"step-{step:06d}" in checkpoints(out)
+    assert "Traceback" not in said.err
 
 
 @pytest.mark.parametrize(
