@@ -185,8 +185,6 @@ def _begun(storage: Storage, attempts: int) -> bool:
 def _work(task: dict[str, Any]) -> dict[str, Any]:
     """What each worker does. Errors that a new attempt would meet again are returned, not raised, so
     that Ray does not try again."""
-    from dalr.training.loop import train
-
     load_carried(task["imports"])
     config, storage = validated(task["config"]), storage_at(task["out"])
     folder = storage.folder
@@ -195,6 +193,8 @@ def _work(task: dict[str, Any]) -> dict[str, Any]:
     logging.getLogger().setLevel(logging.WARNING)
     if (reason := given_up(task["note"])) is not None:
         return {"error": "failed", "message": reason}
+    from dalr.training.loop import train
+
     rank = ray.train.get_context().get_world_rank()
     try:
         # What one worker lacks ends the run on all: none may be left waiting for another.

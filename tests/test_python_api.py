@@ -41,6 +41,7 @@ SMALL_SWEEP = SMALL | {
     "budget.trials": 2,
     "scheduler.name": "none",
     "seeds.final": 0,
+    "resources.concurrent": 1,
     "try_first": [],
 }
 
@@ -66,7 +67,7 @@ def snippet() -> list[str]:
     sizes = {
         '"train.steps": 1000}': f'"train.steps": 1000, **{SMALL!r}}}',
         '"budget.trials": 20}': f'"budget.trials": 20, **{SMALL_SWEEP!r}}}',
-        "workers=8": "workers=2",
+        "workers=8": "workers=1",
     }
     for written, small in sizes.items():
         assert code.count(written) == 1

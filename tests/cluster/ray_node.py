@@ -152,7 +152,7 @@ def _wait_for(node: Node, ready: Callable[[], bool], seconds: float = 90.0) -> N
                 return
         except OSError:
             pass
-        time.sleep(0.5)
+        time.sleep(0.1)
     output = node.log.read_text(errors="replace")
     node.stop()
     raise RuntimeError(f"the node did not come up:\n{output[-2000:]}")

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from dalr.data.store import Bounds, Prepared, Runner, folder_of, obtain, run_her
 from dalr.errors import InputError
 from dalr.files import sha256_of
 from dalr.model.image_teacher import weights_fingerprint
-from tests import ROOT
+from tests.processes import SERVER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -73,11 +71,10 @@ def undisturbed(extraction: FewImageVectors, tmp_path_factory: pytest.TempPathFa
 def test_a_killed_extraction_goes_on_and_ends_with_the_same_bytes(
     extraction: FewImageVectors, undisturbed: dict[str, str], tmp_path: Path, real_data: Path
 ) -> None:
-    code = "import sys; from pathlib import Path; from tests.cluster.test_features import extract_and_die"
-    code += "\nextract_and_die(*map(Path, sys.argv[1:]))"
-    words = [sys.executable, "-c", code, str(tmp_path), str(real_data / "flickr8k" / "images")]
-    killed = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=ROOT)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = SERVER.Process(target=extract_and_die, args=(tmp_path, real_data / "flickr8k" / "images"))
+    killed.start()
+    killed.join(300)
+    assert killed.exitcode == -signal.SIGKILL
     assert len(list(folder_of(tmp_path, extraction).glob("shard-*.npy"))) == 2
     assert prepare(tmp_path, extraction).computed_shards == PICTURES // EACH - 2
     assert bytes_of(tmp_path, extraction) == undisturbed

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
+from dalr.__main__ import main
 from tests import ROOT
 from tests.cluster.ray_node import Node
 from tests.small_run import small_config, write_corpora
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-SCRIPT = (sys.executable, str(Path(sys.executable).with_name("dalr")))
 OWN = ("cluster.py", "sweeps.py", "reports/__init__.py", "cluster_notes/__init__.py")
 
 
@@ -32,33 +32,30 @@ def folder(tmp_path: Path, tiny_bert: Path) -> Path:
     return work
 
 
-def call(words: list[str], folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **env}
-    return subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, timeout=300)
-
-
-def test_training_on_ray(folder: Path, head: Node) -> None:
-    out = folder / "out"
-    words = ["train", "run.yaml", "--out", str(out), "--address", head.address, "--quiet"]
-    done = call([*SCRIPT, *words], folder, RAY_AUTH_MODE="disabled")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (out / "model" / "model.safetensors").is_file()
-
-
-def test_a_job(folder: Path, head: Node) -> None:
-    """The folder goes along, the user's modules with it, and `python -m dalr` starts in it, here and there."""
+def test_a_job_that_trains_on_ray(folder: Path, head: Node) -> None:
+    """The folder goes along, the user's modules with it; `python -m dalr` starts in it, here and there, and Ray's
+    workers look there first."""
     out = folder.parent / "out"
-    words = ["submit", "--address", head.dashboard, "--", "train", "run.yaml", "--out", str(out), "--local"]
-    done = call([sys.executable, "-m", "dalr", *words], folder, RAY_AUTH_MODE="disabled")
+    words = ["submit", "--address", head.dashboard, "--", "train", "run.yaml", "--out", str(out), "--quiet"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
+    call = [sys.executable, "-m", "dalr", *words]
+    done = subprocess.run(call, cwd=folder, env=own, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (out / "model" / "model.safetensors").is_file()
 
 
-def test_a_module_of_the_users_that_is_called_dalr(folder: Path) -> None:
+def test_a_module_of_the_users_that_is_called_dalr(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Ray's workers look in the working directory first, so that this is refused and not met by them."""
     (folder / "dalr.py").write_text("raise SystemExit('not the package')\n")
-    done = call([*SCRIPT, "train", "run.yaml", "--out", str(folder / "out"), "--quiet"], folder)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "dalr.py would take the place of" in done.stderr
-    assert done.stderr.count("\n") == 1
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(sys, "argv", ["dalr", "train", "run.yaml", "--out", str(folder / "out"), "--quiet"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "dalr.py would take the place of" in said
+    assert said.count("\n") == 1

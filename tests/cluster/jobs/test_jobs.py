@@ -138,13 +138,13 @@ def _wait_until_running(node: Node, name: str) -> None:
     deadline = time.monotonic() + 60
     while requests.get(f"{node.dashboard}/api/jobs/{name}").json()["status"] != "RUNNING":
         assert time.monotonic() < deadline
-        time.sleep(0.5)
+        time.sleep(0.1)
 
 
 def test_a_real_dalr_command_runs_as_a_job(head, tmp_path):
     """Without a working directory of its own the job runs the installed dalr; bad input exits with 2."""
-    done = submit_apart(head, "--working-dir", str(tmp_path), "--", "data", "check", "/no/such/folder")
-    assert done.returncode == 2, done.stdout + done.stderr
+    done = submit(head, "--", "data", "check", "/no/such/folder", folder=tmp_path)
+    assert done.exit_code == 2, done.stdout + done.stderr
     assert "no such folder: /no/such/folder" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 

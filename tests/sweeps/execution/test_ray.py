@@ -97,7 +97,8 @@ def test_driver_killed_at_three_random_moments(tmp_path: Path) -> None:
 
 
 def test_each_kind_of_failure_is_listed_and_the_sweep_ends(ray_cluster: None, tmp_path: Path) -> None:
-    space = {"optim.weight_decay": {"choice": [0.0, *fakes.FATES]}}
+    """A trial whose worker dies once is none of them: it goes on from its checkpoint."""
+    space = {"optim.weight_decay": {"choice": [0.0, fakes.ONCE, *fakes.FATES]}}
     chosen = spec(space=space, sampler={"name": "grid"}, budget={}, resources={"concurrent": 2, "timeout_minutes": 0.2})
     began = time.monotonic()
     outcome = run_sweep(chosen, tmp_path, quiet=True, train=fakes.train)
@@ -106,7 +107,7 @@ def test_each_kind_of_failure_is_listed_and_the_sweep_ends(ray_cluster: None, tm
     frame = pl.read_parquet(tmp_path / "trials.parquet")
     reasons = {fakes.FATES.get(row["optim.weight_decay"], "none"): row["reason"] for row in frame.to_dicts()}
     assert dict(frame.select("optim.weight_decay", "state").rows()) == {
-        decay: "complete" if decay == 0 else "failed" for decay in (0.0, *fakes.FATES)
+        decay: "failed" if decay in fakes.FATES else "complete" for decay in (0.0, fakes.ONCE, *fakes.FATES)
     }
     assert reasons["none"] is None
     assert reasons["raises"] == "RuntimeError: the disk is on fire"
@@ -115,14 +116,8 @@ def test_each_kind_of_failure_is_listed_and_the_sweep_ends(ray_cluster: None, tm
     assert reasons["limit"].startswith("out of memory")
     assert re.match(r"hung: no sign of life for \d\.\d minutes", reasons["hangs"])
     assert reasons["dies"].startswith("its worker died")
-
-
-def test_a_trial_whose_worker_dies_once_goes_on_from_its_checkpoint(ray_cluster: None, tmp_path: Path) -> None:
-    space = {"optim.weight_decay": {"choice": [fakes.ONCE, 0.0]}}
-    run_sweep(spec(space=space, sampler={"name": "grid"}, budget={}), tmp_path, quiet=True, train=fakes.train)
-    frame = pl.read_parquet(tmp_path / "trials.parquet")
-    assert frame["state"].to_list() == ["complete", "complete"]
-    lines = (tmp_path / "runs" / "trial-0000-seed-1" / "steps.jsonl").read_text().splitlines()
+    number = dict(frame.select("optim.weight_decay", "trial").rows())[fakes.ONCE]
+    lines = (tmp_path / "runs" / f"trial-{number:04d}-seed-1" / "steps.jsonl").read_text().splitlines()
     assert [json.loads(line)[0] for line in lines] == [1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9]
     assert len({json.loads(line)[1] for line in lines}) == 2
 
@@ -159,15 +154,8 @@ def test_two_trials_share_one_gpu(tmp_path: Path) -> None:
     )
 
 
-def test_processes_serve_several_trials(ray_cluster: None, tmp_path: Path) -> None:
-    """The processes are Tune's; what counts is that imports are paid once, not once a trial."""
-    run_sweep(spec(resources={"concurrent": 1}), tmp_path, quiet=True, train=fakes.train)
-    lines = [line for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.read_text().splitlines()]
-    workers = {json.loads(line)[1] for line in lines}
-    assert len(workers) == 1
-
-
-def test_stopped_trials_leave_their_process_to_the_next(ray_cluster: None, tmp_path: Path) -> None:
+def test_trials_leave_their_process_to_the_next(ray_cluster: None, tmp_path: Path) -> None:
+    """Those that end and those that are stopped: imports are paid once, not once a trial."""
     chosen = spec(scheduler={"name": "asha", "grace_steps": 3}, budget={"trials": 8}, resources={"concurrent": 1})
     run_sweep(chosen, tmp_path, quiet=True, train=fakes.train)
     frame = pl.read_parquet(tmp_path / "trials.parquet")

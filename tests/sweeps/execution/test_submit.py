@@ -1,14 +1,12 @@
 """A sweep as a Ray job: sent by `dalr submit` to a real job server."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 import yaml
 
+from tests.cluster.jobs.test_jobs import submit
 from tests.cluster.ray_node import Node
 from tests.sweeps.make import small_recipe
 
@@ -24,14 +22,11 @@ def test_a_sweep_runs_as_a_job_and_tells_what_ended(head: Node, tmp_path: Path, 
         "space": {"optim.learning_rate": {"log": [1e-5, 1e-3]}},
         "sampler": {"name": "random"},
         "budget": {"trials": 3},
+        "resources": {"concurrent": 1},
     }
     (work / "sweep.yaml").write_text(yaml.safe_dump(values))
-    words = ["submit", "--address", head.dashboard, "--", "sweep", "sweep.yaml", "--out", str(out)]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    done = subprocess.run(
-        [sys.executable, "-m", "dalr", *words], cwd=work, env=environment, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = submit(head, "--", "sweep", "sweep.yaml", "--out", str(out), folder=work)
+    assert done.exit_code == 0, done.stdout + done.stderr
     frame = pl.read_parquet(out / "trials.parquet")
     assert frame["trial"].to_list() == [0, 1, 2]
     assert set(frame["state"]) == {"complete"}
