@@ -1,25 +1,24 @@
 """Training on real Ray processes: workers equal one process, a lost worker costs nothing, errors arrive."""
 
 import json
+import logging
 import os
 import signal
 import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
-from unittest import mock
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
-from dalr.distributed import barrier, rank
 from dalr.errors import InputError
 from dalr.training.loop import train
+from tests.cluster.without_room import work_without_room
 from tests.small_run import small_config, write_corpora
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -113,12 +112,38 @@ def test_a_tracker_that_is_not_there_is_refused_before_anything_starts(small: Ru
     assert not any(tmp_path.iterdir())
 
 
-def test_bad_input_met_by_a_worker_arrives_as_one_line(ray_cluster: None, small: RunConfig, tmp_path: Path) -> None:
-    from dalr.cluster.train import Workers, train_on_ray
-
+@pytest.fixture
+def broken(small: RunConfig, tmp_path: Path) -> RunConfig:
+    """Its captions name pictures that have no features."""
     captions = tmp_path / "captions.csv"
     captions.write_text("image,caption\n" + "".join(f"nowhere-{number}.jpg,a man plays\n" for number in range(9)))
-    broken = with_overrides(small, {"data.captions": str(captions)})
+    return with_overrides(small, {"data.captions": str(captions)})
+
+
+def test_what_a_worker_cannot_train_is_returned_and_not_raised(
+    broken: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would try again what is raised. That an answer arrives is shown by a lack of memory, below."""
+    import ray.train
+
+    import dalr.cluster.train
+    from dalr.cluster.train import _outcome, _work
+
+    alone = SimpleNamespace(get_world_rank=lambda: 0, get_local_rank=lambda: 0)
+    monkeypatch.setattr(ray.train, "get_context", lambda: alone)
+    monkeypatch.setattr(dalr.cluster.train, "given_up", lambda note: None)
+    monkeypatch.setattr(logging.getLogger(), "setLevel", lambda level: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which it sets
+    task = {"config": broken.dump(), "out": str(tmp_path / "run"), "note": "", "gpus": 0.0, "recipe": None}
+    answer = _work({**task, "extend": False, "imports": [], "report_to": [], "labels": None, "environment": {}})
+    with pytest.raises(InputError, match=r"nowhere-\d\.jpg"):
+        _outcome(answer)
+
+
+@pytest.mark.slow  # the test before it, and the one after it
+def test_bad_input_met_by_a_worker_arrives_as_one_line(ray_cluster: None, broken: RunConfig, tmp_path: Path) -> None:
+    from dalr.cluster.train import Workers, train_on_ray
+
     with pytest.raises(InputError, match=r"nowhere-\d\.jpg") as caught:
         train_on_ray(broken, tmp_path / "run", workers=Workers(1), quiet=True)
     assert "\n" not in str(caught.value)
@@ -134,24 +159,10 @@ def test_a_lack_of_memory_is_not_tried_again(
     from dalr.errors import Failed
 
     (tmp_path / "started").mkdir()
-    monkeypatch.setattr(dalr.cluster.train, "_work", _work_without_room)
+    monkeypatch.setattr(dalr.cluster.train, "_work", work_without_room)
     with pytest.raises(Failed, match=r"^out of memory: worker 1 on .*: no room; raise train\.accumulate"):
         train_on_ray(small, tmp_path / "run", workers=Workers(2), quiet=True)
     assert len(list((tmp_path / "started").iterdir())) == 2, "each worker came to train once"
-
-
-def _work_without_room(task: dict[str, Any]) -> dict[str, Any]:
-    """What a worker does, where memory does not suffice for worker 1 while worker 0 waits for it."""
-    from dalr.cluster.train import _work
-
-    def train_without_room(config: RunConfig, out: Path, **options: Any) -> None:
-        (out.parent / "started" / str(os.getpid())).touch()
-        if rank() == 1:
-            raise torch.OutOfMemoryError("no room")
-        barrier()
-
-    with mock.patch("dalr.training.loop.train", train_without_room):
-        return _work(task)
 
 
 @pytest.mark.slow
