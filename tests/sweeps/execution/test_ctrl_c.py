@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dalr.__main__ import main
 from dalr.config.overrides import to_yaml
+from dalr.sweeps.execution.trial import train_here
 from dalr.sweeps.search.snapshot import read_state
+from dalr.sweeps.search.spec_file import saved_spec
 from tests import ROOT
 from tests.small_run import small_config, write_corpora
+from tests.sweeps.make import coordinator
+from tests.sweeps.search import fakes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -55,10 +58,8 @@ def interrupt(process: subprocess.Popen[bytes], *, when: Callable[[], bool]) -> 
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_an_interrupted_sweep_keeps_its_trials_and_says_how_it_goes_on(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It starts a Ray of its own, which Ctrl-C reaches too; it goes on in this process."""
+def test_an_interrupted_sweep_keeps_its_trials_and_says_how_it_goes_on(base: Path, tmp_path: Path) -> None:
+    """It starts a Ray of its own, which Ctrl-C reaches too; it goes on without Ray, in a loop that plays Tune."""
     spec, out, log = tmp_path / "sweep.yaml", tmp_path / "out", tmp_path / "log"
     spec.write_text(
         f"recipe: {base}\nspace: {{optim.learning_rate: {{log: [1.0e-4, 1.0e-3]}}}}\n"
@@ -75,10 +76,7 @@ def test_an_interrupted_sweep_keeps_its_trials_and_says_how_it_goes_on(
     assert not any(line.startswith("Traceback") for line in log.read_text().splitlines())  # Ray's have a prefix
     kept = {trial.number: trial.values for trial in read_state(out).trials if trial.state == "complete"}
     assert 0 in kept
-    monkeypatch.setattr(sys, "argv", ["dalr", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
+    fakes.work(coordinator(saved_spec(out), out, touch=False), trainer=train_here)
     trials = {trial.number: trial for trial in read_state(out).trials}
     assert len(trials) == 3
     assert {number: trials[number].values for number in kept} == kept

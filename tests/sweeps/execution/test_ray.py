@@ -155,11 +155,14 @@ def test_two_trials_share_one_gpu(tmp_path: Path) -> None:
 
 
 def test_trials_leave_their_process_to_the_next(ray_cluster: None, tmp_path: Path) -> None:
-    """Those that end and those that are stopped: imports are paid once, not once a trial."""
-    chosen = spec(scheduler={"name": "asha", "grace_steps": 3}, budget={"trials": 8}, resources={"concurrent": 1})
-    run_sweep(chosen, tmp_path, quiet=True, train=fakes.train)
+    """Those that end and those that are stopped: imports are paid once a start, not once a trial. A second start, with
+    a larger budget, goes on with what is there."""
+    asha = {"name": "asha", "grace_steps": 3}
+    for trials, processes in ((4, 1), (8, 2)):
+        chosen = spec(scheduler=asha, budget={"trials": trials}, resources={"concurrent": 1})
+        run_sweep(chosen, tmp_path, quiet=True, train=fakes.train)
+        lines = [line for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.read_text().splitlines()]
+        assert len({json.loads(line)[1] for line in lines}) == processes
     frame = pl.read_parquet(tmp_path / "trials.parquet")
+    assert frame["trial"].to_list() == list(range(8))
     assert set(frame["state"]) == {"complete", "pruned"}
-    lines = [line for path in tmp_path.glob("runs/*/steps.jsonl") for line in path.read_text().splitlines()]
-    workers = {json.loads(line)[1] for line in lines}
-    assert len(workers) == 1
