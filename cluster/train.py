@@ -1,6 +1,7 @@
 """One training run on Ray Train: the loop of `dalr.training.loop`, a worker a process."""
 
 import logging
+import math
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,13 +44,20 @@ STARTS = 3
 @dataclass(frozen=True)
 class Workers:
     """What a run asks of the cluster: `count` workers of `cpus` CPUs and `gpus` GPUs each, on nodes that the label
-    selector `labels` takes; after `max_failures` lost workers or nodes it gives up."""
+    selector `labels` takes; after `max_failures` lost workers or nodes it gives up. With `least`, training begins, and
+    goes on after a loss, with as many of `count` as the cluster has room for, `least` or more."""
 
     count: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
     max_failures: int = 3
     labels: Mapping[str, str] = field(default_factory=dict)
+    least: int | None = None
+
+    @property
+    def fewest(self) -> int:
+        """With how many workers training may go on."""
+        return self.count if self.least is None else self.least
 
     @property
     def resources(self) -> dict[str, float]:
@@ -118,7 +126,7 @@ def _attempt(task: dict[str, Any], storage: Storage, *, workers: Workers, quiet:
             asked = signal_received()
             return outcome if outcome.finished or asked is None else replace(outcome, reason=asked)
     except ray.train.TrainingFailedError as error:
-        words = lost(error, workers.count, workers.resources, starts=STARTS, max_failures=workers.max_failures)
+        words = lost(error, workers.fewest, workers.resources, starts=STARTS, max_failures=workers.max_failures)
         raise Failed(words) from error
     finally:
         del note
@@ -135,7 +143,9 @@ def _trainer(
         # gloo on the CPU, NCCL on GPUs: chosen by Ray from `use_gpu`.
         torch_config=ray.train.torch.TorchConfig(timeout_s=1800),
         scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # the checker sees version 1's
-            num_workers=workers.count,
+            num_workers=workers.count if workers.least is None else (workers.least, workers.count),  # type: ignore[arg-type]
+            # To take in a node that comes later would end all workers, and lose the steps since their checkpoint.
+            elastic_resize_monitor_interval_s=math.inf,
             use_gpu=workers.gpus > 0,
             resources_per_worker=workers.resources,
             label_selector=dict(workers.labels) or None,

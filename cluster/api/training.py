@@ -28,6 +28,7 @@ def train(
     out: str | os.PathLike[str],
     *,
     workers: int = 1,
+    min_workers: int | None = None,
     cpus: float = 1.0,
     gpus: float | None = None,
     max_failures: int = 3,
@@ -44,10 +45,11 @@ def train(
     `config` comes from `dalr.recipe`. `out` is the run's folder: a path that every node sees, or a URI such as
     s3://bucket/runs/a. `workers` training processes of `cpus` CPUs and `gpus` GPUs each (default: one where there
     are any) run on the Ray cluster that this process is connected to, else the one at `address` or RAY_ADDRESS, else
-    one that is started on this machine; `max_failures` lost workers or nodes are replaced. With `local` it trains in
-    this process, without Ray, and tells `callbacks` of every step. `report_to` names trackers (tensorboard, wandb,
-    mlflow). `preflight` asks first whether the cluster has room. With `extend` a run that is there goes on to more
-    `train.steps` or `train.epochs`.
+    one that is started on this machine; `max_failures` lost workers or nodes are replaced. Where the cluster has no
+    room for `workers`, or no longer, `min_workers` or more train instead: they round, and draw dropout, otherwise. With
+    `local` it trains in this process, without Ray, and tells `callbacks` of every step. `report_to` names trackers
+    (tensorboard, wandb, mlflow). `preflight` asks first whether the cluster has room. With `extend` a run that is there
+    goes on to more `train.steps` or `train.epochs`.
 
     A run that was stopped orderly (a signal, a callback) is returned with `finished` false: call again to go on.
 
@@ -59,6 +61,8 @@ def train(
         raise InputError(f"train: expected a config, not {type(config).__name__}; make one: dalr.recipe('dalr')")
     if callbacks and not local:
         raise InputError("train: callbacks are told of a run in this process; set local, too")
+    if min_workers is not None and not 1 <= min_workers <= workers:
+        raise InputError(f"min_workers: {min_workers} is not from 1 to the {workers} workers asked for")
     config, out = with_absolute_paths(config).of_recipe(config.recipe), os.fspath(out)
     trackers = _trackers(report_to)
     check_inputs(config)
@@ -81,9 +85,11 @@ def train(
         from dalr.cluster.train import Workers, train_on_ray
 
         with ray_session(address, quiet=quiet):
-            asked = Workers(workers, cpus, default_gpus(workers) if gpus is None else gpus, max_failures)
+            asked = Workers(workers, cpus, gpus or 0.0, max_failures, least=min_workers)
+            if gpus is None:
+                asked = replace(asked, gpus=default_gpus(asked.fewest))
             if preflight:
-                asked = replace(asked, labels=place_of(config, asked.resources, asked.count))
+                asked = replace(asked, labels=place_of(config, asked.resources, asked.fewest))
             outcome = train_on_ray(
                 config, storage, workers=asked, recipe=config.recipe, report_to=trackers, extend=extend, quiet=quiet
             )

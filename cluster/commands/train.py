@@ -22,6 +22,14 @@ def train(
         ),
     ] = ...,  # type: ignore[assignment]
     workers: Annotated[int, typer.Option(min=1, help="Training processes.")] = 1,
+    min_workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train with so few or more where the cluster has no room for --workers, or no longer. Another number "
+            "of workers rounds, and draws dropout, otherwise. Default: as many as --workers.",
+        ),
+    ] = None,
     cpus: Annotated[float, typer.Option(min=0.1, help="CPUs of each worker.")] = 1.0,
     gpus: Gpus = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Lost workers or nodes to recover from.")] = 3,
@@ -56,6 +64,7 @@ def train(
         config,
         out,
         workers=workers,
+        min_workers=min_workers,
         cpus=cpus,
         gpus=gpus,
         max_failures=max_failures,

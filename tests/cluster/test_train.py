@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -9,11 +10,13 @@ import time
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+import dalr
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
@@ -187,3 +190,33 @@ def test_workers_extend_a_run_and_start_from_another(ray_cluster: None, small: R
     assert notes[0]["config_fingerprint"] == notes[1]["config_fingerprint"]
     assert [len(note["extensions"]) for note in notes] == [1, 1]
     assert len(notes[1]["attempts"]) == 3, "the worker was not killed in time"
+
+
+def test_a_run_may_begin_with_fewer_workers_than_asked_for(
+    ray_cluster: None, small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of a CPU each on two CPUs; without dropout, the steps are the same but for their rounding."""
+    import dalr.cluster.train
+    from dalr.cluster.train import Workers, train_on_ray
+
+    made: list[Any] = []
+    make = dalr.cluster.train._trainer
+
+    def trainer(*words: Any, **options: Any) -> Any:
+        made.append(make(*words, **options))
+        return made[-1]
+
+    monkeypatch.setattr(dalr.cluster.train, "_trainer", trainer)
+    train(small, tmp_path / "plain", quiet=True)
+    outcome = train_on_ray(small, tmp_path / "fewer", workers=Workers(3, least=1), quiet=True)
+    assert outcome.finished
+    assert made[0].scaling_config.num_workers == (1, 3)
+    assert made[0].scaling_config.elastic_resize_monitor_interval_s == math.inf
+    np.testing.assert_allclose(losses(tmp_path / "fewer"), losses(tmp_path / "plain"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("least", [0, 3])
+def test_no_fewer_than_one_and_no_more_than_all(least: int, small: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^min_workers: {least} is not from 1 to the 2 workers asked for$"):
+        dalr.train(small, tmp_path / "run", workers=2, min_workers=least)
+    assert not (tmp_path / "run").exists()
