@@ -130,6 +130,12 @@ class SweepScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Also called where Tune is about to start the trial again, which then is not lost."""
+        if trial.status == Trial.PENDING and trial.trial_id in self._coordinator.live:
+            # A process that had served another trial was to serve this one, and was dead, as where its node was lost
+            # meanwhile. Tune starts no trial again that had not begun: it is handed out as a new one.
+            self._trials.pop(trial.trial_id, None)
+            self._coordinator.leave(trial.trial_id)
+            return
         if is_started_again(trial):
             return
         self._trials.pop(trial.trial_id, None)

@@ -10,7 +10,8 @@ from dalr.config.schema import RunConfig
 from dalr.errors import InputError, NotEnoughResources
 from dalr.sweeps.execution import runner as run
 from dalr.sweeps.execution.disk import check_space
-from dalr.sweeps.execution.tune_adapter import _death
+from dalr.sweeps.execution.tune_adapter import SweepScheduler, SweepSearch, _death
+from dalr.sweeps.execution.tune_internals import Trial
 from dalr.sweeps.search.coordinator import Coordinator
 from dalr.sweeps.search.records import Report
 from dalr.sweeps.search.snapshot import state_of
@@ -239,3 +240,25 @@ def test_a_trial_that_fits_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_dead_worker_has_its_reason(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "error.txt").write_text(text)
     assert _death(SimpleNamespace(error_file=str(tmp_path / "error.txt"))).startswith(reason)  # type: ignore[arg-type]
+
+
+def test_a_second_driver_of_a_folder_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
+    with run.sole_driver(tmp_path):
+        second = run.sole_driver(tmp_path)
+        with pytest.raises(InputError, match=r"another `dalr sweep` works on this folder \(process \d+ on "), second:
+            pass
+    with run.sole_driver(tmp_path):
+        pass
+
+
+def test_a_trial_that_was_given_to_a_dead_process_is_handed_out_again(tmp_path: Path) -> None:
+    search = coordinator(spec(budget={"trials": 1}), tmp_path)
+    scheduler = SweepScheduler(search)
+    first = search.next_task("a")
+    scheduler.on_trial_error(None, SimpleNamespace(trial_id="a", status=Trial.PENDING))  # type: ignore[arg-type]
+    SweepSearch(search).on_trial_complete("a", error=True)  # Tune says so next
+    again = search.next_task("b")
+    assert first is not None
+    assert again is not None
+    assert (again.name, again.point) == (first.name, first.point)
+    assert state_of(search).counts == {"running": 1}

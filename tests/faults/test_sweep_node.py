@@ -1,0 +1,65 @@
+"""A sweep on a real Ray whose only node for trials is lost with all that is on it, while the sweep draws, trains, ends
+a trial, or does its final runs; another node joins. What comes out is what a sweep comes to that nothing disturbed."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from dalr.cluster.session import ray_session
+from dalr.sweeps.execution.runner import run_sweep
+from dalr.sweeps.search.snapshot import read_state
+from tests.cluster.ray_node import start_head
+from tests.faults.cluster import Cluster, environment
+from tests.faults.test_sweep import CHOSEN, MOMENTS, at, check_steps, undisturbed  # noqa: F401
+from tests.sweeps.make import spec
+from tests.sweeps.search import fakes
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head without CPUs, at which the driver is, and one node of one CPU."""
+    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
+    fault = folder / "fault"
+    made = Cluster(folder, start_head(folder, cpus=0, env=environment(fault)), fault)
+    try:
+        made.add_node()
+        yield made
+    finally:
+        for node in (*made.workers, made.head):
+            node.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(moment, marks=() if moment == "training" else pytest.mark.slow) for moment in MOMENTS]
+)
+def test_node(
+    tmp_path: Path,
+    undisturbed: dict[str, Any],  # noqa: F811
+    moment: str,
+    cluster: Cluster,
+) -> None:
+    lost: list[str] = []
+
+    def lose_node() -> None:
+        (node,) = cluster.workers
+        lost.append(node.name)
+        cluster.lose(node)
+        cluster.add_node()
+
+    chosen = spec(**CHOSEN, resources={"concurrent": 1})
+    with pytest.MonkeyPatch.context() as patch, ray_session(cluster.head.address, quiet=True):
+        at(patch, MOMENTS[moment](), lose_node, before=False)
+        run_sweep(chosen, tmp_path, quiet=True, train=fakes.train)
+    assert len(lost) == 1
+    frame = pl.read_parquet(tmp_path / "trials.parquet").sort("trial", "seed").drop("seconds")
+    finals = [(each.candidate, each.run.seed, each.run.state, each.run.value) for each in read_state(tmp_path).finals]
+    assert {"trials": frame.rows(named=True), "finals": finals} == undisturbed
+    check_steps(tmp_path, again=3)
