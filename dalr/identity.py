@@ -206,8 +206,7 @@ def _content_of(path: str, key: str) -> str:
 def _pictures(data: DataConfig) -> str:
     """The digest of the pictures that the captions name, in their order."""
     from dalr.data.corpora.sources import read_captions
-    from dalr.data.features.image import image_files
-    from dalr.data.features.published import image_names
+    from dalr.data.features.pictures import image_files, image_names
 
     names = image_names(data, read_captions(str(data.captions)))
     files = image_files(Path(str(data.images)), names)

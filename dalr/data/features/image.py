@@ -1,7 +1,7 @@
 """The image teacher's features as extractions of the store: of pictures, and of their captions."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor
 
 from dalr.data.corpora.sources import hash_of_texts
-from dalr.data.names import match_names
 from dalr.data.store import Bounds, Tick, even_bounds
 from dalr.errors import InputError
 from dalr.model.image_teacher import image_teacher
@@ -141,18 +140,3 @@ def _pixels(path: Path, *, preprocess: Callable[[Image.Image], Tensor]) -> Tenso
                 return preprocess(picture.convert("RGB"))
         except Image.DecompressionBombError as error:
             raise InputError(f"data.images: {path} is too large a picture: {error}; scale it down") from error
-
-
-def image_files(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """The file of each picture: `folder/NAME`, else the one below the folder that `match_names` takes for
-    it (COCO's pictures lie in a folder for each split; Flickr30k Entities names no extension).
-
-    Raises:
-        InputError: no such folder; pictures without a file, the first of them and how many; a name that
-            could mean several files.
-    """
-    if not folder.is_dir():
-        raise InputError(f"data.images: no such folder: {folder}")
-    files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    lacks = f"data.images: {folder} lacks %d of the %d pictures that data.captions names"
-    return tuple(folder / files[row] for row in match_names(names, files, lacks=lacks))

@@ -18,9 +18,10 @@ from dalr.config.overrides import with_absolute_paths
 from dalr.config.schema import RunConfig, TextTeacher
 from dalr.data.corpora.sources import Captions, Sentences, read_captions, read_sentences
 from dalr.data.corpora.tokens import TokenisedCorpus, tokenise
-from dalr.data.features.image import CaptionVectors, ImageVectors, image_files, release_image_teacher
+from dalr.data.features.image import CaptionVectors, ImageVectors, release_image_teacher
 from dalr.data.features.needs import Needs, needs_of
-from dalr.data.features.published import image_names, published_caption_features, published_image_features
+from dalr.data.features.pictures import image_files, image_names
+from dalr.data.features.published import published_caption_features, published_image_features
 from dalr.data.features.text import SentenceVectors, TokenVectors, release_teacher
 from dalr.data.features.token_states import CachedTokenStates, OnlineTokenStates, TokenStates
 from dalr.data.rows import Rows

@@ -15,6 +15,7 @@ from dalr.config.schema import DataConfig
 from dalr.data.corpora.kdmcse import Records, kdmcse_records
 from dalr.data.corpora.sources import Captions
 from dalr.data.features.formats import format_of, imported
+from dalr.data.features.pictures import image_names
 from dalr.data.names import match_names
 from dalr.data.rows import IndexedRows, MappedRows, Rows, first_unusable
 from dalr.errors import InputError
@@ -82,24 +83,6 @@ def _features_of(records: Records, part: str, where: str) -> MappedRows:
 
 def _equal_rows(array: Rows) -> Callable[[int, int], bool]:
     return lambda row, other: bool(np.array_equal(*array.rows(np.asarray([row, other]))))
-
-
-def image_names(data: DataConfig, captions: Captions) -> tuple[str, ...]:
-    """The images' names: the captions', or where these have none the lines of `data.image_ids`."""
-    if captions.named:
-        return captions.image_ids
-    if data.image_ids is None:
-        raise InputError(
-            f"data.image_ids is not set: {data.captions} names no images; line i of data.image_ids names that of line i"
-        )
-    names = [line.strip() for line in read_plain_lines(data.image_ids, "data.image_ids", "id")]
-    lines = [int(line) for line in captions.image_ids]
-    if lines[-1] >= len(names):
-        raise InputError(f"data.image_ids: {data.image_ids} has {len(names)} lines for caption line {lines[-1] + 1}")
-    unnamed = next((line for line in lines if not names[line]), None)
-    if unnamed is not None:
-        raise InputError(f"data.image_ids: {data.image_ids}, line {unnamed + 1} is empty, and has a caption")
-    return tuple(names[line] for line in lines)
 
 
 def _by_position(captions: Captions, rows: int, path: Path) -> NDArray[np.int64]:

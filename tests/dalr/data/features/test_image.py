@@ -15,7 +15,8 @@ from PIL import Image
 
 from dalr.checksums import checksums_of
 from dalr.data.features import image as image_vectors
-from dalr.data.features.image import ImageVectors, image_files
+from dalr.data.features.image import ImageVectors
+from dalr.data.features.pictures import image_files
 from dalr.data.features.prepare import prepare_features
 from dalr.data.store import Extraction, Prepared, Shard, Tick, extract_shard, obtain
 from dalr.errors import InputError
