@@ -19,7 +19,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from dalr.errors import Failed, InputError, Interrupted
+from dalr.errors import Failed, InputError, Interrupted, command_line
+from dalr.help_pages import Command
 
 
 class Entry(NamedTuple):
@@ -77,6 +78,10 @@ DATA_COMMANDS: dict[str, Entry] = {
 
 
 SWEEP_COMMANDS: dict[str, Entry] = {
+    "status": Entry("dalr.sweeps.commands.questions:status", "Show how a sweep stands."),
+    "best": Entry("dalr.sweeps.commands.questions:best", "Name the best trial, and what mattered."),
+    "why": Entry("dalr.sweeps.commands.questions:why", "Tell a trial's config, curve and end."),
+    "reproduce": Entry("dalr.sweeps.commands.questions:reproduce", "Run a trial again, and compare."),
     "stop": Entry("dalr.sweeps.commands.control:stop", "End a trial, or the whole sweep."),
     "pause": Entry("dalr.sweeps.commands.control:pause", "Let a trial, or all, wait."),
     "resume": Entry("dalr.sweeps.commands.control:resume", "Let what was paused go on."),
@@ -86,18 +91,20 @@ SWEEP_COMMANDS: dict[str, Entry] = {
     "set": Entry("dalr.sweeps.commands.control:set_values", "Change the budget and more while it runs."),
     "dashboard": Entry("dalr.sweeps.commands.dashboard:dashboard", "Serve optuna-dashboard on a sweep."),
 }
-"""What `dalr sweep` takes instead of a specification, beside its questions: commands of their own."""
+"""What may follow `dalr sweep` instead of a specification: commands of their own."""
 
 
 def build(words: Sequence[str]) -> typer.Typer:
     """The application with the command that `words` names loaded and the others in outline."""
     text = "Train, search and report DALR sentence embeddings on a Ray cluster."
-    steers = _steers(words)
-    commands = {name: entry for name, entry in COMMANDS.items() if not (steers and name == "sweep")}
+    about = _about_a_sweep(words)
+    commands = {name: entry for name, entry in COMMANDS.items() if not (about and name == "sweep")}
     app = _group(text, "dalr quickstart --out quickstart", commands, words[:1], completion=True)
-    if steers:
+    if about:
         example = "dalr sweep set sweeps/core budget.trials=60"
-        app.add_typer(_group("Steer a sweep while it runs.", example, SWEEP_COMMANDS, words[1:2]), name="sweep")
+        app.add_typer(
+            _group("Ask about a sweep, or steer it while it runs.", example, SWEEP_COMMANDS, words[1:2]), name="sweep"
+        )
     chosen = words[1:2] if words[:1] == ["data"] else ()
     data = _group("Fetch and check data.", "dalr data fetch senteval wiki1m --out data", DATA_COMMANDS, chosen)
     app.add_typer(data, name="data")
@@ -133,7 +140,7 @@ def _group(
             function = _with_report(function)
         if name in chosen and name == "submit":
             function = _with_check(function)
-        app.command(name, short_help=entry.help)(_interruptible(function) if name in chosen else function)
+        app.command(name, cls=Command, short_help=entry.help)(_interruptible(function) if name in chosen else function)
     return app
 
 
@@ -222,12 +229,12 @@ def check_command(words: Sequence[str], *, others: Sequence[str] = ()) -> None:
             context = group.make_context(name, rest, parent=context)
     except typer.TyperException as error:
         raise InputError(f"{error.format_message()} (dalr {words[0]} --help shows what is allowed)") from error
-    if words[0] in COMMANDS and not _steers(words) and (check := COMMANDS[words[0]].check):
+    if words[0] in COMMANDS and not _about_a_sweep(words) and (check := COMMANDS[words[0]].check):
         _load(check)(**context.params)
 
 
-def _steers(words: Sequence[str]) -> bool:
-    """Whether a command line is one of those that steer a sweep, not one that runs it or asks about it."""
+def _about_a_sweep(words: Sequence[str]) -> bool:
+    """Whether a command line asks about a sweep or steers it, and does not run one."""
     return list(words[:1]) == ["sweep"] and bool(words[1:2]) and words[1] in SWEEP_COMMANDS
 
 
@@ -254,9 +261,9 @@ def main() -> None:
         level = logging.DEBUG if verbose else logging.ERROR if "--quiet" in _own(words) else logging.INFO
         _load("dalr.logs:log_to_stderr")(level)
     try:
-        if "--help" not in words:
-            _import(imports)
-        with _load("dalr.extras:explained")():
+        with command_line(), _load("dalr.extras:explained")():
+            if "--help" not in words:
+                _import(imports)
             code = build(words)(words, prog_name="dalr", standalone_mode=False)
     except InputError as error:
         sys.exit(_complain(str(error), 2))

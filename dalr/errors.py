@@ -1,7 +1,8 @@
 """The exceptions whose message is the whole story: one line, no traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -29,6 +30,30 @@ class Interrupted(Exception):
     """A person pressed Ctrl-C. The message is one line that says what became of the work. The command line prints it
     with the command that continues, and exits with 130.
     """
+
+
+_on_command_line = False
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Inside the block messages name arguments as the command line writes them; elsewhere, as Python does. It holds
+    for all threads of the process, since a command may work in several."""
+    global _on_command_line
+    before, _on_command_line = _on_command_line, True
+    try:
+        yield
+    finally:
+        _on_command_line = before
+
+
+def argument(name: str, value: bool | None = None, *, option: str | None = None) -> str:
+    """An argument of the public functions, as whoever reads the message has written it: `image_features` in Python,
+    `--image-features` on the command line. A flag has its `value`: `extend=True` and `--extend`, `preflight=False`
+    and `--no-preflight`. `option`: the option's own name where it differs, without dashes."""
+    if _on_command_line:
+        return ("--no-" if value is False else "--") + (option or name).replace("_", "-")
+    return name if value is None else f"{name}={value}"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Dirs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="DIR…",
+        metavar="DIR",
         help="Folders of runs, sweeps or results, or result files; with --check, where they are now.",
     ),
 ]
@@ -80,12 +80,12 @@ def report(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Make tables, figures and one page of all runs, sweeps and results under DIR….
+    """Make tables, figures and one page of all runs, sweeps and results under the folders DIR.
 
     A row is called by its recipe and the settings in which that recipe's rows differ; the seeds of
     one setting are one row, mean ± deviation.
 
-    Example: dalr report runs/ sweeps/ --out report --baseline simcse --ablate dalr
+    Example: dalr report runs/ sweeps/ --out report --baseline simcse
     """
     from dalr.errors import InputError
 

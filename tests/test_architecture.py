@@ -69,7 +69,7 @@ FLOORS = {
         metrics_log
         yaml_text reading
         files
-        validation extras
+        validation extras help_pages
         errors
     """,
     "dalr.cluster": """

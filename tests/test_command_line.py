@@ -1,21 +1,28 @@
 """The command line: help for every command with an example, and bad input as one line with exit code 2."""
 
 import contextlib
+import itertools
+import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import typer
 
 import dalr.__main__ as dalr_main
-from dalr.__main__ import COMMANDS, CONTINUED, DATA_COMMANDS, REPORTED, main
+from dalr.__main__ import COMMANDS, CONTINUED, DATA_COMMANDS, REPORTED, SWEEP_COMMANDS, main
 from dalr.errors import InputError
+from dalr.identity import identity_of
+from dalr.training.run_folder import RunFolder
+from tests import ROOT
 from tests.reports import make
+from tests.small_run import IMAGES, small_config, write_corpora
 
 
 class Said(NamedTuple):
@@ -88,12 +95,34 @@ def test_the_quickstart_scores_the_untrained_student_beside_the_training(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)])
-def test_every_command_has_help_with_an_example(name: str, dalr: Dalr) -> None:
+EVERY = [*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS), *(f"sweep {name}" for name in SWEEP_COMMANDS)]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_has_a_whole_help_page_with_an_example(
+    name: str, dalr: Dalr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns: all that the code says of a command and its options, brackets too; no line ends early."""
+    for variable in ("COLUMNS", "TERMINAL_WIDTH"):
+        monkeypatch.setenv(variable, "80")
     said = dalr(*name.split(), "--help")
     assert said.code == 0, said.err
-    assert "Example" in said.out
     assert "--quiet" in said.out
+    usage, *_ = (line for line in said.out.splitlines() if "Usage:" in line)
+    assert f"dalr {name} " in usage
+    assert not re.search(r"\[\[|\.\.\.\S*\.\.\.|…", usage), "brackets and dots are Typer's"
+    page, boxes = re.sub(r"[\s│]+", " ", said.out), said.out.partition("╭")[0]
+    group = typer.main.get_command(dalr_main.build(name.split()))
+    for word in name.split():
+        group = group.commands[word]  # type: ignore[attr-defined]
+    assert re.search(rf"Examples?: (dalr )?(submit|{name})", " ".join((group.help or "").split()))
+    for text in (group.help, *(getattr(parameter, "help", None) for parameter in group.params)):
+        assert " ".join((text or "").split()) in page
+    assert all(len(part) <= 78 for part in (group.help or "").split("\n\n") if "Example: " in part), "to be copied"
+    rows = [line.strip() for line in boxes.splitlines()]
+    for row, after in itertools.pairwise(rows):
+        if row and after and not row.startswith("dalr submit"):
+            assert len(row) + 1 + len(after.split()[0]) > 78, f"{row!r} ends early"
 
 
 @pytest.mark.parametrize("name", REPORTED)
@@ -104,8 +133,8 @@ def test_help_says_that_a_report_can_follow(name: str, dalr: Dalr) -> None:
 def test_a_report_follows_a_sweep_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dalr: Dalr
 ) -> None:
-    def search(source: str, words: list[str], out: Path, **options: object) -> None:
-        make.sweep(out, count=12)
+    def search(source: str, words: list[str], out: str, **options: object) -> None:
+        make.sweep(Path(out), count=12)
 
     # The search itself has its own tests; what counts here is what follows.
     monkeypatch.setattr("dalr.sweeps.commands.sweep.search", search)
@@ -123,6 +152,8 @@ def test_a_report_follows_a_sweep_where_it_is_asked_for(
 
 def test_no_report_follows_a_question_or_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dalr: Dalr) -> None:
     said = dalr("sweep", "status", tmp_path, "--report")
+    assert (said.code, "No such option: --report" in said.err) == (2, True)
+    said = dalr("sweep", "dalr_core", "--report")
     assert (said.code, said.err) == (2, "dalr: --report needs the folder to report on: --out DIR\n")
 
     def fails(source: str, words: list[str], out: Path, **options: object) -> None:
@@ -262,6 +293,34 @@ def test_alone_it_shows_help_and_with_version_its_version(dalr: Dalr) -> None:
     assert dalr("--version").out.startswith("dalr 0.")
 
 
+OF_MODELS = {
+    "torch",
+    "torchvision",
+    "transformers",
+    "sentence_transformers",
+    "open_clip",
+    "ray",
+    "optuna",
+    "sqlalchemy",
+}
+"""Libraries that take seconds to import: a wrong word, a missing file or a question must not wait for them."""
+
+
+def loaded(words: Sequence[str], folder: Path, among: Iterable[str]) -> tuple[list[str], str]:
+    """Which of some modules a command line has imported by its end, and what it has said before."""
+    script = (
+        "import sys; from dalr.__main__ import main\n"
+        f"sys.argv = ['dalr', *{list(words)!r}]\n"
+        "try: main()\n"
+        f"except SystemExit: print(*sorted({set(among)!r} & set(sys.modules)), sep=' ')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
+    said, _, modules = done.stdout.rstrip("\n").rpartition("\n")
+    return modules.split(), said + done.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -273,19 +332,53 @@ def test_alone_it_shows_help_and_with_version_its_version(dalr: Dalr) -> None:
         "sweep nowhere.yaml --out run",
         "evaluate /nowhere --data senteval --out r.json",
         "evaluate bert-base-uncased --data /nowhere --out r.json",
+        "encode /nowhere",
+        "report /nowhere --out page",
         "recipes", "config lr", "tasks", "data check /nowhere",
+        *(f"sweep {word} --help" for word in ("stop", "set", "status")),
     ],
 )  # fmt: skip
 def test_what_needs_no_model_is_answered_without_the_libraries_of_models(words: str, tmp_path: Path) -> None:
-    """These take seconds to import: a wrong word, a missing file or a question must not wait for them."""
-    script = (
-        "import sys; from dalr.__main__ import main\n"
-        f"sys.argv = ['dalr', *{words.split()!r}]\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'torch', 'transformers', 'ray', 'optuna', 'open_clip'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert loaded(words.split(), tmp_path, OF_MODELS)[0] == []
+
+
+@pytest.mark.parametrize("extend", [False, True])
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_finished_run_is_told_so_without_the_libraries_of_models(
+    pictures: bool, extend: bool, tiny_bert: Path, tmp_path: Path
+) -> None:
+    """It is told by what the run read: sentences, captions, features or pictures, models, scores."""
+    corpora, out = tmp_path / "corpora", tmp_path / "run"
+    (corpora / "pictures").mkdir(parents=True)
+    write_corpora(corpora, np.random.default_rng(0))
+    for place in range(IMAGES):
+        (corpora / "pictures" / f"{place}.jpg").write_bytes(b"picture %d" % place)
+    instead = {
+        "data__image_features": None,
+        "data__image_ids": None,
+        "data__images": str(corpora / "pictures"),
+        "teachers__image": {"model": "ViT-B-32", "weights": "openai"},
+    }
+    config = small_config(corpora, tiny_bert, **(instead if pictures else {}))
+    folder = RunFolder(out)
+    folder.open(identity_of(config), "dalr")
+    folder.model.mkdir()
+    (folder.model / "config.json").write_text("{}")
+    folder.note_end({"steps": 8, "best_step": 6, "best_score": 50.0})
+
+    words = ["train", str(out / "config.yaml"), "--out", str(out), *(["--extend"] if extend else [])]
+    modules, said = loaded(words, tmp_path, OF_MODELS | {"h5py", "PIL"})
+    assert said.strip() == f"finished: 8 steps; best STSBenchmark.dev 50.00 at step 6; model in {out}/model"
+    assert modules == []
+    (corpora / "captions.csv").write_text("image,caption\n0.jpg,another\n")
+    assert "data.captions" in loaded(words, tmp_path, ())[1], "the content was looked at"
+
+
+def test_help_loads_typer_and_no_more(tmp_path: Path) -> None:
+    others = {"pydantic", "numpy", "polars", "yaml", "jinja2", "requests", "huggingface_hub", "dalr.config.schema"}
+    modules, said = loaded(["--help"], tmp_path, OF_MODELS | others)
+    assert "quickstart" in said
+    assert modules == []
 
 
 @pytest.mark.parametrize("name", CONTINUED)

@@ -3,6 +3,7 @@ study in Optuna by a name that can be known."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 import yaml
 from optuna.storages import RDBStorage
 
-from dalr.__main__ import main
+from dalr.__main__ import SWEEP_COMMANDS, main
 from dalr.config.loading import load_config
 from dalr.config.overrides import to_yaml
 from dalr.config.recipes import RECIPES
+from dalr.sweeps.commands.completion import OTHERS
 from dalr.sweeps.spec.loading import bundled_specs
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
@@ -61,6 +63,65 @@ def completions(line: str) -> list[str]:
 )
 def test_a_shell_completes_commands_recipes_sweeps_and_keys(line: str, offered: list[str]) -> None:
     assert completions(line) == offered
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    """The folder of a sweep as far as a shell looks: its specification, and the folders of its runs."""
+    (tmp_path / "sweep.yaml").write_text("recipe: dalr\nspace:\n  optim.learning_rate: {log: [1.0e-5, 1.0e-3]}\n")
+    for name in ("trial-0000-seed-1", "trial-0000-seed-2", "trial-0012-seed-1", "final-0000-seed-1001"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    return tmp_path
+
+
+STEERED = [
+    ("dalr sweep st", ["status", "stop"]),
+    ("dalr sweep re", ["reproduce", "resume"]),
+    ("dalr sweep sk", ["skip"]),
+    ("dalr sweep ad", ["add"]),
+    ("dalr sweep ext", ["extend"]),
+    ("dalr sweep se", ["seeds", "set"]),
+    ("dalr sweep das", ["dashboard"]),
+    ("dalr sweep status ", []),  # the shell completes folders
+    ("dalr sweep best DIR ", []),
+    *((f"dalr sweep {word} DIR ", ["0", "12"]) for word in ("why", "reproduce", "stop", "pause", "resume", "extend")),
+    ("dalr sweep stop DIR 1", ["12"]),
+    ("dalr sweep skip DIR ", []),  # what has not begun has no folder
+    ("dalr sweep add DIR opt", ["optim.learning_rate="]),
+    ("dalr sweep set DIR budget.t", ["budget.trials="]),
+    ("dalr sweep extend DIR 12 train.s", ["train.steps="]),
+    ("dalr sweep dashboard DIR --po", ["--port"]),
+    ("dalr sweep stop /nowhere ", []),
+]
+
+
+@pytest.mark.parametrize(("line", "offered"), STEERED)
+def test_a_shell_completes_what_asks_about_a_sweep_and_steers_it(line: str, offered: list[str], begun: Path) -> None:
+    assert completions(line.replace("DIR", str(begun))) == offered
+
+
+def test_every_word_about_a_sweep_is_completed() -> None:
+    assert set(SWEEP_COMMANDS) == set(OTHERS)
+
+
+def test_bash_and_zsh_are_offered_the_same(begun: Path) -> None:
+    """bash by the script that --show-completion prints; of zsh, which need not be here, what its script evaluates."""
+    line = f"dalr sweep stop {begun} "
+    bash = (
+        'eval "$(PROGRAM --show-completion bash)"; read -ra COMP_WORDS <<< "$LINE"; COMP_CWORD=${#COMP_WORDS[@]}; '
+        '_dalr_completion dalr; echo "${COMPREPLY[@]}"'
+    )
+    with_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "LINE": line, "PATH": with_path, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    script = bash.replace("PROGRAM", "dalr")
+    done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "12"], done.stderr
+
+    variables = {**os.environ, "_DALR_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
+    words = [sys.executable, "-m", "dalr"]
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
+    assert re.findall(r'"([^"]*)"', done.stdout) == ["0", "12"]
+    assert done.stdout.startswith("_arguments '*: :((")
 
 
 def test_the_schema_takes_every_config_file_and_refuses_what_the_package_refuses(

@@ -54,22 +54,13 @@ def evaluate(
     result is the same; model and data must then be where every node sees them. `--tasks retrieval` ranks
     images by captions and captions by images, through a run's grounding heads.
 
-    Example: dalr evaluate runs/a --data data/senteval --tasks sts --out runs/a/results/sts.json
+    Example: dalr evaluate runs/a --data senteval --out runs/a/results/test.json
 
-    Example: dalr evaluate runs/a --tasks retrieval --captions dataset_flickr30k.json --out runs/a/results/ranks.json
+    Example: dalr evaluate runs/a --tasks retrieval --out runs/a/ranks.json
     """
     from dalr.cluster.api.scoring import evaluate as score
-    from dalr.errors import InputError
     from dalr.evaluation.commands import summary
 
-    if tasks == "retrieval" and ray:
-        raise InputError("--tasks retrieval is scored in this process; leave --ray out")
-    if tasks != "retrieval" and (captions, image_features, image_ids, split, folds) != (None, None, None, None, 1):
-        raise InputError("--captions, --image-features, --image-ids, --split and --folds go with --tasks retrieval")
-    if not ray and (workers, gpus, address) != (None, None, None):
-        raise InputError("--workers, --gpus and --address are for evaluating on Ray; add --ray")
-    if ray and mteb is not None:
-        raise InputError("--mteb: MTEB's tasks are scored in one process; leave --ray out")
     result = score(
         model,
         data,

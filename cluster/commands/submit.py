@@ -24,7 +24,7 @@ LARGEST_LIMIT_MIB = 512  # the largest message that Ray's own storage accepts
 def submit(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="COMMAND...", help="A dalr command, after --; or: list, status ID, logs ID, stop ID."),
+        typer.Argument(metavar="COMMAND", help="A dalr command, after --; or: list, status ID, logs ID, stop ID."),
     ],
     address: Annotated[
         str | None,

@@ -52,7 +52,7 @@ def train(
 ) -> None:
     """Train one run on Ray Train (or in this process with --local). The same command resumes it.
 
-    Example: dalr train dalr data.root=data train.batch_size=256 --workers 4 --out runs/dalr-1
+    Example: dalr train dalr train.batch_size=256 --workers 4 --out runs/dalr-1
     """
     from dalr.cluster.api.training import train as train_run
     from dalr.config.overrides import parse_overrides

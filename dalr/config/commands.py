@@ -27,7 +27,7 @@ def keys_like(incomplete: str) -> list[str]:
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A recipe to show in full.", autocompletion=recipes_like)
+        str | None, typer.Argument(metavar="NAME", help="A recipe to show in full.", autocompletion=recipes_like)
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -77,7 +77,7 @@ def config(
     key: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KEY]",
+            metavar="KEY",
             help="A key, the beginning of one, or words to look for.",
             autocompletion=lambda incomplete: [key.rstrip("=") for key in keys_like(incomplete)],
         ),

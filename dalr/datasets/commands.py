@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="senteval, wiki1m, flickr30k, coco.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="senteval, wiki1m, flickr30k, coco.")],
     out: Annotated[
         Path | None,
         typer.Option(

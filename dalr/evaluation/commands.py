@@ -88,7 +88,7 @@ def summary(result: "Result", out: Path) -> str:
 def encode(
     model: Model,
     sentences: Annotated[
-        list[str] | None, typer.Argument(metavar="[SENTENCE]...", help="Sentences.  [default: stdin, one a line]")
+        list[str] | None, typer.Argument(metavar="SENTENCE", help="Sentences.  [default: stdin, one a line]")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A file.  [default: stdout]")] = None,
     pooler: PoolerOption = None,

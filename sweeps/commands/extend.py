@@ -13,6 +13,7 @@ from dalr.config.overrides import parse_overrides, with_overrides
 from dalr.errors import Failed, InputError
 from dalr.files import Locked, locked, uri_of
 from dalr.sweeps.analysis.outcome import write_trials
+from dalr.sweeps.commands.completion import lengths
 from dalr.sweeps.commands.control import Dir, Trial, answer, asked_once
 from dalr.sweeps.commands.explain import config_again, folder_of
 from dalr.sweeps.display import extension_text
@@ -28,7 +29,10 @@ def extend(
     folder: Dir,
     trial: Trial,
     values: Annotated[
-        list[str], typer.Argument(metavar="train.steps=N", help="How long it is to be.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="train.steps=N", help="How long it is to be.", show_default=False, autocompletion=lengths
+        ),
     ],
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only errors.")] = False,
 ) -> None:

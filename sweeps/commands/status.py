@@ -13,7 +13,7 @@ from dalr.sweeps.execution.place import question
 from dalr.sweeps.search.snapshot import final_runs, read_state
 
 
-def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
+def show_status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
     """Counts, budget, running and best trials, failures."""
     with question(folder) as place:
         folder = place.folder
@@ -31,7 +31,7 @@ def status(folder: Path, *, watch: bool = False, quiet: bool = False) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def best(folder: Path, *, quiet: bool = False) -> None:
+def show_best(folder: Path, *, quiet: bool = False) -> None:
     """The winner, whether it beats the base recipe, and what mattered."""
     with question(folder) as place:
         state = read_state(place.folder)

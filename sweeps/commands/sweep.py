@@ -1,6 +1,5 @@
-"""The command `dalr sweep`: a search, or a question about one."""
+"""The command `dalr sweep`: a search. What asks about one, or steers it, are commands of their own."""
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,23 +7,7 @@ from typing import Annotated
 import typer
 
 from dalr.errors import InputError, Interrupted
-
-QUESTIONS = ("status", "best", "why", "reproduce")
-
-
-def _specs_like(incomplete: str) -> list[str]:
-    """What a shell may complete the first word to."""
-    from dalr.sweeps.spec.loading import bundled_specs
-
-    return [name for name in (*bundled_specs(), *QUESTIONS) if name.startswith(incomplete)]
-
-
-def _changes_like(incomplete: str) -> list[str]:
-    """The keys, of the specification and of the config, that a shell may complete a word to."""
-    from dalr.config.keys import known_keys
-    from dalr.sweeps.spec.other_names import spec_keys
-
-    return [f"{key}=" for key in (*spec_keys(), *known_keys()) if key.startswith(incomplete)]
+from dalr.sweeps.commands.completion import first_words, keys_to_change
 
 
 def _list(wanted: bool) -> None:
@@ -43,17 +26,12 @@ def _list(wanted: bool) -> None:
 def sweep(
     spec: Annotated[
         str,
-        typer.Argument(
-            help="A YAML file or a bundled sweep's name; or status, best, why, reproduce.", autocompletion=_specs_like
-        ),
+        typer.Argument(metavar="SPEC", help="A YAML file or a bundled sweep's name.", autocompletion=first_words),
     ],
-    arguments: Annotated[
+    overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE|DIR TRIAL]...",
-            help="key=value for a sweep; DIR [TRIAL] for a question.",
-            show_default=False,
-            autocompletion=_changes_like,
+            metavar="KEY=VALUE", help="What to change of it.", show_default=False, autocompletion=keys_to_change
         ),
     ] = None,
     out: Annotated[
@@ -64,7 +42,6 @@ def sweep(
             "s3://bucket/sweeps/a.",
         ),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="status: refresh until interrupted.")] = False,
     listed: Annotated[
         bool, typer.Option("--list", help="List the bundled sweeps, and end.", callback=_list, is_eager=True)
     ] = False,
@@ -78,77 +55,41 @@ def sweep(
 ) -> None:
     """Search hyperparameters with Ray Tune and Optuna; the same command continues a sweep.
 
-    A SPEC is a YAML file or the name of a bundled sweep (--list). Words such as budget.trials=40 or
-    train.steps=400 change it. Questions about a sweep's folder:
+    SPEC is a YAML file or the name of a bundled sweep (--list). KEY=VALUE changes a key of it or of the config:
+    budget.trials=40, train.steps=400.
 
-    dalr sweep status DIR (counts, budget, best so far; --watch), dalr sweep best DIR, dalr sweep why DIR
-    TRIAL (its config, curve and fate), dalr sweep reproduce DIR TRIAL (the same trial again).
+    In place of SPEC may stand a question about a sweep's folder, dalr sweep status, best, why and reproduce; what
+    steers one while it runs, stop, pause, resume, skip, add and set; and extend and dashboard. Each has a --help of
+    its own.
 
-    Steering one while it runs, each with its own --help: dalr sweep stop DIR [TRIAL], pause DIR [TRIAL],
-    resume DIR [TRIAL], skip DIR TRIAL, add DIR KEY=VALUE..., set DIR budget.trials=60. Later: extend DIR TRIAL
-    train.steps=N. In a browser: dalr sweep dashboard DIR.
-
-    Example: dalr sweep dalr_core --out sweeps/core budget.trials=24 train.steps=400
+    Example: dalr sweep dalr_core budget.trials=24 --out sweeps/core
     """
-    if spec in QUESTIONS:
-        _answer(spec, arguments or [], watch=watch, quiet=quiet)
-        return
-    search(spec, arguments or [], search_folder(out, watch=watch), strict=strict, report_to=report_to, quiet=quiet)
+    search(spec, overrides or [], search_folder(out), strict=strict, report_to=report_to, quiet=quiet)
 
 
-def search_folder(out: str | None, *, watch: bool) -> str:
-    """The folder of a search; what else the options say must suit one."""
+def search_folder(out: str | None) -> str:
+    """The folder of a search, which must be given."""
     if out is None:
         raise InputError("where to? Give the sweep's folder: dalr sweep SPEC --out DIR")
-    if watch:
-        raise InputError("--watch belongs to dalr sweep status DIR; a running sweep shows its own table")
     return out
 
 
-def check_search(
-    spec: str, arguments: Sequence[str] = (), out: str | None = None, watch: bool = False, **options: object
-) -> None:
+def check_search(spec: str, overrides: Sequence[str] = (), out: str | None = None, **options: object) -> None:
     """Checks a specification and the words that change it. One of an absolute path that is not here may lie on the
     cluster: it is left to the command.
 
     Raises:
         InputError: as `sweep`, for what is wrong wherever it runs.
     """
-    if spec in QUESTIONS:
-        return
-    folder = search_folder(out, watch=watch)
+    folder = search_folder(out)
     if Path(spec).is_absolute() and not Path(spec).exists():
         return
     from dalr.sweeps.spec.checks import check_place
     from dalr.sweeps.spec.loading import base_configs, load_spec
 
-    loaded = load_spec(spec, list(arguments))
+    loaded = load_spec(spec, list(overrides))
     check_place(loaded, folder)
     base_configs(loaded)
-
-
-def _answer(question: str, arguments: Sequence[str], *, watch: bool, quiet: bool) -> None:
-    wanted = 2 if question in ("why", "reproduce") else 1
-    if len(arguments) != wanted:
-        raise InputError(f"expected: dalr sweep {question} DIR{' TRIAL' * (wanted == 2)}")
-    folder = Path(arguments[0])
-    from dalr.sweeps.commands.status import best, status
-
-    if question == "status":
-        with contextlib.suppress(KeyboardInterrupt) if watch else contextlib.nullcontext():  # that is how it ends
-            status(folder, watch=watch, quiet=quiet)
-    elif question == "best":
-        best(folder, quiet=quiet)
-    elif question == "why":
-        why(folder, _number(arguments[1]), quiet=quiet)
-    else:
-        reproduce_trial(folder, _number(arguments[1]), quiet=quiet)
-
-
-def _number(word: str) -> int:
-    if not word.isdigit():
-        raise InputError(f"{word!r} is not a trial's number (0, 1, ...; dalr sweep status DIR lists them)")
-    return int(word)
 
 
 def search(
@@ -191,33 +132,3 @@ def _kept(out: str) -> str:
         return counts_line(read_state(place_at(out).folder))
     except InputError:
         return "no trial had begun"
-
-
-def why(folder: Path, number: int, *, quiet: bool = False) -> None:
-    """A trial's config, curve and fate."""
-    from dalr.sweeps.commands.explain import explain
-    from dalr.sweeps.execution.place import question
-    from dalr.sweeps.search.snapshot import read_state, trial_runs
-
-    with question(folder) as place:
-        state = read_state(place.folder, scores=False)
-        place.fetch_runs(trial_runs(state, number))
-    lines = explain(state, number)
-    if not quiet:
-        typer.echo("\n".join(lines))
-
-
-def reproduce_trial(folder: Path, number: int, *, quiet: bool = False) -> None:
-    """Runs a trial again in this process. Exit code 1 where its scores are not met again."""
-    from dalr.sweeps.commands.explain import reproduce
-    from dalr.sweeps.execution.place import question
-    from dalr.sweeps.search.snapshot import read_state, trial_runs
-
-    with question(folder) as place:
-        state = read_state(place.folder)
-        place.fetch_runs(trial_runs(state, number))
-    lines, same = reproduce(state, number, quiet=quiet)
-    if not quiet:
-        typer.echo("\n".join(lines))
-    if not same:
-        raise typer.Exit(1)

@@ -11,8 +11,7 @@ from dalr.reports.build import build
 from dalr.reports.options import Options
 from dalr.sweeps.commands.control import answer, asked_once
 from dalr.sweeps.commands.extend import extend
-from dalr.sweeps.commands.status import best, status
-from dalr.sweeps.commands.sweep import why
+from dalr.sweeps.commands.questions import best, status, why
 from dalr.sweeps.execution.disk import DiskKeeper
 from dalr.sweeps.execution.place import SharedSweep
 from dalr.sweeps.execution.trial import train_here

@@ -10,8 +10,7 @@ import pytest
 from dalr.errors import InputError
 from dalr.sweeps.commands import control
 from dalr.sweeps.commands.extend import extend
-from dalr.sweeps.commands.status import best, status
-from dalr.sweeps.commands.sweep import reproduce_trial, why
+from dalr.sweeps.commands.questions import best, reproduce, status, why
 from dalr.sweeps.search.database import close_storage, database_url, open_storage
 from dalr.sweeps.search.snapshot import read_state
 from dalr.sweeps.search.spec_file import save_spec
@@ -22,7 +21,7 @@ QUESTIONS: Mapping[str, Callable[[Path], object]] = {
     "status": status,
     "best": best,
     "why": lambda folder: why(folder, 0),
-    "reproduce": lambda folder: reproduce_trial(folder, 0),
+    "reproduce": lambda folder: reproduce(folder, 0),
     "stop": lambda folder: control.stop(folder, 0),
     "pause": lambda folder: control.pause(folder, 0),
     "pause all": control.pause,

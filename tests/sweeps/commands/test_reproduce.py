@@ -8,7 +8,7 @@ from typer import Exit
 
 from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import write_outcome
-from dalr.sweeps.commands import sweep as commands
+from dalr.sweeps.commands import questions
 from dalr.sweeps.commands.explain import folder_of, reproduce
 from dalr.sweeps.execution.trial import train_here
 from dalr.sweeps.search.snapshot import SweepState, read_state, state_of
@@ -67,7 +67,7 @@ def test_differences_are_named(trained: SweepState, capsys: pytest.CaptureFixtur
     last = {**json.loads(lines[-1]), "STSBenchmark.dev": 99.0}
     folder.metrics.write_text("\n".join([*lines[:-1], json.dumps(last)]) + "\n")
     with pytest.raises(Exit):
-        commands.reproduce_trial(trained.out, 0)
+        questions.reproduce(trained.out, 0)
     text = capsys.readouterr().out
     assert "torch: 1.0 then, " in text
     assert "NOT the same" in text

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from dalr.__main__ import check_command
+from dalr.__main__ import check_command, main
 from dalr.cluster.session import free_port
 from dalr.errors import InputError
 from dalr.sweeps.analysis.outcome import write_outcome
-from dalr.sweeps.commands import sweep as commands
-from dalr.sweeps.commands.status import best, status
+from dalr.sweeps.commands import questions
+from dalr.sweeps.commands.questions import best, status
 from dalr.sweeps.display import _Announcer, budget_line, ending, live
 from dalr.sweeps.search.database import open_storage
 from dalr.sweeps.search.snapshot import read_state, state_of
@@ -106,12 +106,12 @@ def test_best_names_the_winner_and_its_test(finished: Path, capsys: pytest.Captu
 
 
 def test_why_tells_a_trials_fate(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands.why(finished, 3)
+    questions.why(finished, 3)
     text = capsys.readouterr().out
     assert "trial 3 of quickstart: failed: RuntimeError: the disk is on fire" in text
     assert "optim.weight_decay = 0.1" in text
     assert "fakes.py" in text, "the end of the traceback"
-    commands.why(finished, 1)
+    questions.why(finished, 1)
     assert "rank 1 of 3 complete points" in capsys.readouterr().out
 
 
@@ -126,17 +126,21 @@ def test_the_state_read_from_disk_is_that_of_the_sweep(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["status"], "expected: dalr sweep status DIR"),
-        (["why", "x"], "expected: dalr sweep why DIR TRIAL"),
-        (["why", "x", "first"], "'first' is not a trial's number"),
+        (["status"], "Missing argument 'DIR'"),
+        (["why", "x"], "Missing argument 'TRIAL'"),
+        (["why", "x", "first"], "'TRIAL': Input should be a valid integer"),
         (["status", "/nowhere"], "not a sweep's folder"),
         (["dalr_core"], "--out DIR"),
     ],
 )
-def test_wrong_words_are_refused(words: list[str], message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        commands.sweep(words[0], words[1:])
-    assert message in str(caught.value)
+def test_wrong_words_are_refused(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["dalr", "sweep", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_request_can_be_sent_as_a_job() -> None:
@@ -151,7 +155,7 @@ def test_a_request_can_be_sent_as_a_job() -> None:
 
 def test_an_unknown_trial_is_refused(finished: Path) -> None:
     with pytest.raises(InputError, match=r"no trial 9 \(trials: 0 to 3\)"):
-        commands.why(finished, 9)
+        questions.why(finished, 9)
 
 
 def test_a_changed_recipe_is_refused(finished: Path, tmp_path: Path) -> None:
