@@ -26,7 +26,7 @@ help:
 
 $(VENV)/.dalr-%-$(STAMP):
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing dalr[$*] into $(VENV): about 3 minutes and 6 GB the first time"
+	@echo "installing dalr[$*] into $(VENV): about 3 minutes and 7 GB the first time"
 	$(BIN)/python -m pip install --quiet --constraint $(PINS) --editable '.[$*]'
 	touch $@
 

@@ -61,7 +61,7 @@ def _default(parameter: Any) -> str:
     if parameter.required:
         return "must be given"
     value = parameter.default
-    return "" if value is None or value is False else f"`{value}`"
+    return "" if value in (None, False, "") else f"`{value}`"
 
 
 def config_keys() -> Iterator[str]:

@@ -54,6 +54,7 @@ def test_every_page_that_the_readme_names_is_there() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_tutorial_s_commands_make_its_table(tmp_path: Path) -> None:
     blocks = FENCE.findall((ROOT / "docs" / "tutorial.md").read_text())
     script = "set -euo pipefail\n" + "".join(block for block in blocks if not block.startswith("pip "))

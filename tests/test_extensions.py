@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,16 +14,23 @@ import optuna
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import dalr
 from dalr import extensions
 from dalr.__main__ import without_imports
 from dalr.cluster.preflight.memory import encoder_config
+from dalr.config.loading import load_recipe
 from dalr.config.overrides import with_overrides
+from dalr.data.batches import PairedBatch, TeacherTargets, Views
+from dalr.evaluation.custom import DeclaredClassification, DeclaredSts
 from dalr.evaluation.plan import asked_tasks
 from dalr.extensions import checksums, load, load_carried, load_installed
 from dalr.identity import identity_of
-from dalr.losses.terms import TERMS
+from dalr.losses.inputs import TermInputs
+from dalr.losses.objective import Objective
+from dalr.losses.rows import Rows
+from dalr.losses.terms import TERMS, Head, Number, Term
 from dalr.model.checksum import model_checksum
 from dalr.model.image_teacher import image_teacher, weights_fingerprint
 from dalr.model.loading import load_encoder
@@ -30,7 +38,7 @@ from dalr.sweeps.search.samplers import make_sampler
 from dalr.sweeps.spec.parts import SamplerSpec
 from tests import ROOT
 from tests.small_run import small_config, write_corpora
-from tests.user_module import small, write_module
+from tests.user_module import PAGE, documented, small, write_module
 
 
 @pytest.fixture(autouse=True)
@@ -192,43 +200,69 @@ def test_installed_packages_are_found_by_their_entry_points(module: Path, monkey
     sys.modules.pop("my_terms")
 
 
-TEACHERS = '''
-import torch
-from transformers import AutoModel, AutoTokenizer
-from optuna.samplers import RandomSampler
-from dalr.extensions import add_image_teacher, add_pooler, add_sampler, add_text_teacher
+def test_a_term_with_all_that_a_term_can_have(tmp_path: Path) -> None:
+    """The page's second module: its value against the formula, alone and shared by two workers."""
+    (tmp_path / "more_terms.py").write_text(documented("more_terms.py"))
+    load(tmp_path / "more_terms.py")
+    changes = {
+        "objective.weights.pick": 2.0,
+        "objective.soft.pick": {"temperature": 0.2, "smoothing": 0.1},
+        "objective.margin_vl": 0.05,
+    }
+    config = with_overrides(load_recipe("simcse"), changes).objective
+    torch.manual_seed(0)
+    objective = Objective(config, width=6, projection_dim=4, image_width=5)
+    both, images, ids = torch.randn(8, 2, 6), torch.randn(8, 5), torch.ones(8, 3, dtype=torch.long)
+    views = Views(pooled=both, projected=both)
+    batch = PairedBatch(
+        rows=torch.arange(8), input_ids=ids, attention_mask=ids, teachers=TeacherTargets(sentences=()), images=images
+    )
+    terms = objective(views, batch)
 
-def first_and_last(outputs, mask):
-    return outputs.hidden_states[0].mean(1) + outputs.last_hidden_state[:, 0]
+    mapped = images @ objective.map_pick.weight.T + objective.map_pick.bias
+    cosines = torch.nn.functional.cosine_similarity(both[:, 0, None], mapped[None], dim=-1)
+    angles = cosines.arccos()
+    nearer = torch.where((angles > 0.05) & ~torch.eye(8, dtype=torch.bool), (angles - 0.05).cos(), cosines)
+    target = torch.full((8, 8), 0.1 / 8) + 0.9 * torch.eye(8)
+    for part, logits in (("pick_image", nearer / 0.2), ("pick_text", nearer.T / 0.2)):
+        by_hand = -(target * logits.log_softmax(1)).sum(1).mean()
+        torch.testing.assert_close(terms.terms[part], by_hand, atol=1e-5, rtol=1e-5)
+    half = terms.terms["pick_image"] + terms.terms["pick_text"]  # the weight 2, an equal share for each part
+    torch.testing.assert_close(terms.cross_modal, half)
 
-def bert():
-    return AutoModel.from_pretrained("FOLDER").eval(), AutoTokenizer.from_pretrained("FOLDER")
+    shares = [objective(views, batch, rows=rows) for rows in (slice(0, 3), slice(3, 8))]
+    for part in ("pick_image", "pick_text"):
+        torch.testing.assert_close(shares[0].terms[part] + shares[1].terms[part], terms.terms[part])
+    assert {"margin_vl", "temperature_vl"} <= TERMS["pick"].settings
+    assert TERMS["pick"].corpora == {"captions"}
 
-class Pixels(torch.nn.Module):
-    def __init__(self, weights):
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.tensor(float(weights)))
-    def preprocess(self, picture):
-        return torch.zeros(3, 2, 2)
-    def images(self, pixels):
-        return self.scale * pixels.flatten(1)
-    def captions(self, sentences, device):
-        return torch.ones(len(sentences), 12)
 
-add_pooler("first_and_last", first_and_last, every_layer=True)
-add_text_teacher("our-bert", bert)
-add_image_teacher("pixels", Pixels)
-add_sampler("ours", lambda seed: RandomSampler(seed=seed))
-'''  # fmt: skip
+def public(kind: type) -> set[str]:
+    """The attributes of a class that a user's module may read or give."""
+    own = {name for name in vars(kind) if not name.startswith("_")}
+    return own | {field.name for field in fields(kind)} if is_dataclass(kind) else own
+
+
+def test_the_page_names_everything_that_a_module_may_use() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    offered = {
+        *(name for kind in (Term, Head, Number, TermInputs, Rows) for name in public(kind)),
+        *(name for name in vars(extensions) if name.startswith("add_")),
+        *(name for kind in (DeclaredSts, DeclaredClassification) for name in kind.model_fields),
+        *("every_layer", "z", "z2", "h", "batch", "rows", "config"),
+    }
+    # what the objective makes Rows of, and the task's name, which is the first argument of add_task
+    inner = {"all_of", "first", "count", "total", "device", "name", "task", "expectation"}
+    assert {name for name in offered - inner if not re.search(rf"\b{name}\b", page)} == set()
 
 
 def test_teachers_a_pooler_and_a_sampler_take_their_places(tmp_path: Path, corpora: Path, tiny_bert: Path) -> None:
-    (tmp_path / "more.py").write_text(TEACHERS.replace("FOLDER", str(tiny_bert)))
-    load(tmp_path / "more.py")
+    (tmp_path / "teachers.py").write_text(documented("teachers.py").replace("bert-base-uncased", str(tiny_bert)))
+    load(tmp_path / "teachers.py")
     changes = {"teachers.text": [{"model": "our-bert", "pooler": "first_and_last"}]}
     config = with_overrides(small_config(corpora, tiny_bert, train__steps=2), changes)
-    digest = checksums()["more"]
-    assert identity_of(config).contents["import.more"] == digest
+    digest = checksums()["teachers"]
+    assert identity_of(config).contents["import.teachers"] == digest
     assert dalr.train(config, out=tmp_path / "run", local=True, quiet=True).finished
     assert len(model_checksum("our-bert")) == 64
     assert load_encoder("our-bert")[0].config.hidden_size == 32
@@ -242,13 +276,16 @@ def test_teachers_a_pooler_and_a_sampler_take_their_places(tmp_path: Path, corpo
     encoder = dalr.SentenceEncoder.load(str(tiny_bert), "first_and_last")
     with torch.no_grad():
         outputs = encoder.model(**encoder.tokenizer(["a man"], return_tensors="pt"), output_hidden_states=True)
-    by_hand = outputs.hidden_states[0].mean(1) + outputs.last_hidden_state[:, 0]
+    by_hand = (outputs.hidden_states[0].mean(1) + outputs.last_hidden_state[:, 0]) / 2
     np.testing.assert_allclose(encoder.encode(["a man"]), by_hand.numpy(), atol=1e-5)
 
-    teacher = image_teacher("pixels", "3")
-    assert teacher.images(torch.ones(2, 3, 2, 2)).unique().item() == 3.0
-    assert weights_fingerprint("pixels", "3") == f"{digest} (3)"
-    study = optuna.create_study(sampler=make_sampler(SamplerSpec(name="ours", seed=3), {}))
+    teacher = image_teacher("colours", "3")
+    red = teacher.preprocess(Image.new("RGB", (16, 9), (255, 0, 0)))
+    assert red.shape == (3, 8, 8)
+    assert teacher.images(red[None]).tolist() == [[3.0, 0.0, 0.0]]
+    assert teacher.captions(["a" * 50], "cpu").tolist() == [[0.5] * 3]
+    assert weights_fingerprint("colours", "3") == f"{digest} (3)"
+    study = optuna.create_study(sampler=make_sampler(SamplerSpec(name="patient", seed=3), {}))
     assert 0 <= study.ask().suggest_float("x", 0, 1) <= 1
 
 

@@ -65,20 +65,30 @@ def test_encoding_evaluation_and_reports_do_without_ray_open_clip_and_drawing(tm
     assert "STS12" in (tmp_path / "report" / "report.md").read_text()
 
 
+LACKING = [
+    ("quickstart --out q", "ray", "cluster"),
+    ("features quickstart data.root=root", "PIL", "images"),
+    ("train quickstart data.root=root --local --out run", "PIL", "images"),
+    ("evaluate MODEL --ray --data DATA --out r.json", "ray", "cluster"),
+    ("sweep quickstart data.root=root --out s", "optuna|sqlalchemy", "search"),
+    *((f"sweep {word} s", "optuna|sqlalchemy", "search") for word in ("status", "best", "stop", "pause", "resume")),
+    *((f"sweep {word} s 1", "optuna|sqlalchemy", "search") for word in ("why", "reproduce", "skip")),
+    *((f"sweep {word}", "optuna|sqlalchemy", "search") for word in ("add s a=1", "set s a=1", "dashboard s")),
+    ("sweep extend s 1 train.steps=9", "optuna|sqlalchemy", "search"),
+    ("submit -- report /nfs/a --out /nfs/b", "pathspec|ray", "cluster"),
+    ("submit list", "ray", "cluster"),
+]
+
+
 def test_what_is_missing_is_named_in_one_line(tmp_path: Path, tiny_bert: Path) -> None:
-    codes, said = run(
-        tmp_path,
-        ["evaluate", str(tiny_bert), "--ray", "--data", str(write_small_data(tmp_path / "s")), "--out", "r.json"],
-        ["sweep", "status", "somewhere"],
-        ["submit", "--", "report", "/nfs/a", "--out", "/nfs/b"],
-        ["train", "quickstart", f"data.root={tmp_path / 'root'}", "--local", "--out", "run"],
-    )
-    assert codes == ["2 evaluate", "2 sweep", "2 submit", "2 train"], said
-    lines = [line for line in said.splitlines() if line.startswith("dalr: ")]
-    expected = [("ray", "cluster"), ("sqlalchemy|optuna", "search"), ("pathspec", "cluster"), ("PIL", "images")]
-    assert len(lines) == len(expected), said
-    for line, (module, extra) in zip(lines, expected, strict=True):
-        assert re.match(rf"dalr: ({module}) is not installed.*pip install 'dalr-lean\[{extra}\]'", line), line
+    data = write_small_data(tmp_path / "s")
+    lines = [line.replace("MODEL", str(tiny_bert)).replace("DATA", str(data)).split() for line, *_ in LACKING]
+    codes, said = run(tmp_path, *lines)
+    assert codes == [f"2 {words[0]}" for words in lines], said
+    told = [line for line in said.splitlines() if line.startswith("dalr: ")]
+    assert len(told) == len(LACKING), said
+    for line, (words, module, extra) in zip(told, LACKING, strict=True):
+        assert re.match(rf"dalr: ({module}) is not installed.*pip install 'dalr-lean\[{extra}\]'", line), (words, line)
 
 
 def project(path: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The module of a user's own that docs/extending.md shows, with its task's files, and a run that uses it."""
+"""The modules of a user's own that docs/extending.md shows, with a task's files, and a run that uses the first."""
 
 import re
 from pathlib import Path
@@ -8,17 +8,20 @@ from dalr.config.schema import RunConfig
 from tests import ROOT
 from tests.small_run import small_config
 
+PAGE = ROOT / "docs" / "extending.md"
 
-def documented() -> str:
-    """The module that docs/extending.md shows."""
-    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)[0]
+
+def documented(name: str) -> str:
+    """One of the modules that the page shows, by its name there."""
+    page = PAGE.read_text(encoding="utf-8")
+    shown = dict(re.findall(r"`(\w+\.py)`[^`]*?:\n(?:[^`]*?:\n)?\n?```python\n(.*?)```", page, flags=re.DOTALL))
+    return shown[name]
 
 
 def write_module(folder: Path) -> Path:
     """`my_terms.py` of the page, and its task's files beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "my_terms.py").write_text(documented(), encoding="utf-8")
+    (folder / "my_terms.py").write_text(documented("my_terms.py"), encoding="utf-8")
     for split in ("dev", "test"):
         pairs = [f"a man plays {i}\ta {'man' if i % 2 else 'dog'} sits {i}\t{i % 6}" for i in range(24)]
         (folder / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *pairs]) + "\n")
