@@ -24,7 +24,7 @@ def claim_device(gpus: float, of_ray: Callable[[], torch.device] = lambda: torch
     except (RuntimeError, AssertionError) as error:  # a driver that is too old, a build without CUDA, no card
         raise Failed(
             f"this worker was given {gpus:g} GPU, but CUDA does not start here: {' '.join(str(error).split())[:300]}; "
-            "update the node's driver, or train with --gpus 0"
+            "update the node's driver, or train with gpus=0"
         ) from error
     device = of_ray()
     if gpus < 1:

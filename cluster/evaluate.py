@@ -17,7 +17,7 @@ import ray
 
 from dalr.cluster.pool import Call, Pool, Processes
 from dalr.cluster.train import Workers
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.evaluation.cache import VectorCache
 from dalr.evaluation.encoder import SentenceEncoder
 from dalr.evaluation.plan import plan
@@ -79,8 +79,8 @@ class Evaluation:
         chosen = plan(tasks, protocol, custom)
         DataFolder.open(data)
         encoder = SentenceEncoder.load(model, pooler, device="cpu")
-        refuse_folder(out, "--out")
-        writable_folder(Path(out).parent, "--out")
+        refuse_folder(out, argument("out"))
+        writable_folder(Path(out).parent, argument("out"))
         path = Path(model).expanduser()
         return cls(
             model=Model(str(path.absolute()) if path.exists() else model, pooler, encoder.fingerprint()),

@@ -7,6 +7,7 @@ import ray
 import ray.train
 
 from dalr.cluster.driver_node import actor_beside_driver
+from dalr.errors import argument
 
 GO_ON = "the same command continues from the newest checkpoint"
 
@@ -27,7 +28,7 @@ def lost(
     failures = sorted(getattr(error, "worker_failures", {}).items())
     first = next((f"worker {rank}: {one_line(failure)}" for rank, failure in failures), one_line(error))
     times = "once" if max_failures == 0 else f"{max_failures + 1} times, the last time"
-    return f"failed {times} at {first}; {GO_ON} (--max-failures allows more failures)"
+    return f"failed {times} at {first}; {GO_ON} ({argument('max_failures')} allows more failures)"
 
 
 def one_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ import os
 import socket
 from urllib.parse import urlsplit
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 
 SECONDS = 5.0
 """How long a server may take to answer, in all."""
@@ -27,7 +27,7 @@ def check_cluster(address: str) -> None:
             "node's own port (only dalr submit takes the address of a dashboard)"
         )
     host, port = _host_and_port(text, DEFAULT_PORT if scheme == "gcs" else DEFAULT_CLIENT_PORT)
-    hint = f"check RAY_ADDRESS or --address; a cluster's is HOST:{DEFAULT_PORT} of its head node"
+    hint = f"check RAY_ADDRESS or {argument('address')}; a cluster's is HOST:{DEFAULT_PORT} of its head node"
     _check_listens(host, port, f"no Ray cluster answers at {address}", hint)
     if os.environ.get("RAY_USE_TLS", "0") not in ("0", ""):
         return  # what follows would need the cluster's certificates

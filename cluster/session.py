@@ -15,7 +15,7 @@ from ray.exceptions import AuthenticationError, RayError
 import dalr
 from dalr.cluster.probe import check_cluster
 from dalr.cluster.ray_internals import check_token, enable_tokens, recorded_address
-from dalr.errors import Failed, InputError
+from dalr.errors import Failed, InputError, argument
 
 # Two spinning threads of one process slow small matrix products down a hundredfold; workers inherit this.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -72,7 +72,9 @@ def check_import_name() -> None:
 def _join(address: str, *, quiet: bool) -> None:
     place = recorded_address() if address == "auto" else address
     if place is None:
-        raise InputError("no Ray cluster was started on this machine, and --address or RAY_ADDRESS asks for it (auto)")
+        raise InputError(
+            f"no Ray cluster was started on this machine, and {argument('address')} or RAY_ADDRESS asks for it (auto)"
+        )
     check_cluster(place)
     try:
         if not place.startswith("ray://"):

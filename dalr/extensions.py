@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.losses.terms import TERMS, Term
 
 Kind = Literal["term", "task", "text_teacher", "image_teacher", "pooler", "sampler"]
@@ -143,7 +143,7 @@ def load(origin: str | Path) -> None:
     path = Path(origin).expanduser()
     if path.suffix == ".py":
         if not path.is_file():
-            raise InputError(f"--import {origin}: no such file")
+            raise InputError(f"{argument('load', option='import')} {origin}: no such file")
         _execute(str(path.absolute()), path.read_text(encoding="utf-8"))
     else:
         _import_installed(str(origin))
@@ -199,7 +199,9 @@ def _import_installed(name: str) -> None:
     except (ImportError, ValueError):
         spec = None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        raise InputError(f"--import {name}: neither a file that ends in .py nor an installed module")
+        raise InputError(
+            f"{argument('load', option='import')} {name}: neither a file that ends in .py nor an installed module"
+        )
     digest = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
     with _recorded(Module(name, name, digest, None)):
         importlib.import_module(name)
@@ -214,13 +216,15 @@ def _recorded(module: Module) -> Iterator[None]:
         yield
     except InputError as error:
         _forget(module)
-        raise InputError(f"--import {module.origin}: {error}") from error
+        raise InputError(f"{argument('load', option='import')} {module.origin}: {error}") from error
     except Exception as error:
         _forget(module)
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module.origin]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
         where = f", line {line}" if line else ""
-        raise InputError(f"--import {module.origin}{where}: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{argument('load', option='import')} {module.origin}{where}: {type(error).__name__}: {error}"
+        ) from error
     finally:
         _loading.pop()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.extras import explained, install, missing
 from dalr.reports.answer import Answer
 from dalr.reports.build import Report as Made
@@ -132,5 +132,5 @@ def check_out(out: Path, places: Sequence[Path]) -> None:
     """Refuses to write a report over what it reports on."""
     if out.resolve() in [place.resolve() for place in places]:
         raise InputError(
-            f"report: --out {out} is a folder to report on; a report lies beside it or in it: {out}/report"
+            f"report: {argument('out')} {out} is a folder to report on; a report lies beside it or in it: {out}/report"
         )

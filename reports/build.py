@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.reports.answer import Answer, against_baseline, best_of_blocks, of_sweep
 from dalr.reports.arms import ArmComparison, arm_comparisons
 from dalr.reports.examples import Examples
@@ -177,9 +177,9 @@ def _compared(
     family contradicts them.
     `sts` is the STS table under each aggregation."""
     known = list(dict.fromkeys(row.label for table in tables for row in table.measured))
-    for option, label in [("--baseline", options.baseline), *(("--ablate", label) for label in options.ablate)]:
+    for option, label in [("baseline", options.baseline), *(("ablate", label) for label in options.ablate)]:
         if label is not None and label not in known:
-            raise InputError(f"{option} {label}: no measured row has that name ({listed(known)})")
+            raise InputError(f"{argument(option)} {label}: no measured row has that name ({listed(known)})")
     made: list[Table] = []
     answers: list[Answer] = []
     for table in tables:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from dalr.errors import InputError, did_you_mean
+from dalr.errors import InputError, argument, did_you_mean
 from dalr.reports.figures.export import FORMATS
 from dalr.reports.load.frame import Loaded
 from dalr.reports.tables.contrasts import read_plan
@@ -58,14 +58,14 @@ class Options:
             InputError: a word that means nothing, or a file without contrasts.
         """
         if average not in ("unrounded", "mean-of-rounded"):
-            raise InputError(f"--average {average}: expected unrounded or mean-of-rounded")
+            raise InputError(f"{argument('average')} {average}: expected unrounded or mean-of-rounded")
         kind: Averaging = "unrounded" if average == "unrounded" else "mean-of-rounded"
         scored = next((known for known in AGGREGATIONS if known == aggregation), None)
         if scored is None:
-            raise InputError(f"--sts-aggregation {aggregation}: expected one of {', '.join(AGGREGATIONS)}")
+            raise InputError(f"{argument('sts_aggregation')} {aggregation}: expected one of {', '.join(AGGREGATIONS)}")
         files = _listed(formats)
         if not set(files) <= set(FORMATS):
-            raise InputError(f"--formats {','.join(files)}: expected some of {','.join(FORMATS)}")
+            raise InputError(f"{argument('formats')} {','.join(files)}: expected some of {','.join(FORMATS)}")
         return Options(
             names=dict(names),
             baseline=baseline,
@@ -106,7 +106,7 @@ def apply(options: Options, loaded: Loaded) -> tuple[Options, Loaded, dict[str, 
     named = labels(everything, options.names)
     shown = named
     if options.only:
-        only = list(dict.fromkeys(row for word in options.only for row in _rows("--only", word, named, loaded)))
+        only = list(dict.fromkeys(row for word in options.only for row in _rows(argument("only"), word, named, loaded)))
         loaded = replace(
             loaded,
             sources={name: source for name, source in loaded.sources.items() if source.row in only},
@@ -123,8 +123,8 @@ def apply(options: Options, loaded: Loaded) -> tuple[Options, Loaded, dict[str, 
             raise InputError(f"{option} {word}: fits several rows; give one of {listed(shown[row] for row in rows)}")
         return shown.get(rows[0], word) if rows else word
 
-    baseline = label("--baseline", options.baseline) if options.baseline else None
-    ablate = list(dict.fromkeys(label("--ablate", word) for word in options.ablate))
+    baseline = label(argument("baseline"), options.baseline) if options.baseline else None
+    ablate = list(dict.fromkeys(label(argument("ablate"), word) for word in options.ablate))
     return replace(options, baseline=baseline, ablate=ablate, tasks=_tasks(options.tasks, loaded)), loaded, shown
 
 
@@ -149,6 +149,6 @@ def _tasks(words: Iterable[str], loaded: Loaded) -> list[str]:
     for word in words:
         if word not in meanings:
             raise InputError(
-                f"--tasks {word}: no such task{did_you_mean(word, meanings)}; known: {', '.join(meanings)}"
+                f"{argument('tasks')} {word}: no such task{did_you_mean(word, meanings)}; known: {', '.join(meanings)}"
             )
     return list(dict.fromkeys(task for word in words for task in meanings[word]))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.extensions import load_installed
 from dalr.extras import explained
 from dalr.results import Protocol
@@ -94,17 +94,20 @@ def evaluate(
     if place is not None and (name or fingerprint):
         raise InputError("name and fingerprint are for a function; a model's folder or name has its own")
     if tasks == "retrieval":
+        what = f"{argument('tasks')} retrieval"
         if ray or place is None:
-            raise InputError("tasks: retrieval needs a run's folder and is scored in this process, without ray")
+            raise InputError(f"{what} needs a run's folder and is scored in this process; leave {argument('ray')} out")
         if custom or mteb or pooler or cache:
-            raise InputError("tasks: retrieval is scored by itself; leave custom, mteb, pooler and cache out")
+            raise InputError(f"{what} is scored by itself; leave {_all('custom', 'mteb', 'pooler', 'cache')} out")
         from dalr.evaluation.model_scores import score_retrieval
 
         return _ours(score_retrieval(Path(place), out, retrieval, split=split, folds=folds, quiet=quiet))
     if retrieval or split is not None or folds != 1:
-        raise InputError("captions, image_features, image_ids, split and folds go with tasks retrieval")
+        those = _all("captions", "image_features", "image_ids", "split", "folds")
+        raise InputError(f"{those} go with {argument('tasks')} retrieval")
     if not ray and (workers, gpus, address) != (None, None, None):
-        raise InputError("workers, gpus and address are for evaluating on Ray; set ray, too")
+        those = _all("workers", "gpus", "address")
+        raise InputError(f"{those} are for evaluating on Ray; add {argument('ray', True)}")
 
     from dalr.evaluation.plan import asked_tasks
 
@@ -114,11 +117,11 @@ def evaluate(
         out = Path(place) / "results" / f"{protocol}.json"  # place is a run's folder
     options: dict[str, Any] = {"out": out, "cache": cache, "custom": own}
     if ray:
-        if mteb or place is None or out is None:
-            raise InputError(
-                "ray: spreads SentEval's tasks and your own over a model's folder or name, and needs out; MTEB's "
-                "tasks and functions are scored in one process"
-            )
+        if mteb or place is None:
+            what = "a function is" if place is None else f"{argument('mteb')}: MTEB's tasks are"
+            raise InputError(f"{what} scored in one process; leave {argument('ray')} out")
+        if out is None:
+            raise InputError(f"{argument('ray')}: workers write into {argument('out')}; say where")
         options["pooler"] = pooler
         return _ours(_on_ray(place, data, names, protocol, options, workers, gpus, address, quiet=quiet))
     options |= {"mteb": mteb, "quiet": quiet}
@@ -135,6 +138,12 @@ def evaluate(
 
     called = name or getattr(model, "__qualname__", type(model).__name__)
     return _ours(score(encode, data, names, protocol, model=called, fingerprint=fingerprint, **options))
+
+
+def _all(*names: str) -> str:
+    """Several arguments, listed for a message."""
+    *first, last = map(argument, names)
+    return f"{', '.join(first)} and {last}"
 
 
 def _ours(record: Record) -> Result:

@@ -14,7 +14,7 @@ from dalr.cluster.preflight.cards import GIB, NODE_ID, avoiding, card_sizes, wit
 from dalr.cluster.preflight.memory import MemoryEstimate, encoder_config, estimate_memory
 from dalr.config.schema import RunConfig
 from dalr.data.features.needs import needs_of
-from dalr.errors import InputError, NotEnoughResources
+from dalr.errors import InputError, NotEnoughResources, argument
 
 Resources = Mapping[str, float]
 """Ray's names and amounts: `{"CPU": 4, "GPU": 0.5, "memory": 8e9}`; memory is in bytes."""
@@ -239,7 +239,7 @@ def preflight(config: RunConfig, bundle: Resources, workers: int, *, driver: Res
     try:
         check(bundle, workers, driver=driver, memory=memory, nodes=nodes)
     except NotEnoughResources as shortage:  # an estimate may be wrong
-        raise NotEnoughResources(f"{shortage}; --no-preflight starts all the same") from shortage
+        raise NotEnoughResources(f"{shortage}; {argument('preflight', False)} starts all the same") from shortage
     return avoiding(nodes, large_enough(bundle, workers, nodes, driver, memory)) if memory.on_gpu else {}
 
 

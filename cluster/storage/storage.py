@@ -13,7 +13,7 @@ from dalr.cluster.storage.filesystems import Location, StorageFailed, location
 from dalr.cluster.storage.mirror import Mirror, Pushes
 from dalr.cluster.storage.remote_folder import RemoteFolder
 from dalr.config.schema import RunConfig, cache_folder
-from dalr.errors import Failed, InputError
+from dalr.errors import Failed, InputError, argument
 from dalr.files import writable_folder
 from dalr.identity import identity_of
 from dalr.metrics_log import parse_log
@@ -81,20 +81,22 @@ def storage_at(out: str | Path) -> Storage:
     """
     text = str(out)
     if not text.strip():
-        raise InputError("--out is empty; give the run's folder (is a variable of the shell not set?)")
+        raise InputError(f"{argument('out')} is empty; give the run's folder (is a variable of the shell not set?)")
     if isinstance(out, Path) or "://" not in text:
         return SharedFolder(Path(text).absolute())
     parts = urlsplit(text)
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path:
-            raise InputError(f"--out {text}: expected file:///path, with three slashes")
+            raise InputError(f"{argument('out')} {text}: expected file:///path, with three slashes")
         if "?" in text or "#" in text:
-            raise InputError(f"--out {text}: a path ends at ? and # in a URI; write %3F and %23, or no file://")
+            raise InputError(
+                f"{argument('out')} {text}: a path ends at ? and # in a URI; write %3F and %23, or no file://"
+            )
         return SharedFolder(Path(unquote(parts.path)))
     try:
         return RemoteRun(location(text))
     except InputError as error:
-        raise InputError(f"--out {error}") from error
+        raise InputError(f"{argument('out')} {error}") from error
 
 
 class SharedFolder:
@@ -108,7 +110,7 @@ class SharedFolder:
 
     def check(self, config: RunConfig, *, extend: bool = False) -> None:
         self.folder.check(identity_of(config), extend=extend)
-        writable_folder(self.folder.path, "--out")
+        writable_folder(self.folder.path, argument("out"))
 
     def push_pending(self, config: RunConfig) -> None:
         """Nothing is stored elsewhere."""
@@ -167,7 +169,7 @@ class RemoteRun:
                 refuse_another(text, notes, self.display_name, identity_of(config), extend=extend)
             self._remote.check_writable()
         except StorageFailed as error:
-            raise InputError(f"--out {error}") from error
+            raise InputError(f"{argument('out')} {error}") from error
 
     def push_pending(self, config: RunConfig) -> None:
         with self.folder.locked():
@@ -246,7 +248,7 @@ def opened(place: Location) -> RemoteFolder:
     try:
         return RemoteFolder.at(place)
     except StorageFailed as error:
-        raise InputError(f"--out {error}") from error
+        raise InputError(f"{argument('out')} {error}") from error
 
 
 def _json_object(data: bytes | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dalr.errors import argument
 from dalr.files import atomic_write, writable_folder
 from dalr.reading import reading
 
@@ -15,7 +16,7 @@ class VectorCache:
     so that several processes may add to it."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        self._folder = writable_folder(Path(folder) / fingerprint, "--cache")
+        self._folder = writable_folder(Path(folder) / fingerprint, argument("cache"))
 
     def read(self) -> list[tuple[list[str], np.ndarray]]:
         """All blocks: n sentences and float32 [n, D].
@@ -24,7 +25,7 @@ class VectorCache:
             InputError: a block that is damaged."""
         blocks = []
         for path in sorted(self._folder.glob("*.npz")):
-            with reading(path, "--cache", "a whole block of vectors, delete it"):
+            with reading(path, argument("cache"), "a whole block of vectors, delete it"):
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                     sentences = json.loads(stored["sentences"].tobytes())
                     vectors = stored["vectors"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dalr.config.loading import read_config
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.provenance import code_version
 from dalr.reading import read_json
 from dalr.results import Protocol, Provenance, Result
@@ -48,8 +48,8 @@ def score_retrieval(
     from dalr.files import refuse_folder, writable_folder
 
     if out is not None:
-        refuse_folder(out, "--out")
-        writable_folder(out.parent, "--out")
+        refuse_folder(out, argument("out"))
+        writable_folder(out.parent, argument("out"))
     given = {key: str(file.absolute()) for key, file in files.items() if file is not None}
     about = provenance_of(run)
     result = evaluate_retrieval(run, given, split=split, folds=folds, provenance=about, quiet=quiet)

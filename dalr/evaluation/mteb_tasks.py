@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.evaluation.vectors import Encode, checked
 from dalr.results import MTEB, Protocol, TaskDetails, TaskRecord, TaskScore
 
@@ -32,7 +32,9 @@ def mteb_tasks(named: Sequence["str | AbsTask"]) -> list["AbsTask"]:
     try:
         import mteb
     except ImportError as error:
-        raise InputError(f"--mteb: the package mteb is not installed ({error}); pip install 'dalr[mteb]'") from error
+        raise InputError(
+            f"{argument('mteb')}: the package mteb is not installed ({error}); pip install 'dalr[mteb]'"
+        ) from error
     tasks: list[AbsTask] = []
     for task in named:
         if not isinstance(task, str):
@@ -42,7 +44,7 @@ def mteb_tasks(named: Sequence["str | AbsTask"]) -> list["AbsTask"]:
             with warnings.catch_warnings(action="ignore"):  # that there is a newer version: this one is asked for
                 tasks.append(mteb.get_task(task))
         except (KeyError, ValueError) as error:
-            raise InputError(f"--mteb {task}: {' '.join(str(error.args[0]).split())[:200]}") from error
+            raise InputError(f"{argument('mteb')} {task}: {' '.join(str(error.args[0]).split())[:200]}") from error
     return tasks
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.evaluation.custom import added_tasks, read_tasks
 from dalr.evaluation.readers import DataFolder
 from dalr.evaluation.tasks import OWN, STANDARD, StsTask, Task
@@ -79,10 +79,13 @@ def asked_tasks(
     official = [task.name for task in plan(names, protocol, own) if task.name in STANDARD]
     if official and data is None:
         raise InputError(
-            f"--data: missing; {official[0]} is read from a SentEval folder, and only your own tasks need none"
+            f"{argument('data')}: missing; {official[0]} is read from a SentEval folder, and only your own tasks need "
+            "none"
         )
     if not official and not own and not others:
-        raise InputError("--data, --custom or --mteb: missing; one must say what is scored")
+        raise InputError(
+            f"{argument('data')}, {argument('custom')} or {argument('mteb')}: missing; one must say what is scored"
+        )
     DataFolder.open(data)
     return names, own
 

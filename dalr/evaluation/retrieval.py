@@ -23,7 +23,7 @@ from dalr.data.corpora.caption_json import NoSplits
 from dalr.data.corpora.sources import Captions, read_captions
 from dalr.data.features.prepare import image_features
 from dalr.data.rows import Rows
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.evaluation.encoder import SentenceEncoder
 from dalr.evaluation.run import merge
 from dalr.losses.heads import GroundingHead
@@ -163,7 +163,7 @@ def read_data(config: RunConfig, split: str | None, *, quiet: bool = False) -> t
     """
     config = with_absolute_paths(config)
     if config.data.captions is None:
-        raise InputError("retrieval: no captions; give --captions FILE, which the run's config does not name either")
+        raise InputError(f"retrieval: the run's config names no captions; give {argument('captions')}")
     store = Path(config.data.store) if config.data.store else None
     try:
         captions, chosen = read_captions(config.data.captions, store, split=split or "test"), split or "test"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.evaluation import sts, transfer
 from dalr.evaluation.alignment_uniformity import TaskGeometry, geometry_of, merged
 from dalr.evaluation.cache import VectorCache
@@ -82,15 +82,15 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise InputError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
     if cache is not None and fingerprint is None:
-        raise InputError("cache: a cache of vectors needs the encoder's fingerprint")
+        raise InputError(f"{argument('cache')}: a cache of vectors needs the encoder's fingerprint")
     started = time.perf_counter()
     folder = DataFolder.open(data)
     chosen = _checked_tasks(folder, tasks, protocol, custom, mteb)
     of_mteb = mteb_tasks(mteb) if mteb else []
     if out is not None:
         out = Path(out)
-        refuse_folder(out, "--out")
-        writable_folder(out.parent, "--out")
+        refuse_folder(out, argument("out"))
+        writable_folder(out.parent, argument("out"))
     kept = VectorCache(Path(cache), fingerprint) if cache is not None and fingerprint is not None else None
     vectors = EncodedSentences(encode, kept)
     work: list[Work] = []
@@ -136,12 +136,16 @@ def _checked_tasks(
     """The benchmark's and the user's tasks that are named, all of which can be scored."""
     chosen = plan(tasks, protocol, custom)
     if not chosen and not mteb:
-        raise InputError("tasks: none is named")
+        raise InputError(f"{argument('tasks')}: none is named")
     if mteb and protocol == "dev":
-        raise InputError("--mteb: its tasks are scored on their test splits, which protocol dev does not read")
+        raise InputError(
+            f"{argument('mteb')}: its tasks are scored on their test splits, which protocol dev does not read"
+        )
     official = [task.name for task in chosen if task.name in STANDARD]
     if official and not folder.given:
-        raise InputError(f"data: {', '.join(official)} are read from a SentEval folder; only your own tasks need none")
+        raise InputError(
+            f"{argument('data')}: {', '.join(official)} are read from a SentEval folder; only your own tasks need none"
+        )
     return chosen
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from dalr.config.schema import RunConfig
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.tracking.labels import Labels
 from dalr.tracking.tracker import Tracker
 from dalr.training.run_folder import RunFolder
@@ -37,10 +37,12 @@ def parse_names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in INSTALL:
-            raise InputError(f"--report-to: unknown tracker {name!r}; known: {', '.join(INSTALL)}")
+            raise InputError(f"{argument('report_to')}: unknown tracker {name!r}; known: {', '.join(INSTALL)}")
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:  # a folder of that name in the working directory is no package
-            raise InputError(f"--report-to {name}: the package is not installed; pip install {INSTALL[name]}")
+            raise InputError(
+                f"{argument('report_to')} {name}: the package is not installed; pip install {INSTALL[name]}"
+            )
     return names
 
 

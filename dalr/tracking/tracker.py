@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from dalr.config.schema import RunConfig
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.files import write_json
 from dalr.metrics_log import read_log
 from dalr.tracking.labels import Labels, ending
@@ -60,7 +60,9 @@ class Tracker(Callback):
         except Exception as error:
             if step == 0:
                 reason = " ".join(str(error).split()) or type(error).__name__
-                raise InputError(f"--report-to {self.name}: cannot open a run there: {reason[:300]}") from error
+                raise InputError(
+                    f"{argument('report_to')} {self.name}: cannot open a run there: {reason[:300]}"
+                ) from error
             self._give_up(error)
         for line in read_log(self.folder.metrics).lines:
             if line["step"] <= step:

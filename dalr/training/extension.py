@@ -10,7 +10,7 @@ from typing import Any
 
 from dalr.config.overrides import validated
 from dalr.config.schema import RunConfig, Stage, TrainConfig
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 
 LENGTH_KEYS = ("train.steps", "train.epochs")
 _STAGES = "train.stages"
@@ -35,7 +35,9 @@ def check_longer(saved: TrainConfig, asked: TrainConfig, place: str) -> None:
     """
     (before, old), (after, new) = length_of(saved), length_of(asked)
     if before == after and new < old:
-        raise InputError(f"{place}: {before} was {old}, is {new}: --extend makes a run longer, never shorter")
+        raise InputError(
+            f"{place}: {before} was {old}, is {new}: {argument('extend', True)} makes a run longer, never shorter"
+        )
 
 
 def extended(asked: RunConfig, saved: RunConfig, step: int, *, ended: bool) -> RunConfig:
@@ -47,7 +49,7 @@ def extended(asked: RunConfig, saved: RunConfig, step: int, *, ended: bool) -> R
     """
     stages = saved.train.stages
     if asked.train.stages not in ((), stages):
-        raise InputError(f"{_STAGES} is what --extend writes; leave it out, or as the run has it")
+        raise InputError(f"{_STAGES} is what {argument('extend', True)} writes; leave it out, or as the run has it")
     longer = length_of(saved.train) != length_of(asked.train)
     if longer and asked.train.steps is not None and asked.train.steps <= step:
         raise InputError(f"{step} steps are done; train.steps={asked.train.steps} asks for no more of them")

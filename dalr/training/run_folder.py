@@ -10,7 +10,7 @@ from typing import Any
 from dalr.config.loading import load_recipe
 from dalr.config.overrides import to_yaml, validated, with_absolute_paths, with_overrides
 from dalr.config.schema import RunConfig
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.extensions import checksums
 from dalr.files import (
     locked,
@@ -100,8 +100,10 @@ class RunFolder:
         if saved is None:
             return config
         check_longer(saved.train, config.train, self.name)
+        if not self.is_made_longer(config):
+            return extended(config, saved, 0, ended=False)
         sweep = self.path.parent.parent
-        if self.is_made_longer(config) and (sweep / "sweep.yaml").is_file():
+        if (sweep / "sweep.yaml").is_file():
             raise InputError(
                 f"{self.name}: a run of the sweep in {sweep}, which compares its runs at one length; copy the folder, "
                 "and extend the copy"
@@ -130,7 +132,7 @@ class RunFolder:
 
         self.check(identity, extend=extend)
         config, saved = identity.config, self._saved_config()
-        writable_folder(self.path, "--out")
+        writable_folder(self.path, argument("out"))
         for place in (self.path, self.checkpoints, self.results):
             remove_leftovers(place)
         quarantine(self.checkpoints)
@@ -244,9 +246,10 @@ def refuse_another(
     elif differences:
         if extend:  # its length may differ
             differences = {key: words for key, words in differences.items() if not is_length_key(key)}
-        hint = "add --extend to train it on to the new length, or " if only_length else ""
+        hint = f"add {argument('extend', True)} to train it on to the new length, or " if only_length else ""
         raise InputError(
-            f"{place}: this folder holds another run; {', '.join(differences.values())}; {hint}choose another --out"
+            f"{place}: this folder holds another run; {', '.join(differences.values())}; {hint}choose another "
+            f"{argument('out')}"
         )
 
 

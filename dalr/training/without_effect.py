@@ -8,7 +8,7 @@ from typing import get_args
 from dalr.config.objective import ObjectiveConfig
 from dalr.config.schema import RunConfig
 from dalr.data.features.needs import needs_of
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.losses.terms import TERMS, Group, Need, terms_where
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def report_unread(configs: Iterable[RunConfig], written: Collection[str], *, str
     message = where + "; ".join(f"{key} has no effect: {reason}" for key, reason in unread.items())
     if strict:
         raise InputError(message)
-    logger.warning("%s (an error with --strict)", message)
+    logger.warning("%s (an error with %s)", message, argument("strict", True))
 
 
 def unread_keys(configs: Iterable[RunConfig], written: Collection[str]) -> dict[str, str]:

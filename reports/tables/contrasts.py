@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.reports.load.runs import expect, read_yaml
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep
@@ -79,7 +79,7 @@ def plan_for(sweep: Sweep, given: Mapping[str, Any]) -> Plan | None:
         InputError: the specification's contrasts are none of its arms.
     """
     if given:
-        plan = plan_of(given, Path("--contrasts"))
+        plan = plan_of(given, Path(argument("contrasts")))
         mine = {name: weights for name, weights in plan.contrasts.items() if _has(sweep, weights)} if plan else {}
     else:
         plan = plan_of(sweep.spec, sweep.folder / "sweep.yaml")
@@ -101,7 +101,7 @@ def check_given(given: Mapping[str, Any], sweeps: Iterable[Sweep]) -> None:
     known = list(sweeps)
     for name, weights in given.get("contrasts", {}).items():
         if not any(_has(sweep, weights) for sweep in known):
-            raise InputError(f"--contrasts: no sweep has the arms of contrast {name}: {', '.join(weights)}")
+            raise InputError(f"{argument('contrasts')}: no sweep has the arms of contrast {name}: {', '.join(weights)}")
 
 
 def _has(sweep: Sweep, weights: Weights) -> bool:

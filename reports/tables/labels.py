@@ -32,7 +32,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.reports.load.frame import Source
 from dalr.reports.load.names import one_line, parts_of, plain
 from dalr.reports.tables.naming import (
@@ -67,12 +67,17 @@ def labels(sources: Iterable[Source], overrides: Mapping[str, str] | None = None
     for key, label in (overrides or {}).items():
         rows = rows_called(key, named, sources)
         if not rows:
-            raise InputError(f"--name {key}={label}: no row is called {key!r} ({listed(named.values())})")
+            raise InputError(
+                f"{argument('names', option='name')} {key}={label}: no row is called {key!r} ({listed(named.values())})"
+            )
         renamed |= disambiguate(dict.fromkeys(rows, one_line(label)), firsts, EVALUATION_TRAITS)
     shared = [label for label, count in Counter(renamed.values()).items() if count > 1]
     if shared:
         rows = [row for row in renamed if renamed[row] == shared[0]]
-        raise InputError(f"--name: two rows would be called {shared[0]!r}: {named[rows[0]]} and {named[rows[1]]}")
+        raise InputError(
+            f"{argument('names', option='name')}: two rows would be called {shared[0]!r}: {named[rows[0]]} and "
+            f"{named[rows[1]]}"
+        )
     return renamed
 
 

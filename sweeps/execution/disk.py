@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.sweeps.search.records import run_name
 from dalr.sweeps.search.snapshot import SweepState
 
@@ -27,7 +27,7 @@ def check_space(out: Path) -> None:
     free = shutil.disk_usage(out).free
     if free < LEAST_FREE:
         raise InputError(
-            f"--out: only {free / 1e9:.1f} GB are free in {out}; trials need at least {LEAST_FREE / 1e9:.1f}"
+            f"{argument('out')}: only {free / 1e9:.1f} GB are free in {out}; trials need {LEAST_FREE / 1e9:.1f} or more"
         )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from dalr.cluster.storage.filesystems import Location, StorageFailed, location
 from dalr.cluster.storage.storage import Storage, mirror_of, opened, storage_at
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.files import uri_of, writable_folder
 from dalr.sweeps.execution.disk import check_space
 from dalr.sweeps.search.records import RUNS, Task, run_folder, run_name
@@ -95,7 +95,7 @@ class SharedSweep:
         self.uri = str(folder)
 
     def check(self) -> None:
-        writable_folder(self.folder, "--out")
+        writable_folder(self.folder, argument("out"))
         check_space(self.folder)
 
     def fetch(self) -> None:
@@ -127,7 +127,7 @@ class RemoteSweep:
         try:
             self._remote.check_writable()
         except StorageFailed as error:
-            raise InputError(f"--out {error}") from error
+            raise InputError(f"{argument('out')} {error}") from error
 
     def fetch(self) -> None:
         names = [name for name in self._remote.files(recursive=False) if not name.startswith(".")]

@@ -162,7 +162,7 @@ class _Run:
                 "a sampled value did not arrive (is the code on this node another version?)"
             )
         if uri_of(self.task.out) is None and not (Path(self.task.out) / "sweep.yaml").is_file():
-            raise InputError(f"{self.task.out} is not visible on this node: put --out on storage that all nodes share")
+            raise InputError(f"{self.task.out} is not visible on this node: put it on storage that all nodes share")
         return config
 
     def remove_other_run(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.files import write_text
 from dalr.provenance import code_version
 from dalr.sweeps.spec.database_url import refuse_password, without_password
@@ -33,13 +33,14 @@ def _check_same_search(saved: SweepSpec, spec: SweepSpec, out: Path) -> None:
         ]
         raise InputError(
             f"{out}: this folder holds another sweep; they differ in {', '.join(keys)}; "
-            "choose another --out (only budget, stop, resources, keep_models, contrasts and final reruns may change)"
+            f"choose another {argument('out')} (only budget, stop, resources, keep_models, contrasts and final reruns "
+            "may change)"
         )
     if saved.storage != spec.storage:
         # A second database would begin the search anew, over the first one's runs.
         raise InputError(
             f"{out}: this sweep's trials lie in another database (storage: {without_password(saved.storage)}); "
-            "give the same storage, or choose another --out"
+            f"give the same storage, or choose another {argument('out')}"
         )
 
 

@@ -8,7 +8,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.identity import SCHEMA, Identity
 from dalr.sweeps.search.records import RunRecord, State, TrialRecord
 from dalr.sweeps.search.samplers import experimental_allowed
@@ -95,7 +95,7 @@ def check_search(study: optuna.Study, spec: SweepSpec) -> None:
     if saved is not None and SweepSpec.model_validate(saved).study_key() != spec.study_key():
         raise InputError(
             f"the study {study.study_name} has the trials of another search than this specification's; choose another "
-            "--out, or give the folder its sweep.yaml back"
+            f"{argument('out')}, or give the folder its sweep.yaml back"
         )
     if saved is None:
         study.set_user_attr("search", spec.dump())
@@ -114,7 +114,7 @@ def check_base(study: optuna.Study, recipe: str, base: Identity) -> bool:
         if differences := base.differences(saved["config"], saved):
             raise InputError(
                 f"recipe {recipe}: what it trains has changed since this sweep began: "
-                f"{', '.join(differences)}; choose another --out"
+                f"{', '.join(differences)}; choose another {argument('out')}"
             )
     elif "base" in attrs:
         _log.warning(

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from dalr.config.keys import as_field_value, field_at, unknown_key
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
-from dalr.errors import InputError
+from dalr.errors import InputError, argument
 from dalr.evaluation.plan import own_tasks
 from dalr.evaluation.tasks import STANDARD, Task, parse_metric
 from dalr.files import uri_of
@@ -58,11 +58,13 @@ def check_place(spec: SweepSpec, out: str) -> None:
     disk = "a folder that every node sees, such as /nfs/sweeps/core"
     if spec.storage is None or make_url(spec.storage).get_backend_name() == "sqlite":
         raise InputError(
-            f"--out {uri}: a sweep's database needs a file system with locks; give "
+            f"{argument('out')} {uri}: a sweep's database needs a file system with locks; give "
             f"storage=postgresql://USER@HOST/DATABASE besides (pip install 'dalr[postgres]'), or {disk}"
         )
     if (workers := spec.resources.workers) > 1:
-        raise InputError(f"--out {uri}: its trials have one worker; resources.workers={workers} needs {disk}")
+        raise InputError(
+            f"{argument('out')} {uri}: its trials have one worker; resources.workers={workers} needs {disk}"
+        )
 
 
 def check_judges(spec: SweepSpec, own: Sequence[Sequence[Task]]) -> None:

@@ -68,7 +68,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("there", "scheme", "message"),
     [
-        (nothing, "", r"no Ray cluster answers at 127\.0\.0\.1:\d+ \(.*refused.*\); check RAY_ADDRESS or --address"),
+        (nothing, "", r"no Ray cluster answers at 127\.0\.0\.1:\d+ \(.*refused.*\); check RAY_ADDRESS or address"),
         (nothing, "ray://", r"no Ray cluster answers at ray://127\.0\.0\.1:\d+ \(.*refused"),
         (silent, "", r"what answers at 127\.0\.0\.1:\d+ is not a Ray cluster"),
         (web, "", r"what answers at 127\.0\.0\.1:\d+ is not a Ray cluster"),

@@ -110,7 +110,7 @@ def has_open(process: Path, path: Path) -> bool:
 def test_a_tracker_that_is_not_there_is_refused_before_anything_starts(small: RunConfig, tmp_path: Path) -> None:
     from dalr.cluster.commands.train import train as command
 
-    with pytest.raises(InputError, match="--report-to: unknown tracker 'tensorbord'"):
+    with pytest.raises(InputError, match="report_to: unknown tracker 'tensorbord'"):
         command("quickstart", [f"data.root={tmp_path / 'data'}"], out=tmp_path / "run", report_to="tensorbord")
     assert not any(tmp_path.iterdir())
 

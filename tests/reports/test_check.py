@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from dalr.__main__ import main
-from dalr.errors import InputError
+from dalr.errors import InputError, command_line
 from dalr.reports.build import build
 from dalr.reports.check import check
 from dalr.reports.commands import report
@@ -173,7 +173,7 @@ def test_bad_input_is_one_clear_line(
     make.two_models(tmp_path / "runs", seeds=(1,))
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError) as raised:
+    with command_line(), pytest.raises(InputError) as raised:
         report(**arguments)
     assert str(raised.value).startswith(expected)
     assert "\n" not in str(raised.value)

@@ -60,9 +60,7 @@ def test_a_baseline_is_named_as_any_row(runs: Path) -> None:
         assert _table(_built(runs, baseline=word), "sts") == marks
     for protocol in ("test", "fast"):
         make.result(protocol=protocol).write(runs / f"{protocol}.json")
-    with pytest.raises(
-        InputError, match=r"--baseline a-model: fits several rows; give one of rows: a-model \(fast\), a"
-    ):
+    with pytest.raises(InputError, match=r"baseline a-model: fits several rows; give one of rows: a-model \(fast\), a"):
         _built(runs, baseline="a-model")
 
 
@@ -92,9 +90,9 @@ def test_published_rows_can_be_left_out(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["dlar"]}, r"--only dlar: no row has this name; did you mean dalr\? \(rows: best, dalr, simcse\)"),
-        ({"tasks": ["STSB"]}, r"--tasks STSB: no such task; did you mean STS-B\?; known: STS12, "),
-        ({"only": ["best"], "baseline": "dalr"}, "--baseline dalr: no measured row has that name"),
+        ({"only": ["dlar"]}, r"only dlar: no row has this name; did you mean dalr\? \(rows: best, dalr, simcse\)"),
+        ({"tasks": ["STSB"]}, r"tasks STSB: no such task; did you mean STS-B\?; known: STS12, "),
+        ({"only": ["best"], "baseline": "dalr"}, "baseline dalr: no measured row has that name"),
         ({"only": ["best"], "tasks": ["CR"]}, "report: no scores to report"),
     ],
 )

@@ -137,5 +137,5 @@ def test_damaged_details_are_named_and_test_nothing(tmp_path: Path) -> None:
 
 def test_an_unknown_baseline_is_an_error_that_names_the_rows(tmp_path: Path) -> None:
     make.two_models(tmp_path / "runs")
-    with pytest.raises(InputError, match=r"--baseline bert: no measured row has that name \(rows: dalr, simcse\)"):
+    with pytest.raises(InputError, match=r"baseline bert: no measured row has that name \(rows: dalr, simcse\)"):
         build([tmp_path / "runs"], Options(baseline="bert", with_figures=False))

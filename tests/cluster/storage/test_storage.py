@@ -265,7 +265,7 @@ def test_a_place_that_cannot_be_is_one_line_and_exit_code_2(
 def test_keys_that_are_refused_are_named(server: S3Server, small: RunConfig, run: str) -> None:
     server.ask_for_keys(True)
     try:
-        with pytest.raises(InputError, match=r"^--out s3://bucket/.*credentials are missing or not allowed") as caught:
+        with pytest.raises(InputError, match=r"^out s3://bucket/.*credentials are missing or not allowed") as caught:
             storage_at(f"s3://bucket/{run}").check(small)
     finally:
         server.ask_for_keys(False)
@@ -297,7 +297,7 @@ def test_this_shells_endpoint_and_region_travel_with_the_uri(monkeypatch: pytest
     ],
 )
 def test_keys_are_refused_before_they_are_written_down(out: str, variable: str) -> None:
-    with pytest.raises(InputError, match=f"^--out .*{variable}") as caught:
+    with pytest.raises(InputError, match=f"^out .*{variable}") as caught:
         storage_at(out)
     assert "hunter2" not in str(caught.value)
     with pytest.raises(InputError, match=variable) as caught:
@@ -389,5 +389,5 @@ def test_what_needs_a_folder_of_this_machine_says_so(
 @pytest.mark.parametrize("out", ["", " "])
 def test_an_empty_out_is_no_folder(out: str) -> None:
     """A shell's variable that is not set: the run would lie in the working directory."""
-    with pytest.raises(InputError, match="--out is empty"):
+    with pytest.raises(InputError, match="out is empty"):
         storage_at(out)

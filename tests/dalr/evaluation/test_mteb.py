@@ -88,7 +88,7 @@ def test_what_cannot_be_scored_is_one_line(made: ModuleType, monkeypatch) -> Non
             raise ConnectionError("the Hub\ncannot be reached")
 
     cases = [
-        (lambda: evaluate(hash32, None, [], mteb=["STSBenchmrk"]), "--mteb STSBenchmrk: .*not found"),
+        (lambda: evaluate(hash32, None, [], mteb=["STSBenchmrk"]), "mteb STSBenchmrk: .*not found"),
         (lambda: evaluate(hash32, None, [], mteb=[NoData()]), "MTEB task NoData: the Hub cannot be reached"),
         (lambda: evaluate(hash32, None, [], "dev", mteb=[made.Pairs()]), "protocol dev does not read"),
         (lambda: evaluate(lambda s: np.full((len(s), 2), np.nan), None, [], mteb=[made.Pairs()]), "is not finite"),

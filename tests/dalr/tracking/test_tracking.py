@@ -122,7 +122,7 @@ class Closed(Memory):
 def test_a_service_that_refuses_a_new_run_is_bad_input_and_a_resumed_one_goes_on(
     small: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(InputError, match=r"--report-to memory: cannot open a run there: who are you\?"):
+    with pytest.raises(InputError, match=r"report_to memory: cannot open a run there: who are you\?"):
         train(small, tmp_path, callbacks=[Closed(RunFolder(tmp_path), small)], quiet=True)
     assert not lines(tmp_path)
     with pytest.raises(RuntimeError, match="killed"):
@@ -158,7 +158,7 @@ def test_a_package_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "wandb").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    with pytest.raises(InputError, match=r"--report-to wandb: the package is not installed; pip install wandb"):
+    with pytest.raises(InputError, match=r"report_to wandb: the package is not installed; pip install wandb"):
         parse_names("wandb")
 
 

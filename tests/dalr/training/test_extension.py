@@ -153,10 +153,10 @@ def test_what_the_shorter_run_came_to_is_kept_aside(small: RunConfig, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train.steps": 4}, r"train\.steps was 6, is 4: --extend makes a run longer, never shorter"),
+        ({"train.steps": 4}, r"train\.steps was 6, is 4: extend=True makes a run longer, never shorter"),
         ({"train.steps": 9, "train.seed": 2}, r"another run; train\.seed was 1, is 2; choose"),
         ({"train.steps": 9, "optim.schedule": "constant"}, r"optim\.schedule was 'linear', is 'constant'"),
-        ({"train.steps": 9, "train.stages": [{"until": 2, "steps": 3}]}, r"train\.stages is what --extend writes"),
+        ({"train.steps": 9, "train.stages": [{"until": 2, "steps": 3}]}, r"train\.stages is what extend=True writes"),
     ],
 )
 def test_another_run_is_refused(changes: dict[str, object], words: str, small: RunConfig, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_another_run_is_refused(changes: dict[str, object], words: str, small: R
 
 def test_without_the_option_the_error_names_it(small: RunConfig, tmp_path: Path) -> None:
     train(of_length(small, 6), tmp_path, quiet=True)
-    with pytest.raises(InputError, match=r"train\.steps was 6, is 9; add --extend to train it on"):
+    with pytest.raises(InputError, match=r"train\.steps was 6, is 9; add extend=True to train it on"):
         train(of_length(small, 9), tmp_path, quiet=True)
 
 

@@ -67,7 +67,7 @@ def test_rows_in_the_same_order_need_no_note(tmp_path: Path) -> None:
 
 def test_a_wrong_word_is_refused(tmp_path: Path) -> None:
     words = {"names": {}, "baseline": None, "ablate": [], "average": "unrounded", "formats": ["svg"]}
-    with pytest.raises(InputError, match="--sts-aggregation median: expected one of all, mean, wmean"):
+    with pytest.raises(InputError, match="sts_aggregation median: expected one of all, mean, wmean"):
         Options.checked(**words, aggregation="median", with_figures=False)  # type: ignore[arg-type]
 
 

@@ -94,7 +94,7 @@ def test_labels_can_be_given_by_fingerprint_model_or_name(tmp_path: Path) -> Non
     fingerprint = next(one.setting for one in sources if one.run and one.run.recipe == "simcse")
     named = labels(sources, {fingerprint[:8]: "SimCSE", "dalr": "Ours", "minilm": "MiniLM"})
     assert sorted(named.values()) == ["MiniLM", "Ours", "SimCSE"]
-    with pytest.raises(InputError, match=r"--name nobody=X: no row is called 'nobody' \(rows: dalr, minilm, simcse\)"):
+    with pytest.raises(InputError, match=r"names nobody=X: no row is called 'nobody' \(rows: dalr, minilm, simcse\)"):
         labels(sources, {"nobody": "X"})
     with pytest.raises(InputError, match="two rows would be called 'simcse'"):
         labels(sources, {"dalr": "simcse"})

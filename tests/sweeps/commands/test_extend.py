@@ -128,7 +128,7 @@ def test_what_cannot_be_extended_is_refused(ended: Path, trial: int, words: list
 def test_a_length_that_the_trial_has_passed_is_refused_and_nothing_copied(ended: Path) -> None:
     third = read_state(ended).best()[2]
     asked = len(read_state(ended).requests)
-    with pytest.raises(InputError, match=r"^trial \d: train.steps was 8, is 4: --extend makes a run longer"):
+    with pytest.raises(InputError, match=r"^trial \d: train.steps was 8, is 4: extend=True makes a run longer"):
         extend(ended, third.number, ["train.steps=4"])
     assert not (ended / "extended" / third.name).exists()
     assert len(read_state(ended).requests) == asked

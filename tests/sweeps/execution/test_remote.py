@@ -16,8 +16,7 @@ from dalr.errors import InputError
 from dalr.reports.build import build
 from dalr.reports.options import Options
 from dalr.sweeps.commands.extend import extend
-from dalr.sweeps.commands.status import best, status
-from dalr.sweeps.commands.sweep import why
+from dalr.sweeps.commands.questions import best, status, why
 from dalr.sweeps.execution import runner
 from dalr.sweeps.execution.place import place_at
 from dalr.sweeps.execution.trial import train_here
@@ -166,7 +165,7 @@ def test_a_failed_trial_s_error_is_stored(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, r"^--out s3://bucket/a: a sweep's database needs .*give storage=postgresql://"),
+        ({}, r"^out s3://bucket/a: a sweep's database needs .*give storage=postgresql://"),
         ({"storage": "sqlite:////nfs/a.db"}, "a sweep's database needs"),
         (
             {"storage": "postgresql://u@h/d", "resources": {"workers": 2}},
