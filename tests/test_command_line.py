@@ -301,7 +301,6 @@ OF_MODELS = {
     "open_clip",
     "ray",
     "optuna",
-    "sqlalchemy",
 }
 """Libraries that take seconds to import: a wrong word, a missing file or a question must not wait for them."""
 
