@@ -107,12 +107,13 @@ def encode(
 
     import numpy as np
 
-    from dalr.evaluation.encode import encode as vectors_of
     from dalr.files import atomic_write, refuse_folder
     from dalr.model.folder import model_path
 
     refuse_folder(out, "--out")
-    model_path(model)  # refused before stdin is waited for
+    model_path(model)  # refused before stdin is waited for, and torch imported
+    from dalr.evaluation.encode import encode as vectors_of
+
     texts = sentences or sentences_of(sys.stdin.buffer.read())
     vectors = vectors_of(model, texts, pooler=pooler, quiet=quiet)
     if format is VectorFormat.npy:
