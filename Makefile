@@ -28,6 +28,7 @@ $(VENV)/.dalr-%-$(STAMP):
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing dalr[$*] into $(VENV): about 3 minutes and 7 GB the first time"
 	$(BIN)/python -m pip install --quiet --constraint $(PINS) --editable '.[$*]'
+	@find $(VENV) -maxdepth 1 -name '.dalr-*' ! -name '*-$(STAMP)' -delete  # it is another checkout's no more
 	touch $@
 
 quickstart: $(VENV)/.dalr-quickstart-$(STAMP)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -119,13 +120,13 @@ def test_a_running_job_is_joined_shown_and_stopped(head, work):
     assert joined.stdout.strip() == name
     assert f"{name} runs already" in joined.stderr
 
-    _wait_until_running(head, name)
+    _wait_until(lambda: requests.get(f"{head.dashboard}/api/jobs/{name}").json()["status"] == "RUNNING")
     shown = submit(head, "status", name)
     assert shown.exit_code == 0
     assert re.match(rf"{name}  running .* python -m dalr long 100 0", shown.stdout)
     assert name in submit(head, "status").stdout
     assert name in submit(head, "list").stdout
-    assert "second 0\n" in submit(head, "--no-wait", "logs", name).stdout
+    _wait_until(lambda: "second 0\n" in submit(head, "--no-wait", "logs", name).stdout)
 
     stopped = submit(head, "stop", name)
     assert stopped.exit_code == 0, stopped.stderr
@@ -134,9 +135,9 @@ def test_a_running_job_is_joined_shown_and_stopped(head, work):
     assert "stopped" in submit(head, "stop", name).stdout
 
 
-def _wait_until_running(node: Node, name: str) -> None:
+def _wait_until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while requests.get(f"{node.dashboard}/api/jobs/{name}").json()["status"] != "RUNNING":
+    while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
