@@ -1,6 +1,7 @@
 """Shared by all tests: where the real data is, one thread a process, no network, a tiny encoder, one Ray."""
 
 import gc
+import logging
 import os
 import re
 import shutil
@@ -154,6 +155,15 @@ def no_shared_ray(request: pytest.FixtureRequest) -> None:
     """A test that does not ask for the shared cluster does not find itself connected to it."""
     if "ray_cluster" not in request.fixturenames:
         SHARED_RAY.close()
+
+
+@pytest.fixture(autouse=True)
+def unlogged() -> None:
+    """What the package logs reaches `caplog`, also behind a test of the command line, which takes it to stderr."""
+    logger = logging.getLogger("dalr")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -162,7 +162,7 @@ def test_a_run_in_this_process_from_config_to_report(
         (lambda: dalr.train(dalr.recipe("rankcse"), out="a", callbacks=[dalr.Callback()]), "set local, too"),
         (lambda: dalr.evaluate(3, data="senteval"), "expected a folder, a name or a function"),  # type: ignore[arg-type]
         (lambda: dalr.evaluate("bert-base-uncased", data="senteval", tasks="stx"), "unknown task 'stx'"),
-        (lambda: dalr.evaluate("bert-base-uncased", data="senteval", workers=2), "set ray, too"),
+        (lambda: dalr.evaluate("bert-base-uncased", data="senteval", workers=2), "add ray=True"),
         (lambda: dalr.evaluate("bert-base-uncased", data="senteval", name="mine"), "are for a function"),
         (lambda: dalr.evaluate("bert-base-uncased", tasks="retrieval", pooler="avg"), "is scored by itself"),
         (lambda: dalr.sweep("dalr_cor", out="a"), "no such sweep; did you mean dalr_core?"),

@@ -129,4 +129,4 @@ def test_a_row_that_is_gone_is_named_and_not_an_error(project: Path) -> None:
     (project / "runs" / "other.json").unlink()
     found = check(project / "docs" / "report")
     assert "runs/other.json: used by the report, and gone" in found
-    assert any(line.startswith("it cannot be made again: --baseline Other: no measured row") for line in found)
+    assert any(line.startswith("it cannot be made again: baseline Other: no measured row") for line in found)

@@ -348,9 +348,9 @@ def test_what_makes_no_sense_is_refused(
     refused = answer(search, action, trial, **values)
     assert refused.state == "refused"
     assert message in refused.answer
-    request = new_request(action, trial, {key.replace("__", "."): value for key, value in values.items()})  # type: ignore[arg-type]
+    words = [f"{key.replace('__', '.')}={value}" for key, value in values.items()]
     with pytest.raises(InputError) as caught:
-        commands.ask(tmp_path, request, quiet=True)
+        commands.ask(tmp_path, action, trial, words, quiet=True)  # type: ignore[arg-type]
     assert message in str(caught.value)
     assert len(RequestLog(search.record_study).all()) == 1
 
