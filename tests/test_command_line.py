@@ -311,12 +311,13 @@ def loaded(words: Sequence[str], folder: Path, among: Iterable[str]) -> tuple[li
         "import sys; from dalr.__main__ import main\n"
         f"sys.argv = ['dalr', *{list(words)!r}]\n"
         "try: main()\n"
-        f"except SystemExit: print(*sorted({set(among)!r} & set(sys.modules)), sep=' ')"
+        "except SystemExit: pass\n"
+        f"print('loaded:', *sorted({set(among)!r} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
-    said, _, modules = done.stdout.rstrip("\n").rpartition("\n")
+    said, _, modules = done.stdout.rpartition("loaded:")
     return modules.split(), said + done.stderr
 
 

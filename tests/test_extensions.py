@@ -205,6 +205,7 @@ def test_a_term_with_all_that_a_term_can_have(tmp_path: Path) -> None:
     (tmp_path / "more_terms.py").write_text(documented("more_terms.py"))
     load(tmp_path / "more_terms.py")
     changes = {
+        "objective.cross_modal": 1.0,
         "objective.weights.pick": 2.0,
         "objective.soft.pick": {"temperature": 0.2, "smoothing": 0.1},
         "objective.margin_vl": 0.05,

@@ -43,7 +43,7 @@ def test_a_worker_that_failed_too_often_is_named_with_its_error() -> None:
     error = ray.train.WorkerGroupError("much\nmore", failures)
     assert lost(error, 2, RESOURCES, starts=3, max_failures=3) == (
         "failed 4 times, the last time at worker 1: OSError: [Errno 28] No space left; the same command continues from "
-        "the newest checkpoint (--max-failures allows more failures)"
+        "the newest checkpoint (max_failures allows more failures)"
     )
     assert lost(error, 2, RESOURCES, starts=3, max_failures=0).startswith("failed once at worker 1: OSError")
 

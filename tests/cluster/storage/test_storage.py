@@ -353,18 +353,6 @@ def test_a_uri_that_says_less_than_it_looks_is_refused(out: str, says: str) -> N
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["sweep", "dalr_core", "--out", "s3://bucket/a"], "--out s3://bucket/a: a sweep's database needs"),
-        (
-            [
-                "sweep",
-                "dalr_core",
-                "storage=postgresql://a@127.0.0.1/a",
-                "resources.workers=2",
-                "--out",
-                "s3://bucket/a",
-            ],
-            "--out s3://bucket/a: its trials have one worker",
-        ),
         (
             ["encode", "s3://bucket/a/model"],
             "model s3://bucket/a/model: not on this",
