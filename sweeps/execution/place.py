@@ -139,13 +139,10 @@ class RemoteSweep:
 
     def fetch_runs(self, names: Iterable[str]) -> None:
         for run in names:
-            for name, size in self._remote.files(f"{RUNS}/{run}").items():
-                path = self.folder / name
+            for name in self._remote.files(f"{RUNS}/{run}"):
                 parts = Path(name).parts[2:]
-                if parts[0] in NOT_COPIED or parts[-1].startswith("."):
-                    continue
-                if not path.is_file() or path.stat().st_size != size:
-                    self._remote.download(name, path)
+                if parts[0] not in NOT_COPIED and not parts[-1].startswith("."):
+                    self._remote.download(name, self.folder / name)  # a score of the same length may be another one
 
     def store(self, *, last: bool = False) -> None:
         try:

@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import re
 import sys
 import time
 import traceback
@@ -27,11 +26,12 @@ from dalr.errors import InputError
 from dalr.extensions import carried, load_carried
 from dalr.files import locked, uri_of, write_text
 from dalr.identity import Identity
+from dalr.sweeps.execution.failures import leaves_cuda_broken, reason_of
 from dalr.sweeps.execution.place import storage_of
 from dalr.sweeps.execution.tracked import trackers_of
 from dalr.sweeps.search.configs import run_config
 from dalr.sweeps.search.records import Report, RunRecord, Task
-from dalr.training.callbacks import Callback, Diverged, Outcome, StopTraining
+from dalr.training.callbacks import Callback, Outcome, StopTraining
 from dalr.training.run_folder import LOCK_SECONDS, RunFolder
 
 _log = logging.getLogger(__name__)
@@ -274,36 +274,7 @@ def extra_scores(config: RunConfig, folder: Path, task: Task) -> dict[str, float
     return {name: dev_score(encoder.encode, config.evaluation.data, name, own) for name in task.extra_metrics}
 
 
-def reason_of(error: BaseException) -> str:
-    """One line that says why a run failed."""
-    text = " ".join(str(error).split()) or "no message"
-    if isinstance(error, Diverged):
-        return f"diverged: {text}"
-    if is_out_of_memory(error):
-        return f"out of memory: {text}"
-    return f"{type(error).__name__}: {text}"
-
-
 end_process = os._exit  # no clean-up: it would call CUDA
-
-_CUDA_ERROR = re.compile(r"CUDA error|CUDA driver error|CUBLAS_STATUS|CUDNN_STATUS|cuDNN error|device-side assert")
-
-
-def leaves_cuda_broken(error: BaseException | None) -> bool:
-    """Whether an error, or one behind it, is CUDA's own (an illegal access, a device assert, ECC): the context stays
-    broken. After a lack of memory it is whole."""
-    while error is not None:
-        of_cuda = type(error).__name__ == "AcceleratorError" or _CUDA_ERROR.search(str(error))
-        if of_cuda and not is_out_of_memory(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of the machine or of a card, did not suffice."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _free_memory() -> None:

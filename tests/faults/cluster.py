@@ -9,14 +9,16 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests import ROOT
-from tests.cluster.ray_node import Node, drain, start_worker
+from tests.cluster.ray_node import Node, drain, start_head, start_worker
 from tests.faults.conftest import Plan
 from tests.faults.inject import Action, Fault, Moment, Said, ended, start, waited_for
 from tests.faults.oracle import assert_as_undisturbed
@@ -179,3 +181,19 @@ def words_of(command_line: Path) -> list[str]:
         return command_line.read_text().split("\0")
     except OSError:
         return []  # it has ended
+
+
+@contextlib.contextmanager
+def running_cluster(nodes: int) -> Iterator[Cluster]:
+    """A head without CPUs, at which the driver is, and nodes of one CPU each."""
+    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
+    fault = folder / "fault"
+    made = Cluster(folder, start_head(folder, cpus=0, env=environment(fault)), fault)
+    try:
+        for _ in range(nodes):
+            made.add_node()
+        yield made
+    finally:
+        for node in (*made.workers, made.head):
+            node.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -6,17 +6,14 @@ shown in `tests/cluster/test_train.py`, the other moments by one process in `tes
 
 import os
 import re
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.ray_node import start_head
-from tests.faults.cluster import Cluster, TwoWorkers, drivers_of, environment, starts
+from tests.faults.cluster import Cluster, TwoWorkers, drivers_of, running_cluster, starts
 from tests.faults.conftest import Plan
 from tests.faults.inject import Moment, Said, waited_for
 from tests.faults.oracle import checkpoints, lines
@@ -42,17 +39,8 @@ def starts_after(moment: Moment) -> list[int]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
-    fault = folder / "fault"
-    made = Cluster(folder, start_head(folder, cpus=0, env=environment(fault)), fault)
-    try:
-        made.add_node()
-        made.add_node()
-        yield made
-    finally:
-        for node in (*made.workers, made.head):
-            node.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_cluster(2) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")

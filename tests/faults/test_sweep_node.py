@@ -1,8 +1,6 @@
 """A sweep on a real Ray whose only node for trials is lost with all that is on it, while the sweep draws, trains, ends
 a trial, or does its final runs; another node joins. What comes out is what a sweep comes to that nothing disturbed."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,7 @@ import pytest
 from dalr.cluster.session import ray_session
 from dalr.sweeps.execution.runner import run_sweep
 from dalr.sweeps.search.snapshot import read_state
-from tests.cluster.ray_node import start_head
-from tests.faults.cluster import Cluster, environment
+from tests.faults.cluster import Cluster, running_cluster
 from tests.faults.test_sweep import CHOSEN, MOMENTS, at, check_steps, undisturbed  # noqa: F401
 from tests.sweeps.make import spec
 from tests.sweeps.search import fakes
@@ -24,17 +21,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A head without CPUs, at which the driver is, and one node of one CPU."""
-    folder = Path(tempfile.mkdtemp(prefix="dalr-"))
-    fault = folder / "fault"
-    made = Cluster(folder, start_head(folder, cpus=0, env=environment(fault)), fault)
-    try:
-        made.add_node()
-        yield made
-    finally:
-        for node in (*made.workers, made.head):
-            node.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_cluster(1) as cluster:
+        yield cluster
 
 
 @pytest.mark.parametrize(

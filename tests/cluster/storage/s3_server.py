@@ -4,7 +4,10 @@ import logging
 import urllib.request
 from pathlib import Path
 
+import pytest
 from pyarrow import fs
+
+from dalr.cluster.storage import filesystems, mirror
 
 BUCKET = "bucket"
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -80,3 +83,11 @@ class S3Server:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self.read(f"{run}/{name}"))
         return folder
+
+
+def use(server: S3Server, cache: Path, patch: pytest.MonkeyPatch) -> None:
+    """Lets this process, and those that it starts, store on the server, with mirrors in `cache` and no patience."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server.endpoint, "DALR_CACHE": str(cache)}.items():
+        patch.setenv(name, value)
+    patch.setattr(filesystems, "ATTEMPTS", 1)
+    patch.setattr(mirror, "LAST_PAUSE", 0.01)

@@ -18,7 +18,6 @@ from ray.train.v2._internal.execution.storage import get_fs_and_path
 from dalr.__main__ import main
 from dalr.cluster.api.training import train_here
 from dalr.cluster.jobs.submit import checked_command
-from dalr.cluster.storage import filesystems, mirror
 from dalr.cluster.storage.filesystems import StorageFailed, location
 from dalr.cluster.storage.remote_folder import RemoteFolder
 from dalr.cluster.storage.storage import storage_at
@@ -28,7 +27,7 @@ from dalr.errors import InputError
 from dalr.files import write_text
 from dalr.training.callbacks import Callback, Outcome, StopTraining
 from dalr.training.loop import train
-from tests.cluster.storage.s3_server import KEYS, S3Server
+from tests.cluster.storage.s3_server import S3Server, use
 from tests.small_run import small_config, write_corpora
 
 COMPLETE = ["meta.json", "objective.safetensors", "optimizer.pt", "student.safetensors"]
@@ -43,10 +42,7 @@ def server() -> Iterator[S3Server]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: S3Server) -> None:
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server.endpoint, "DALR_CACHE": str(tmp_path / "cache")}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(filesystems, "ATTEMPTS", 1)
-    monkeypatch.setattr(mirror, "LAST_PAUSE", 0.01)
+    use(server, tmp_path / "cache", monkeypatch)
 
 
 @pytest.fixture(scope="module")

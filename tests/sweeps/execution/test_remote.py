@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dalr.cluster.storage import filesystems, mirror
+from dalr.cluster.storage import mirror
 from dalr.errors import InputError
 from dalr.reports.build import build
 from dalr.reports.options import Options
@@ -25,7 +25,7 @@ from dalr.sweeps.search.database import close_storage, only_writer, open_storage
 from dalr.sweeps.spec.checks import check_place
 from dalr.sweeps.spec.loading import parse_spec
 from dalr.sweeps.spec.schema import SweepSpec
-from tests.cluster.storage.s3_server import KEYS, S3Server
+from tests.cluster.storage.s3_server import S3Server, use
 from tests.sweeps.make import small_recipe, spec
 from tests.sweeps.search import fakes
 from tests.sweeps.search.test_postgres import database  # noqa: F401
@@ -42,10 +42,7 @@ def server() -> Iterator[S3Server]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: S3Server) -> None:
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server.endpoint, "DALR_CACHE": str(tmp_path / "cache")}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(filesystems, "ATTEMPTS", 1)
-    monkeypatch.setattr(mirror, "LAST_PAUSE", 0.01)
+    use(server, tmp_path / "cache", monkeypatch)
 
 
 class Killed(BaseException):

@@ -13,7 +13,7 @@ import dalr.evaluation
 from dalr.config.loading import load_recipe
 from dalr.config.schema import RunConfig
 from dalr.sweeps.execution import trial
-from dalr.sweeps.execution.trial import is_out_of_memory, leaves_cuda_broken
+from dalr.sweeps.execution.failures import is_out_of_memory, leaves_cuda_broken
 from dalr.sweeps.search.records import Task
 from dalr.training.callbacks import Callback, Outcome
 from tests.sweeps.make import coordinator, spec
