@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from statistics import stdev
+from statistics import fmean, stdev
 
 from dalr.errors import InputError
 from dalr.reports.load.frame import Source
@@ -50,8 +50,8 @@ def ablation(table: Table, reference: str, sources: Iterable[Source], tests: Row
         ),
         key=(note(reference, comparisons),),
         notes=(
-            "Differences of means over seeds, unrounded before subtraction; ± is the deviation over the seeds "
-            "that both have, of their paired differences where two or more are shared.",
+            "Differences are the mean over the seeds that both have, ± their deviation; of the two means where they "
+            "share none.",
             f"Rows with more than {MOST_CHANGES} changed settings are left out.",
         ),
     )
@@ -75,9 +75,9 @@ def _differences(row: Row, base: Row) -> dict[str, Cell]:
         if cell.value is None or other.value is None:
             cells[column] = Cell()
             continue
-        difference = cell.value - other.value
         shared = sorted(set(cell.by_seed) & set(other.by_seed), key=str)
         paired = [cell.by_seed[seed] - other.by_seed[seed] for seed in shared]
+        difference = fmean(paired) if paired else cell.value - other.value
         cells[column] = Cell(
             value=difference,
             printed=f"{difference:+z.2f}",

@@ -8,7 +8,7 @@ from dalr.reports.load.published import published
 from dalr.reports.load.slug import slug
 from dalr.reports.load.sweeps import Sweep, points_of_arms, trial_of
 from dalr.reports.significance import RowTests
-from dalr.reports.tables.grid import Block, Cell, Row, Table, with_places
+from dalr.reports.tables.grid import Block, Cell, Row, Table, fewer_seeds, with_places
 from dalr.reports.tables.published import PUBLISHED, published_row, source_mark, source_notes
 from dalr.reports.tables.scores import AVERAGE
 from dalr.statistics.intervals import ConfidenceInterval
@@ -73,6 +73,7 @@ def arms_table(parts: Sequence[tuple[ArmRows, RowTests | None]], *, with_publish
     for point in dict.fromkeys(point for part, _ in parts for point in part.points):
         rows = list(_rows(sweep, point, parts))
         blocks.append(Block(title=point, kind="measured", rows=with_places(rows, list(scores))))
+    measured = tuple(blocks)
     printed = _published(sweep, [part.table.name for part, _ in parts]) if with_published else None
     blocks += [printed] if printed else []
     return Table(
@@ -90,10 +91,16 @@ def arms_table(parts: Sequence[tuple[ArmRows, RowTests | None]], *, with_publish
         ),
         notes=(
             "The interval is that of the t-test, not corrected. ± is the sample standard deviation over seeds.",
+            *(note for block in measured for note in _fewer(block, scores)),
             *(source_notes([row.identity for row in printed.rows]) if printed else []),
         ),
         row_heading="Arm",
     )
+
+
+def _fewer(block: Block, scores: Mapping[str, str]) -> list[str]:
+    notes = fewer_seeds(block.rows, scores)
+    return [f"{block.title}, {note}" for note in notes] if block.title else notes
 
 
 def _published(sweep: Sweep, tables: Sequence[str]) -> Block | None:

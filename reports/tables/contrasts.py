@@ -193,15 +193,18 @@ def _scores(arms: Mapping[str, Row], column: str) -> dict[str, Scores]:
 
 
 def _tested(sweep: Sweep, family: Family, test: ContrastTest, arms: Mapping[str, Row]) -> Row:
-    row = _row(sweep, family, test, arms)
+    row = _row(sweep, family, test, arms, _scores(arms, AVERAGE))
     equivalence = Cell() if test.found else p_cell(test.equivalence_p)
     tests = {"p": p_cell(test.over_seeds.p_value), "holm": p_cell(test.holm), "equivalence": equivalence}
     return replace(row, cells={**row.cells, **tests, "finding": Cell(printed=finding(test))})
 
 
-def _row(sweep: Sweep, family: Family, test: ContrastTest, arms: Mapping[str, Row]) -> Row:
+def _row(
+    sweep: Sweep, family: Family, test: ContrastTest, arms: Mapping[str, Row], scores: Mapping[str, Scores]
+) -> Row:
+    """One contrast of some `scores` of the arms; its seeds are those at which all of its arms have that score."""
     values = test.over_seeds.differences
-    seeds = set.intersection(*(set(arms[arm].seeds) for arm, weight in test.weights.items() if weight))
+    seeds = set.intersection(*(set(scores[arm]) for arm, weight in test.weights.items() if weight))
     sources = [source for arm in test.weights for source in arms[arm].cells.get(AVERAGE, Cell()).sources]
     cells = {
         "difference": Cell(
@@ -227,7 +230,7 @@ def _described(plan: Plan, family: Family, decided: ArmRows, further: Sequence[t
     blocks = []
     for heading, by_arm in scores.items():
         tested = contrast_tests(plan.contrasts, by_arm, margin=plan.margin)
-        rows = tuple(_row(decided.sweep, family, each, arms) for each in tested)
+        rows = tuple(_row(decided.sweep, family, each, arms, by_arm) for each in tested)
         if rows:
             blocks.append(Block(title=f"{_title(family.point, heading)} (described)", kind="measured", rows=rows))
     return blocks

@@ -1,6 +1,6 @@
 """Tables as data: rows of cells with unrounded values, and where each came from. Writers print them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Literal
@@ -113,3 +113,16 @@ def with_places(rows: Sequence[Row], columns: Sequence[str], *, highest: bool = 
             if cell is not None and cell.value is not None and len(rows) > 1 and cell.text in order[:2]:
                 cells[column] = replace(cell, place=order.index(cell.text) + 1)
     return tuple(replace(row, cells=cells) for row, cells in zip(rows, placed, strict=True))
+
+
+def fewer_seeds(rows: Iterable[Row], headings: Mapping[str, str] | None = None) -> list[str]:
+    """A note for each row of which some scores have fewer seeds than the row says. `headings`: the columns that are
+    scores, and their words; None: all, by their own names."""
+    notes = []
+    for row in rows:
+        columns = {name: name for name in row.cells} if headings is None else headings
+        cells = {text: row.cells.get(name, Cell()) for name, text in columns.items()}
+        short = [f"{text} ({cell.count})" for text, cell in cells.items() if 0 < cell.count < len(row.seeds)]
+        if short:
+            notes.append(f"{row.label}: fewer than its {len(row.seeds)} seeds in {', '.join(short)}.")
+    return notes

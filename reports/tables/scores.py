@@ -10,7 +10,7 @@ import polars as pl
 
 from dalr.reports.load.frame import Loaded
 from dalr.reports.load.published import published
-from dalr.reports.tables.grid import DECIMALS, Block, Cell, Row, Table, summary, with_places
+from dalr.reports.tables.grid import DECIMALS, Block, Cell, Row, Table, fewer_seeds, summary, with_places
 from dalr.reports.tables.published import PUBLISHED, published_notes, published_rows
 from dalr.results import GROUPS, MTEB, RETRIEVAL
 
@@ -169,8 +169,5 @@ def _notes(group: str, blocks: Sequence[Block], averaging: Averaging, *, with_pu
         "Bold is the best, underlined the second of a block of measured rows. – means not measured.",
         *([f"Avg. is the mean of the {how}{printed}."] if group in GROUPS else []),
     ]
-    for row in (row for block in blocks if block.kind == "measured" for row in block.rows):
-        short = [f"{name} ({cell.count})" for name, cell in row.cells.items() if 0 < cell.count < len(row.seeds)]
-        if short:
-            notes.append(f"{row.label}: fewer than its {len(row.seeds)} seeds in {', '.join(short)}.")
-    return [*notes, *(published_notes(group) if with_published else ())]
+    measured = [row for block in blocks if block.kind == "measured" for row in block.rows]
+    return [*notes, *fewer_seeds(measured), *(published_notes(group) if with_published else ())]

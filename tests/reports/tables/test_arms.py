@@ -16,7 +16,7 @@ from dalr.reports.options import Options
 from dalr.reports.tables.grid import Table
 from dalr.reports.tables.scores import AVERAGE
 from dalr.reports.write import write
-from dalr.results import STS, TRANSFER
+from dalr.results import STS, TRANSFER, read_result
 from tests.reports import make
 
 
@@ -116,6 +116,23 @@ def test_an_interaction_is_written_out(tmp_path: Path) -> None:
     labels = [row.label for row in _named(report, "contrasts-s").blocks[0].rows]
     assert labels[-1] == "interaction: both + neither − teacher − images"
     assert _named(report, "contrasts-s").blocks[0].title == "STS Avg."
+
+
+def test_a_score_of_fewer_seeds_than_its_rows_is_counted_by_its_own(tmp_path: Path) -> None:
+    folder = make.arms_sweep(tmp_path / "s", schedules=(1,), contrasts=make.PLANNED, tasks=(*STS, *TRANSFER))
+    for path in folder.glob("runs/*-seed-[34]/results/*.json"):
+        result = read_result(path)
+        kept = {name: task for name, task in result.tasks.items() if name in STS}
+        result.model_copy(update={"tasks": kept}).write(path)
+    report = _report(folder)
+    arms, contrasts = _named(report, "arms-s"), _named(report, "contrasts-s")
+    for row in arms.blocks[0].rows:
+        assert (len(row.seeds), row.cells["sts.Avg"].count, row.cells["transfer.Avg"].count) == (4, 4, 2)
+        assert f"{row.label}: fewer than its 4 seeds in Transfer Avg. (2)." in arms.notes
+    for block in contrasts.blocks:
+        seeds = 2 if "Transfer" in block.title else 4
+        for row in block.rows:
+            assert (len(row.seeds), row.cells["difference"].count) == (seeds, seeds), block.title
 
 
 def test_contrasts_from_a_file_are_kept_with_the_report(tmp_path: Path) -> None:
