@@ -113,7 +113,7 @@ def decide(plan: Plan, rows: ArmRows, tests: RowTests) -> list[Family]:
     rows from here on, wherever the report compares them."""
     families = []
     for point, arms in rows.points.items():
-        tested = contrast_tests(plan.contrasts, _scores(arms, AVERAGE), margin=plan.margin)
+        tested = contrast_tests(plan.contrasts, _scores(_cells(arms, AVERAGE)), margin=plan.margin)
         if tested:
             pairs = [(arms[each.pair[0]], arms[each.pair[1]], each.holm) for each in tested if each.pair]
             tests.settle(pairs, AVERAGE)
@@ -188,24 +188,26 @@ def _title(point: str, score: str) -> str:
     return f"{point}, {score}" if point else score
 
 
-def _scores(arms: Mapping[str, Row], column: str) -> dict[str, Scores]:
-    return {arm: row.cells[column].by_seed for arm, row in arms.items() if column in row.cells}
+def _cells(arms: Mapping[str, Row], column: str) -> dict[str, Cell]:
+    return {arm: row.cells[column] for arm, row in arms.items() if column in row.cells}
+
+
+def _scores(cells: Mapping[str, Cell]) -> dict[str, Scores]:
+    return {arm: cell.by_seed for arm, cell in cells.items()}
 
 
 def _tested(sweep: Sweep, family: Family, test: ContrastTest, arms: Mapping[str, Row]) -> Row:
-    row = _row(sweep, family, test, arms, _scores(arms, AVERAGE))
+    row = _row(sweep, family, test, _cells(arms, AVERAGE))
     equivalence = Cell() if test.found else p_cell(test.equivalence_p)
     tests = {"p": p_cell(test.over_seeds.p_value), "holm": p_cell(test.holm), "equivalence": equivalence}
     return replace(row, cells={**row.cells, **tests, "finding": Cell(printed=finding(test))})
 
 
-def _row(
-    sweep: Sweep, family: Family, test: ContrastTest, arms: Mapping[str, Row], scores: Mapping[str, Scores]
-) -> Row:
-    """One contrast of some `scores` of the arms; its seeds are those at which all of its arms have that score."""
+def _row(sweep: Sweep, family: Family, test: ContrastTest, scores: Mapping[str, Cell]) -> Row:
+    """One contrast of a score of the arms; its seeds are those at which all of its arms have that score."""
     values = test.over_seeds.differences
-    seeds = set.intersection(*(set(scores[arm]) for arm, weight in test.weights.items() if weight))
-    sources = [source for arm in test.weights for source in arms[arm].cells.get(AVERAGE, Cell()).sources]
+    seeds = set.intersection(*(set(scores[arm].by_seed) for arm, weight in test.weights.items() if weight))
+    sources = [source for arm in test.weights for source in scores[arm].sources]
     cells = {
         "difference": Cell(
             value=test.over_seeds.difference,
@@ -224,20 +226,21 @@ def _row(
 def _described(plan: Plan, family: Family, decided: ArmRows, further: Sequence[tuple[str, ArmRows]]) -> list[Block]:
     """A block for each further score of one point."""
     arms = decided.points[family.point]
-    scores = {heading: _scores(rows.points.get(family.point, {}), AVERAGE) for heading, rows in further}
+    scores = {heading: _cells(rows.points.get(family.point, {}), AVERAGE) for heading, rows in further}
     if decided.table.name == "sts":
         scores["Avg. of STS12 to STS16"] = {arm: _mean(row, STS_YEARS) for arm, row in arms.items()}
     blocks = []
     for heading, by_arm in scores.items():
-        tested = contrast_tests(plan.contrasts, by_arm, margin=plan.margin)
-        rows = tuple(_row(decided.sweep, family, each, arms, by_arm) for each in tested)
+        tested = contrast_tests(plan.contrasts, _scores(by_arm), margin=plan.margin)
+        rows = tuple(_row(decided.sweep, family, each, by_arm) for each in tested)
         if rows:
             blocks.append(Block(title=f"{_title(family.point, heading)} (described)", kind="measured", rows=rows))
     return blocks
 
 
-def _mean(row: Row, columns: Sequence[str]) -> Scores:
+def _mean(row: Row, columns: Sequence[str]) -> Cell:
     """The mean of some scores at each seed that has them all."""
-    values = [row.cells.get(column, Cell()).by_seed for column in columns]
-    shared = set.intersection(*(set(by_seed) for by_seed in values))
-    return {seed: fmean(by_seed[seed] for by_seed in values) for seed in shared}
+    cells = [row.cells.get(column, Cell()) for column in columns]
+    shared = set.intersection(*(set(cell.by_seed) for cell in cells))
+    sources = dict.fromkeys(source for cell in cells for source in cell.sources)
+    return Cell(by_seed={seed: fmean(cell.by_seed[seed] for cell in cells) for seed in shared}, sources=tuple(sources))

@@ -120,19 +120,22 @@ def test_an_interaction_is_written_out(tmp_path: Path) -> None:
 
 def test_a_score_of_fewer_seeds_than_its_rows_is_counted_by_its_own(tmp_path: Path) -> None:
     folder = make.arms_sweep(tmp_path / "s", schedules=(1,), contrasts=make.PLANNED, tasks=(*STS, *TRANSFER))
-    for path in folder.glob("runs/*-seed-[34]/results/*.json"):
+    for path in list(folder.glob("runs/*/results/test.json")):
         result = read_result(path)
-        kept = {name: task for name, task in result.tasks.items() if name in STS}
-        result.model_copy(update={"tasks": kept}).write(path)
+        parts = [{name: result.tasks[name] for name in group} for group in (STS, TRANSFER)]
+        result.model_copy(update={"tasks": parts[0]}).write(path)
+        if path.parent.parent.name.endswith(("seed-1", "seed-2")):
+            result.model_copy(update={"tasks": parts[1]}).write(path.with_name("transfer.json"))
     report = _report(folder)
     arms, contrasts = _named(report, "arms-s"), _named(report, "contrasts-s")
     for row in arms.blocks[0].rows:
         assert (len(row.seeds), row.cells["sts.Avg"].count, row.cells["transfer.Avg"].count) == (4, 4, 2)
         assert f"{row.label}: fewer than its 4 seeds in Transfer Avg. (2)." in arms.notes
     for block in contrasts.blocks:
-        seeds = 2 if "Transfer" in block.title else 4
+        seeds, file = (2, "transfer.json") if "Transfer" in block.title else (4, "test.json")
         for row in block.rows:
             assert (len(row.seeds), row.cells["difference"].count) == (seeds, seeds), block.title
+            assert {Path(source).name for source in row.cells["difference"].sources} == {file}, block.title
 
 
 def test_contrasts_from_a_file_are_kept_with_the_report(tmp_path: Path) -> None:

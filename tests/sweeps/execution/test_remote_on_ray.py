@@ -46,11 +46,13 @@ def test_a_remote_sweep_is_the_local_one_also_when_its_driver_and_workers_die(
     assert sweep(local, str(tmp_path / "local")).wait() == 0
 
     first = sweep(remote, OUT)
-    while not server.checkpoints("sweeps/core/runs/trial-0001-seed-1"):
-        assert first.poll() is None, "it ended before its second trial had a checkpoint"
-        time.sleep(0.1)
-    kill_with_all_it_started(first)
-    first.wait()
+    try:
+        while not server.checkpoints("sweeps/core/runs/trial-0001-seed-1"):
+            assert first.poll() is None, "it ended before its second trial had a checkpoint"
+            time.sleep(0.1)
+    finally:
+        kill_with_all_it_started(first)
+        first.wait()
     assert sweep(remote, OUT).wait() == 0
 
     copy = server.copy("sweeps/core", tmp_path / "copy")
