@@ -5,10 +5,12 @@ reports without figures need; each of its extras below adds what one more thing 
 """
 
 import importlib.util
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from dalr.errors import InputError
 
@@ -77,10 +79,13 @@ def _is_there(module: str) -> bool:
 
 
 def version() -> str:
-    """The version of the distribution that is installed."""
+    """The version of the distribution that is installed; of a source tree that nobody installed, its own."""
     for name in DISTRIBUTIONS:
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    raise metadata.PackageNotFoundError(DISTRIBUTIONS[0])
+    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    if not project.is_file():
+        raise metadata.PackageNotFoundError(DISTRIBUTIONS[0])
+    return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])

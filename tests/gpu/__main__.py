@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from tests.gpu import correct, sharing, steps
+from tests.gpu import commands, correct, sharing, steps
 from tests.gpu.report import Report, Skipped
 from tests.gpu.world import BASE, DEVICE, TINY, World
 
@@ -60,6 +60,7 @@ def main() -> int:
     options = ["--tiny"] if args.tiny else []
     checks: dict[str, tuple[Callable[[Report, World], None], float]] = {
         "environment": (environment, 45),
+        "doctor": (commands.doctor, 30),
         "waits": (steps.waits, 40),
         "steps": (steps.steps, 170),
         "terms": (correct.terms, 45),
@@ -70,6 +71,8 @@ def main() -> int:
         "evaluation": (correct.evaluation, 40),
         "share": (partial(sharing.share, options=options), 90),
         "nccl": (sharing.nccl, 20),
+        "train": (commands.train, 120),
+        "ray": (commands.on_ray, 150),
         "compile": (sharing.compiled, 200),
     }
     unknown = set(args.checks) - set(checks)

@@ -66,6 +66,10 @@ def terms(report: Report, world: World) -> None:
         cosine > 0.999, f"bfloat16 against float32: gradient off by {off(other, flat):.1e}, cosine {cosine:.6f}"
     )
     report.note("bfloat16", gradient=off(other, flat), cosine=cosine)
+    with world.run("dalr", train__batch_size=size, train__precision="auto").autocast():
+        product = torch.ones(2, 2, device=DEVICE) @ torch.ones(2, 2, device=DEVICE)
+    wanted = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32
+    report.expect(product.dtype == wanted, f"precision=auto multiplies in {product.dtype}")
 
 
 def attention(report: Report, world: World) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.gpu import correct, sharing, steps
+from tests.gpu import commands, correct, sharing, steps
 from tests.gpu.report import Report
 from tests.gpu.world import TINY, World
 
@@ -20,6 +20,8 @@ CHECKS = (
     correct.evaluation,
     sharing.out_of_memory,
     sharing.nccl,
+    commands.train,
+    commands.on_ray,
 )
 
 
@@ -36,6 +38,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_it_holds(check: Callable[[Report, World], None], world: World, tmp_path: Path) -> None:
-    report = Report(tmp_path / "out", seconds=120)
+    report = Report(tmp_path / "out", seconds=300)
     check(report, world)
     assert report.failed == []

@@ -1,5 +1,6 @@
 """What the checks train on: a BERT-base drawn by seed, sentences as long as Wikipedia's, captions as Flickr's."""
 
+import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from dalr.config.overrides import with_absolute_paths, with_overrides
 from dalr.config.schema import RunConfig
 from dalr.data.mixing import MixedBatches
 from dalr.data.schedule import schedule_of
+from dalr.datasets.embedded import make_embedded_data
 from dalr.identity import identity_of
 from dalr.training.checkpoint import Progress
 from dalr.training.loader import BatchLoader
@@ -59,13 +61,18 @@ class World:
         done = self.folder / "done"
         if not done.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
+            make_embedded_data(self.folder)
             self._write_model()
             self._write_corpora()
             done.touch()
 
     def _words(self) -> list[str]:
+        """Those of the embedded tasks, and four letters each to fill the vocabulary."""
         letters = "abcdefghijklmnopqrstuvwxyz"
-        return ["".join(letters[(i // 26**k) % 26] for k in range(4)) for i in range(self.size.vocabulary - 5)]
+        files = [path for path in (self.folder / "embedded" / "senteval").rglob("*") if path.is_file()]
+        told = {word for file in files for word in re.findall("[a-z]+", file.read_text(encoding="latin-1").lower())}
+        drawn = ("".join(letters[(i // 26**k) % 26] for k in range(4)) for i in range(self.size.vocabulary))
+        return list(dict.fromkeys([*sorted(told), *drawn]))[: self.size.vocabulary - 5]
 
     def _write_model(self) -> None:
         from transformers import BertConfig, BertModel, BertTokenizerFast
