@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The experiment of docs/experiments/factorial.md. What is finished is skipped, what was cut off goes on.
 #
-#   DALR_DATA=/path/to/data bash docs/experiments/factorial.sh OUT [rates] [factorial] [transfer] [mends] [balanced]
+#   DALR_DATA=/path/to/data bash docs/experiments/factorial.sh OUT [rates] [factorial] [transfer] [mends] [balanced] [confirmation]
 #   bash docs/experiments/factorial.sh OUT report [options of dalr report]
 #
 # `report` copies the small files of OUT to docs/example-report/experiments and makes the report over the copies;
@@ -46,9 +46,9 @@ while [ $# -gt 0 ]; do
   step=$1
   shift
   case $step in
-  rates | factorial | mends | balanced) search "$step" ;;
+  rates | factorial | mends | balanced | confirmation) search "$step" ;;
   transfer) transfer ;;
   report) report "$@"; break ;;
-  *) echo "no step $step: rates, factorial, transfer, mends, balanced, report" >&2; exit 2 ;;
+  *) echo "no step $step: rates, factorial, transfer, mends, balanced, confirmation, report" >&2; exit 2 ;;
   esac
 done
