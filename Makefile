@@ -46,7 +46,8 @@ test-slow: $(VENV)/.dalr-dev-$(STAMP)
 benchmarks: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/python -m pytest -m benchmark -s --timeout 3600 $(PYTEST_ARGS)
 
-# A machine with a GPU often has its own torch and no index to install from: the source tree is enough.
+# A machine with a GPU often has its own torch and no index to install from: the source tree, pydantic, ijson, pathspec and
+# typer are enough. With GPU_CHECK_ARGS=ray, where all of dalr is installed: training and a sweep on Ray.
 GPU_PYTHON ?= $(PYTHON)
 gpu-check:
 	PYTHONPATH=$(CURDIR) HF_HUB_OFFLINE=1 $(GPU_PYTHON) -m tests.gpu --out gpu-check $(GPU_CHECK_ARGS)

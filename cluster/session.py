@@ -118,7 +118,9 @@ def _start_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        # Ray quotes the log of the part that failed, whose last line says why.
+        lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        reason = " ... ".join(line[:200] for line in dict.fromkeys([lines[0], lines[-1]]))
         raise Failed(f"Ray did not start on this machine: {reason}; the same command tries again") from error
 
 

@@ -215,7 +215,7 @@ class TrainConfig(Part):
     )
     deterministic: bool = Field(
         default=False,
-        description="on CUDA, only operations that add in a fixed order: slower; refused where one has no such kind",
+        description="on CUDA, only operations that add in a fixed order; refused where one has no such kind",
     )
     compile: bool = Field(default=False, description="compile the encoder's layers with torch.compile")
     accumulate: int = Field(

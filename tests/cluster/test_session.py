@@ -96,12 +96,12 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     from dalr.errors import Failed
 
     def fail(**_: object) -> None:
-        raise Exception("The current node timed out during startup.\nThis could happen because")
+        raise Exception("The current node timed out during startup.\n" + 400 * "a line of a log\n" + "no room is left\n")
 
     monkeypatch.setattr(ray, "init", fail)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    said = "Ray did not start on this machine: The current node timed out"
+    said = r"Ray did not start on this machine: The current node timed out during startup\. \.\.\. no room is left; "
     with pytest.raises(Failed, match=said) as caught, ray_session(quiet=True):
         pass
     assert "\n" not in str(caught.value)

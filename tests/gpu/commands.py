@@ -1,8 +1,10 @@
 """The commands as people call them, on a GPU: killed and continued, scored, and on Ray where it is installed."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,10 +30,16 @@ def _dalr(*arguments: object, cuda: bool = True) -> subprocess.Popen[str]:
 
 
 def _ended(report: Report, what: str, process: subprocess.Popen[str]) -> str:
-    """What it printed, when it has ended with 0; else the end of that is told."""
+    """What it printed, when it has ended; its last lines are told where it failed. Where the time is over,
+    the command ends the Ray that it started."""
     began = time.perf_counter()
     try:
         printed, _ = process.communicate()
+    except TimeoutError:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=20)
+        raise
     finally:
         process.kill()
     held = process.returncode == 0
