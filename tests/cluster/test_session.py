@@ -96,7 +96,7 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     from dalr.errors import Failed
 
     def fail(**_: object) -> None:
-        raise Exception("The current node timed out during startup.\n" + 400 * "a line of a log\n" + "no room is left\n")
+        raise Exception("The current node timed out during startup.\n" + 400 * "of a log\n" + "no room is left\n")
 
     monkeypatch.setattr(ray, "init", fail)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
