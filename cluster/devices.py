@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import torch
 
+from dalr.cluster.preflight.memory import CUDA_CONTEXT
 from dalr.errors import Failed
 
 
 def claim_device(gpus: float, of_ray: Callable[[], torch.device] = lambda: torch.device("cuda", 0)) -> torch.device:
     """The device of this process, which has `gpus` GPUs by Ray's count. Without any, CUDA is hidden from all that
     follows, or every worker of a machine would open a context on its first card. With a part of one, that part
-    is all the memory that torch gives this process. `of_ray` says which of the visible cards is this worker's.
+    is all of the card's memory that this process takes. `of_ray` says which of the visible cards is this worker's.
 
     Raises:
         Failed: there is a GPU, but CUDA does not start.
@@ -28,5 +29,7 @@ def claim_device(gpus: float, of_ray: Callable[[], torch.device] = lambda: torch
         ) from error
     device = of_ray()
     if gpus < 1:
-        torch.cuda.set_per_process_memory_fraction(gpus, device)
+        # Beside what torch allocates lies CUDA's context: shares that left it out would be more than the card.
+        context = CUDA_CONTEXT / torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(max(gpus - context, 0.01), device)
     return device

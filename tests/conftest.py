@@ -1,6 +1,7 @@
 """Shared by all tests: where the real data is, one thread a process, no network, a tiny encoder, one Ray."""
 
 import gc
+import itertools
 import logging
 import os
 import re
@@ -111,7 +112,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Imports are done, and stay: garbage collections, which tests of sweeps ask for, need not look through them."""
+    leave_out_of_collections()
+
+
+def pytest_runtest_logfinish() -> None:
+    if next(ENDED) % 25 == 0:
+        leave_out_of_collections()
+
+
+ENDED = itertools.count(1)
+"""Tests that have ended."""
+
+
+def leave_out_of_collections() -> None:
+    """What is there now mostly stays, as imports do: garbage collections, which tests of sweeps ask for by the
+    hundred, need not look through it."""
     gc.collect()
     gc.freeze()
 

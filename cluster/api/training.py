@@ -79,7 +79,7 @@ def train(
             outcome = train_here(config, storage, callbacks, trackers=trackers, extend=extend, quiet=quiet)
             return Run.of_outcome(storage.display_name, outcome)
 
-        from dalr.cluster.preflight.resources import default_gpus
+        from dalr.cluster.preflight.resources import check_whole_gpus, default_gpus
         from dalr.cluster.preflight.resources import preflight as place_of
         from dalr.cluster.session import ray_session
         from dalr.cluster.train import Workers, train_on_ray
@@ -88,6 +88,7 @@ def train(
             asked = Workers(workers, cpus, gpus or 0.0, max_failures, least=min_workers)
             if gpus is None:
                 asked = replace(asked, gpus=default_gpus(asked.fewest))
+            check_whole_gpus(asked.resources, asked.count)
             if preflight:
                 asked = replace(asked, labels=place_of(config, asked.resources, asked.fewest))
             outcome = train_on_ray(

@@ -19,6 +19,8 @@ from dalr.data.features.needs import needs_of
 HOST_PROCESS = int(1.2 * GIB)
 """A worker's process with torch, transformers and ray loaded, without a model."""
 CUDA_CONTEXT = int(0.6 * GIB)
+PINNED = 1.75
+"""Torch's allocator of pinned memory rounds each tensor up to a power of two: 1.70 times BERT-base's bytes."""
 """What CUDA and its libraries' workspaces take on a GPU."""
 WIDTH_OF_OTHERS = 1024
 """Assumed width of image and teacher vectors, the largest of the published encoders."""
@@ -113,9 +115,9 @@ class MemoryEstimate:
 
     @property
     def host(self) -> int:
-        """Main memory. With a GPU: the process, and weights and optimizer once more while a checkpoint
-        is written."""
-        return HOST_PROCESS + (self.weights + self.optimizer if self.on_gpu else self.training)
+        """Main memory. With a GPU: the process, and the pinned copy of weights and optimizer that checkpoints are
+        written from."""
+        return HOST_PROCESS + (int(PINNED * (self.weights + self.optimizer)) if self.on_gpu else self.training)
 
     @property
     def device(self) -> int:

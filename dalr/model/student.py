@@ -17,6 +17,7 @@ from dalr.data.batches import Views, rounded_up, shape_step, to_device
 from dalr.errors import InputError
 from dalr.files import atomic_write
 from dalr.model.attention import attention_mask_for
+from dalr.model.compiled import compile_layers
 from dalr.model.loading import layer_stack, load_encoder, position_limit, quiet_transformers
 from dalr.model.packing import Packing, encode_packed, first_position, pack
 from dalr.model.pooling import pool
@@ -68,8 +69,7 @@ class Student(nn.Module):
     def compile_layers(self) -> None:
         """Has torch compile the encoder, layer by layer, when it is first used: layers are alike, so that one graph
         serves them all, of any number of rows and tokens."""
-        for layer in layer_stack(self.encoder) or [self.encoder]:
-            layer.compile(dynamic=True)
+        compile_layers(layer_stack(self.encoder) or [self.encoder])
 
     def pack_tokens(self) -> None:
         """Prepares for being called with `groups="packed"`, too.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dalr.data.batches import TextBatch, Views, to_device
-from dalr.distributed import gather_rows, rank, shard, shard_sizes, sum_over_workers, world_size
+from dalr.distributed import first_reason, gather_rows, rank, shard, shard_sizes, sum_over_workers, world_size
 from dalr.errors import Failed
 from dalr.losses.objective import LossTerms, Objective
 from dalr.model.student import Groups, Student
@@ -43,7 +43,7 @@ def compute_gradients(
     groups: Groups,
     seed: Seed,
     autocast: Autocast,
-    compare_passes: bool = False,
+    compare_passes: Callable[[], bool] | None = None,
 ) -> LossTerms:
     """Leaves the gradient of the objective on the global `batch` in `gradients`, the same on every
     worker. Returns the terms, detached.
@@ -54,10 +54,11 @@ def compute_gradients(
     the parts are encoded without gradient first; the objective's gradient with respect to all
     embeddings is taken once; then each part is encoded again, with the same dropout, and that gradient
     is sent through it (GradCache, Gao et al. 2021): the negatives are the whole batch's, the memory
-    one part's.
+    one part's. `compare_passes`, on all workers or on none, says after a part's second pass whether to compare it
+    with its first, which waits for the device.
 
     Raises:
-        Failed: with `compare_passes`, which waits for the device, the two passes over a part differ.
+        Failed: the two passes over a part that was compared, on any worker, differ.
     """
     device = next(student.parameters()).device
     here = shard(len(batch), rank(), world_size())
@@ -73,7 +74,9 @@ def compute_gradients(
             piece = pieces[part]
             return _encode(student, ids[piece], mask[piece], lengths[piece], groups)
 
-    if len(pieces) == 1:
+    # A worker with a row less than others may have one part where they have two. All go the same way, or buckets
+    # and gathered gradients would leave them in another order.
+    if len(_pieces(max(sizes), parts)) == 1:
         views = encode(0)
         terms = objective(_gathered(views, sizes), batch, here)
         gradients.backward([_for_all(terms)], last=True)
@@ -83,13 +86,16 @@ def compute_gradients(
         views = Views(views.pooled.requires_grad_(), views.projected.requires_grad_())
         terms = objective(_gathered(views, sizes), batch, here)
         gradients.backward([_for_all(terms)], last=False)
+        apart: str | None = None
         for part, piece in enumerate(pieces):
             again = encode(part)
-            if compare_passes:
-                _compare(again.projected, views.projected[piece])
+            if compare_passes is not None and compare_passes():
+                apart = apart or _apart(again.projected, views.projected[piece])
             outputs = [again.pooled, again.projected]
             cached = [_gradient(views.pooled)[piece], _gradient(views.projected)[piece]]
             gradients.backward(outputs, cached, last=part == len(pieces) - 1)
+        if compare_passes is not None and (apart := first_reason(apart)) is not None:
+            raise Failed(apart)
     gradients.wait()
     return _summed(terms)
 
@@ -106,17 +112,18 @@ def _summed(terms: LossTerms) -> LossTerms:
     return LossTerms(total, cross_modal, intra_modal, dict(zip(terms.terms, values, strict=True)))
 
 
-def _compare(again: Tensor, first: Tensor) -> None:
-    """Refuses a second pass that dropped other units than the first: the gradient would be of another loss. What is
-    only rounded otherwise is within a hundredth or so, also in bfloat16."""
+def _apart(again: Tensor, first: Tensor) -> str | None:
+    """What is wrong with a second pass that dropped other units than the first: the gradient would be of another
+    loss. What is only rounded otherwise is within a hundredth or so, also in bfloat16."""
     with torch.no_grad():
         apart = float((again - first).norm() / first.norm().clamp(min=torch.finfo(first.dtype).tiny))
-    if apart > SAME_PASS:
-        raise Failed(
-            f"train.compile with train.accumulate > 1: the compiled encoder's pass with gradient is {apart:.0%} off "
-            "the one without, so that the gradient would be of another loss; set train.compile to false, or "
-            "train.activation_checkpointing in place of train.accumulate"
-        )
+    if apart <= SAME_PASS:
+        return None
+    return (
+        f"train.compile with train.accumulate > 1: the compiled encoder's pass with gradient is {apart:.0%} off "
+        "the one without, so that the gradient would be of another loss; set train.compile to false, or "
+        "train.activation_checkpointing in place of train.accumulate"
+    )
 
 
 def _pieces(rows: int, parts: int) -> list[slice]:

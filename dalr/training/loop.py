@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -70,9 +71,10 @@ def train(
         run_on_rank0(lambda: held.enter_context(folder.locked()))
         run_on_rank0(run.check_length)
         run_on_rank0(lambda: folder.open(identity, recipe, extend=extend))
-        run.resume()
+        run_on_all_ranks(run.resume)
         try:
-            with arithmetic(config.train, place):
+            with contextlib.ExitStack() as settings:
+                run_on_all_ranks(lambda: settings.enter_context(arithmetic(config.train, place)))
                 outcome = _loop(run, callbacks)
             if outcome.finished and rank() == 0:  # the others leave: nobody waits for the final evaluation
                 run.finish()
@@ -114,7 +116,8 @@ def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
             while run.progress.step < run.total and reason is None:
                 run.step()
                 if not run.reading_is_due():
-                    reason = first_reason(asked())
+                    # Workers ask each other only where signals can arrive: the question holds up the host.
+                    reason = None if asked is _no_signal else first_reason(asked())
                     if reason is None:
                         continue
                 lines, failure = run.read()
@@ -127,8 +130,8 @@ def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
                     raise failure
                 told = _tell(callbacks, lines, score)
                 reason = first_reason((saver and saver.failure()) or told or asked() or reason)
-                if saver is not None:
-                    saver.save_if_due(run, stopping=reason is not None)
+                # A save waits for the one before it, and that perhaps for its upload: so do all, in the control group.
+                run_on_rank0(partial(_save_if_due, saver, run, stopping=reason is not None))
             # The other workers wait until everything is written, and fail too where the writing fails.
             run_on_rank0(lambda: saver.finish() if saver is not None else None)
     except OSError:
@@ -149,6 +152,11 @@ def _loop(run: Run, callbacks: Sequence[Callback]) -> Outcome:
         finished=run.progress.step >= run.total,
         reason=reason,
     )
+
+
+def _save_if_due(saver: Saver | None, run: Run, *, stopping: bool) -> None:
+    if saver is not None:
+        saver.save_if_due(run, stopping=stopping)
 
 
 def _begin(callbacks: Sequence[Callback], run: Run) -> None:
@@ -186,6 +194,10 @@ def _tell(callbacks: Sequence[Callback], lines: Sequence[Line], score: float | N
     return reason
 
 
+def _no_signal() -> None:
+    """The answer of a worker that no signal reaches."""
+
+
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[], str | None]]:
     """While inside, the first SIGTERM or Ctrl-C asks for an orderly stop; a second Ctrl-C interrupts."""
@@ -197,7 +209,7 @@ def _signals() -> Iterator[Callable[[], str | None]]:
         received.append(signal.Signals(number).name)
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None  # only the main thread may set handlers; there, the caller handles signals
+        yield _no_signal  # only the main thread may set handlers; there, the caller handles signals
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -21,6 +21,7 @@ from dalr.errors import InputError
 from dalr.files import atomic_write
 from dalr.identity import Identity, identity_of
 from dalr.losses.objective import Objective
+from dalr.model.compiled import compiled_graphs
 from dalr.model.student import Groups, Student, export, make_student
 from dalr.training.callbacks import Diverged
 from dalr.training.checkpoint import (
@@ -41,7 +42,7 @@ from dalr.training.unread import Line, Unread
 from dalr.training.validation import Validation, score_exported, validation_of
 
 COMPARED_STEPS = 2
-"""Steps of a process in which a compiled encoder's two passes over a batch are compared: pairs, then sentences."""
+"""First steps of a process, in which a compiled encoder's two passes over a batch are compared: pairs, sentences."""
 
 
 @dataclass
@@ -171,7 +172,7 @@ class Run:
             groups=length_groups(config.train.length_groups, self.device),
             seed=lambda part: seed_step(config.train.seed, step, part),
             autocast=self.autocast,
-            compare_passes=config.train.compile and step < self.began_at + COMPARED_STEPS,
+            compare_passes=self._compare_passes() if config.train.compile else None,
         )
         norm = self.clip()
         # What is not finite, and all that comes after it until it is read, never reaches the weights.
@@ -183,6 +184,13 @@ class Run:
         known = {"paired": paired, "learning_rate": rate, **peak_memory(self.device)}
         seconds = time.perf_counter() - began
         self.unread.add(step + 1, terms, norm, known=known, samples=len(batch), seconds=seconds)
+
+    def _compare_passes(self) -> Callable[[], bool]:
+        """Whether a compiled encoder's two passes are to be compared: in the first steps, and in every step that
+        has compiled for a shape that is new."""
+        first = self.progress.step < self.began_at + COMPARED_STEPS
+        before = compiled_graphs()
+        return lambda: first or compiled_graphs() > before
 
     def reading_is_due(self) -> bool:
         """Whether the numbers are to be read now: every `log_every` steps, and before anything that is meant to

@@ -29,7 +29,11 @@ def leaves_cuda_broken(error: BaseException | None) -> bool:
     return False
 
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+"""Of torch's allocator, the host's, and cuBLAS and cuDNN when they make a handle."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory, of the machine or of a card, did not suffice."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)

@@ -1,11 +1,14 @@
 """A worker's device: what it asked for, no more and no less. CUDA is a stand-in."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dalr.cluster.devices import claim_device
+from dalr.cluster.preflight.cards import GIB
+from dalr.cluster.preflight.memory import CUDA_CONTEXT
 from dalr.cluster.train import Workers, _environment
 from dalr.errors import Failed
 
@@ -47,5 +50,13 @@ def test_a_part_of_a_gpu_is_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     assert claim_device(1) == torch.device("cuda", 0)
     assert claim_device(2, lambda: torch.device("cuda", 1)) == torch.device("cuda", 1)
     assert not caps
-    assert claim_device(0.25) == torch.device("cuda", 0)
-    assert caps == [(0.25, torch.device("cuda", 0))]
+    card = SimpleNamespace(total_memory=80 * GIB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    for share in (0.5, 0.25, 0.1):
+        caps.clear()
+        assert claim_device(share) == torch.device("cuda", 0)
+        [(cap, device)] = caps
+        assert device == torch.device("cuda", 0)
+        assert cap * card.total_memory + CUDA_CONTEXT == pytest.approx(share * card.total_memory)
+    assert claim_device(0.001) == torch.device("cuda", 0)
+    assert caps[-1][0] > 0

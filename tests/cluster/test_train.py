@@ -1,5 +1,6 @@
 """Training on real Ray processes: workers equal one process, a lost worker costs nothing, errors arrive."""
 
+import contextlib
 import json
 import logging
 import math
@@ -17,9 +18,11 @@ import pytest
 from safetensors.torch import load_file
 
 import dalr
+import dalr.cluster.session
+import dalr.cluster.train
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
-from dalr.errors import InputError
+from dalr.errors import InputError, NotEnoughResources
 from dalr.training.loop import train
 from tests.cluster.without_room import work_without_room
 from tests.small_run import small_config, write_corpora
@@ -213,6 +216,16 @@ def test_a_run_may_begin_with_fewer_workers_than_asked_for(
     assert made[0].scaling_config.num_workers == (1, 3)
     assert made[0].scaling_config.elastic_resize_monitor_interval_s == math.inf
     np.testing.assert_allclose(losses(tmp_path / "fewer"), losses(tmp_path / "plain"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"min_workers": 1}, {"min_workers": 1, "preflight": False}])
+def test_several_workers_never_get_a_part_of_a_gpu_each(
+    options: dict[str, Any], small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dalr.cluster.session, "ray_session", lambda *words, **named: contextlib.nullcontext())
+    monkeypatch.setattr(dalr.cluster.train, "train_on_ray", lambda *words, **named: pytest.fail("it started"))
+    with pytest.raises(NotEnoughResources, match=r"^2 workers of 0\.5 GPU: two of them would lie on one GPU"):
+        dalr.train(small, tmp_path / "run", workers=2, gpus=0.5, **options)
 
 
 @pytest.mark.parametrize("least", [0, 3])

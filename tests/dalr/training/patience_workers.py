@@ -13,6 +13,7 @@ import torch.distributed as dist
 from dalr.config.overrides import validated
 from dalr.distributed import rank
 from dalr.training import loop
+from dalr.training.callbacks import Callback
 from dalr.training.trainer import Run
 
 TIMEOUT = 3.0
@@ -37,12 +38,20 @@ def finish_alone(run: Run) -> None:
     finish(run)
 
 
+class SlowUpload(Callback):
+    """Takes the first checkpoint elsewhere, while training goes on, for longer than the group's timeout."""
+
+    def on_checkpoint(self, step: int) -> None:
+        if step == 1:
+            time.sleep(SLOW)
+
+
 def worker(number: int, config: str, folder: str) -> None:
-    """One process of two: trains with slow features and a slow final evaluation, and notes that it came back."""
+    """One process of two: trains with slow features, uploads and final evaluation, and notes that it came back."""
     torch.set_num_threads(1)
     store = dist.FileStore(f"{folder}/store", 2)
     dist.init_process_group("gloo", store=store, rank=number, world_size=2, timeout=timedelta(seconds=TIMEOUT))
     with mock.patch.object(loop, "prepare_features", slowly), mock.patch.object(Run, "finish", finish_alone):
-        outcome = loop.train(validated(json.loads(config)), Path(folder) / "run", quiet=True)
+        outcome = loop.train(validated(json.loads(config)), Path(folder) / "run", callbacks=[SlowUpload()], quiet=True)
     (Path(folder) / f"{number}.left").write_text(str(outcome.finished))
     dist.destroy_process_group()

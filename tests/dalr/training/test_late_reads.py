@@ -1,6 +1,7 @@
 """A device that runs behind the host: its numbers are read every `train.log_every` steps."""
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import dalr.training.loop
 import dalr.training.trainer
 from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
@@ -67,6 +69,21 @@ def test_numbers_are_read_where_something_lasts(small: RunConfig, tmp_path: Path
         if run.reading_is_due():
             reads.append(step)
     assert reads == [3, 4, 5, 6, 8, 9, 10, 11]
+
+
+def test_workers_whom_no_signal_reaches_ask_each_other_when_they_read(
+    small: RunConfig, tmp_path: Path, behind: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Ray, training runs in a thread. The question holds up the host, which should run ahead of the device."""
+    asked: list[str | None] = []
+    monkeypatch.setattr(dalr.training.loop, "first_reason", asked.append)
+    changes = {"train.steps": 6, "train.eval_every": 6, "train.log_every": 3}
+    thread = threading.Thread(target=train, args=(with_overrides(small, changes), tmp_path / "run"))
+    thread.start()
+    thread.join()
+    assert len(asked) == 2
+    train(with_overrides(small, changes), tmp_path / "signals")
+    assert len(asked) == 2 + 6
 
 
 def test_a_callback_that_stops_is_heard_at_the_next_read(small: RunConfig, tmp_path: Path, behind: None) -> None:

@@ -10,10 +10,13 @@ from tests.processes import run_workers
 from tests.small_run import small_config, write_corpora
 
 
-def test_features_and_the_final_evaluation_outlast_a_timeout(tmp_path: Path, tiny_bert: Path) -> None:
+def test_features_a_checkpoints_upload_and_the_final_evaluation_outlast_a_timeout(
+    tmp_path: Path, tiny_bert: Path
+) -> None:
     assert SLOW > 2 * TIMEOUT
     write_corpora(tmp_path, np.random.default_rng(0))
-    config = small_config(tmp_path, tiny_bert, train__steps=3, train__eval_every=3)
+    changes = {"train__steps": 4, "train__eval_every": 4, "train__checkpoint_every": 1}
+    config = small_config(tmp_path, tiny_bert, **changes)
     run_workers(worker, json.dumps(config.dump()), str(tmp_path), count=2)
     assert [(tmp_path / f"{number}.left").read_text() for number in range(2)] == ["True", "True"]
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
