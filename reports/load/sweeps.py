@@ -116,6 +116,11 @@ def points_of_arms(sweep: Sweep) -> dict[int, tuple[str, str]]:
     return points
 
 
+def seeds_of(sweep: Sweep, trial: int) -> set[int]:
+    """The seeds that a trial was trained with."""
+    return set(sweep.runs.filter(pl.col("trial") == trial)["seed"])
+
+
 def trial_of(run: Path) -> tuple[Path, int] | None:
     """The sweep's folder and the trial's number of a run in `SWEEP/runs/trial-0007-seed-1`; None of other runs."""
     match = re.fullmatch(r"trial-(\d+)-seed-\d+", run.name)

@@ -1,14 +1,14 @@
 """The table of a sweep that compares arms: each arm's averages, and its differences to the first arm."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dalr.reports.load.frame import Source
 from dalr.reports.load.published import published
 from dalr.reports.load.slug import slug
-from dalr.reports.load.sweeps import Sweep, points_of_arms, trial_of
+from dalr.reports.load.sweeps import Sweep, points_of_arms, seeds_of, trial_of
 from dalr.reports.significance import RowTests
-from dalr.reports.tables.grid import Block, Cell, Row, Table, fewer_seeds, with_places
+from dalr.reports.tables.grid import Block, Cell, Row, Table, fewer_seeds, summary, with_places
 from dalr.reports.tables.published import PUBLISHED, published_row, source_mark, source_notes
 from dalr.reports.tables.scores import AVERAGE
 from dalr.statistics.intervals import ConfidenceInterval
@@ -39,15 +39,20 @@ HEADINGS = {"sts": "STS Avg.", "transfer": "Transfer Avg."}
 
 
 def arm_rows(sweep: Sweep, table: Table, sources: Iterable[Source]) -> ArmRows | None:
-    """The rows of a score table that are a sweep's arms, from the first block that has some; None without any."""
+    """The rows of a score table that are a sweep's arms, from the first block that has some; None without any. They
+    hold the sweep's own seeds: what was planned does not change where other runs of the same settings are reported."""
     trials = points_of_arms(sweep)
     trial_of_row: dict[str, int] = {}
+    seed_of: dict[str, int | None] = {}
     for source in sources:
+        seed_of[source.name] = source.seed
         found = trial_of(source.run.folder) if source.run else None
         if found and found[0] == sweep.folder and found[1] in trials:
             trial_of_row.setdefault(source.row, found[1])
     for block in table.blocks:
-        rows = {trial_of_row[row.identity]: row for row in block.rows if row.identity in trial_of_row}
+        there = {trial_of_row[row.identity]: row for row in block.rows if row.identity in trial_of_row}
+        own = {trial: _of_seeds(row, seeds_of(sweep, trial), seed_of) for trial, row in there.items()}
+        rows = {trial: row for trial, row in own.items() if any(cell.count for cell in row.cells.values())}
         if rows and block.kind == "measured":
             points: dict[str, dict[str, Row]] = {}
             for trial, (arm, point) in trials.items():
@@ -55,6 +60,16 @@ def arm_rows(sweep: Sweep, table: Table, sources: Iterable[Source]) -> ArmRows |
                     points.setdefault(point, {})[arm] = rows[trial]
             return ArmRows(sweep=sweep, table=table, points=points)
     return None
+
+
+def _of_seeds(row: Row, seeds: Collection[int | None], seed_of: Mapping[str, int | None]) -> Row:
+    """The row of these seeds alone."""
+    cells = {}
+    for column, cell in row.cells.items():
+        kept = {seed: value for seed, value in cell.by_seed.items() if seed in seeds}
+        sources = tuple(source for source in cell.sources if seed_of[source] in seeds)
+        cells[column] = replace(summary({seed: (value, "") for seed, value in kept.items()}), sources=sources)
+    return replace(row, cells=cells, seeds=tuple(seed for seed in row.seeds if seed in seeds))
 
 
 def arms_table(parts: Sequence[tuple[ArmRows, RowTests | None]], *, with_published: bool = True) -> Table:

@@ -169,7 +169,13 @@ PLANNED = {
 
 
 def arms_sweep(
-    folder: Path, *, schedules: tuple[int, ...] = (1, 6), seeds: int = 4, tasks: tuple[str, ...] = STS, **spec: Any
+    folder: Path,
+    *,
+    schedules: tuple[int, ...] = (1, 6),
+    seeds: int = 4,
+    first_seed: int = 1,
+    tasks: tuple[str, ...] = STS,
+    **spec: Any,
 ) -> Path:
     """A finished comparison of four arms on two schedules: the runs with their results, sweep.yaml and
     trials.parquet. All arms of a seed share its luck; `spec` are further keys of the specification."""
@@ -183,8 +189,8 @@ def arms_sweep(
     rows = []
     for trial, (arm, pairs) in enumerate((arm, pairs) for arm in ARM_SETTINGS for pairs in schedules):
         cross, intra = ARM_SETTINGS[arm]
-        for seed in range(1, seeds + 1):
-            base = 60 + ARM_GAINS[arm] / pairs + luck[seed - 1] + generator.normal(0, 0.2)
+        for place, seed in enumerate(range(first_seed, first_seed + seeds)):
+            base = 60 + ARM_GAINS[arm] / pairs + luck[place] + generator.normal(0, 0.2)
             point = {"objective__cross_modal": cross, "objective__intra_modal": intra, "data__pair_every": pairs}
             results = {"test.json": result(base=base, tasks=tasks, recipe="dalr", seed=seed)}
             run(folder / "runs" / f"trial-{trial:04d}-seed-{seed}", seed=seed, results=results, **point)

@@ -118,6 +118,21 @@ def test_an_interaction_is_written_out(tmp_path: Path) -> None:
     assert _named(report, "contrasts-s").blocks[0].title == "STS Avg."
 
 
+def test_a_planned_comparison_holds_its_own_seeds_whatever_is_reported_with_it(tmp_path: Path) -> None:
+    """Runs of the same settings, in another sweep: scores of all seeds are one row, what was planned stays."""
+    alone = _report(make.arms_sweep(tmp_path / "both" / "s", contrasts=make.PLANNED, tasks=(*STS, *TRANSFER)))
+    make.arms_sweep(tmp_path / "both" / "t", first_seed=5, seeds=5)
+    together = _report(tmp_path / "both")
+    assert {len(row.seeds) for row in _named(together, "sts").measured} == {9}
+    assert {len(row.seeds) for row in _named(together, "arms-both-t").measured} == {5}
+    for kind in ("arms", "contrasts"):
+        before, after = _named(alone, f"{kind}-s"), _named(together, f"{kind}-both-s")
+        for mine, other in zip(before.measured, after.measured, strict=True):
+            assert (mine.label, mine.seeds) == (other.label, other.seeds)
+            for column, cell in mine.cells.items():
+                assert (cell.text, cell.count) == (other.cells[column].text, other.cells[column].count)
+
+
 def test_a_score_of_fewer_seeds_than_its_rows_is_counted_by_its_own(tmp_path: Path) -> None:
     folder = make.arms_sweep(tmp_path / "s", schedules=(1,), contrasts=make.PLANNED, tasks=(*STS, *TRANSFER))
     for path in list(folder.glob("runs/*/results/test.json")):
