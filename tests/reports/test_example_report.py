@@ -26,13 +26,15 @@ def test_every_number_follows_from_the_files_beside_it(report: Path) -> None:
     assert check(report) == []
 
 
-@pytest.mark.parametrize(("sweep", "averages", "differences"), [("factorial", 12, 35), ("mends", 12, 10)])
+@pytest.mark.parametrize(
+    ("sweep", "averages", "differences"), [("factorial", 12, 35), ("mends", 12, 10), ("confirmation", 8, 6)]
+)
 def test_the_page_of_the_experiment_has_its_reports_numbers(sweep: str, averages: int, differences: int) -> None:
     page = (ROOT / "docs" / "experiments" / "factorial.md").read_text(encoding="utf-8")
     arms = pl.read_parquet(EXPERIMENTS / "tables" / f"arms-runs-{sweep}.parquet")
     contrasts = pl.read_parquet(EXPERIMENTS / "tables" / f"contrasts-runs-{sweep}.parquet")
     scores = arms.filter(pl.col("column").is_in(["sts.Avg", "transfer.Avg"]), pl.col("value").is_not_null())
-    if sweep == "mends":  # the page has what was planned, not what is only described
+    if sweep != "factorial":  # the page has what was planned, not what is only described
         contrasts = contrasts.filter(~pl.col("block").str.contains("described"))
     intervals = contrasts.filter(pl.col("column") == "interval")
     assert (len(scores), len(intervals)) == (averages, differences)
@@ -79,4 +81,4 @@ def test_every_result_and_config_that_the_page_links_to_is_there() -> None:
 def test_it_holds_no_weights_and_stays_small() -> None:
     files = [path for path in EXAMPLE.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= set(".md .html .json .jsonl .yaml .npz .parquet .svg .tex .csv".split())
-    assert sum(path.stat().st_size for path in files) < 25_000_000
+    assert sum(path.stat().st_size for path in files) < 28_000_000

@@ -1,9 +1,13 @@
 """The recipes against the published settings (`docs/fidelity.md` has their sources)."""
 
 import pytest
+import yaml
 
+from dalr.config.loading import load_recipe
+from dalr.config.overrides import with_overrides
 from dalr.config.recipes import PRESETS, RECIPES
 from dalr.config.schema import RunConfig
+from tests import ROOT
 
 SIMCSE = {"bert": "princeton-nlp/unsup-simcse-bert-base-uncased", "roberta": "princeton-nlp/unsup-simcse-roberta-base"}
 DIFFCSE = {"bert": "voidism/diffcse-bert-base-uncased-sts", "roberta": "voidism/diffcse-roberta-base-sts"}
@@ -13,6 +17,8 @@ SETTINGS = {
     "dalr_coco": (1e-5, 128, 3, "caption", "clip"),
     "dalr_paper": (2e-5, 128, 4, "caption", "clip"),
     "dalr_paper_coco": (1e-5, 128, 3, "caption", "clip"),
+    "dalr_balanced": (2e-5, 128, 4, "caption", "clip"),
+    "dalr_balanced_coco": (1e-5, 128, 3, "caption", "clip"),
     "simcse": (3e-5, 64, 3, "image", None),
     "simcse_coco": (3e-5, 64, 3, "image", None),
     "mcse": (3e-5, 64, 3, "image", "file"),
@@ -51,6 +57,12 @@ def test_the_published_settings(name: str) -> None:
     assert config.model.student == {"bert": "bert-base-uncased", "roberta": "roberta-base"}[family(name)]
     assert config.objective == PRESETS[published(name).removesuffix("_coco")]
     assert_common(config)
+
+
+def test_the_balanced_constants_are_those_that_were_tested() -> None:
+    arms = yaml.safe_load((ROOT / "docs/experiments/confirmation.yaml").read_text(encoding="utf-8"))["arms"]
+    tested = {key: value for key, value in arms["balanced"].items() if key.startswith("objective.")}
+    assert with_overrides(load_recipe("dalr"), tested).objective == PRESETS["dalr_balanced"]
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("dalr")])

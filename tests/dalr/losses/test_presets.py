@@ -27,12 +27,30 @@ TOTALS = {
         "intra_alignment": 0.2,
         "rank": 0.2,
     },
+    "dalr_balanced": {
+        "text": 1.0,
+        "grounding_image": 0.057,
+        "consistency": 0.00057,
+        "cross_alignment_image": 0.0285,
+        "cross_alignment_text": 0.0285,
+        "intra_alignment": 0.17,
+        "rank": 0.17,
+        "local_global": 0.17,
+    },
     "simcse": {"text": 1.0},
     "mcse": {"text": 1.0, "grounding_image": 0.01},
     "kdmcse": {"text": 1.0, "grounding_image": 0.01, "grounding_text": 0.01},
     "rankcse": {"text": 1.0, "rank": 1.0, "dropout_consistency": 1.0},
 }
-MARGINS = {"dalr": 0.18, "dalr_paper": 0.18, "simcse": 0.0, "mcse": 0.0, "kdmcse": 0.15, "rankcse": 0.0}
+MARGINS = {
+    "dalr": 0.18,
+    "dalr_paper": 0.18,
+    "dalr_balanced": 0.18,
+    "simcse": 0.0,
+    "mcse": 0.0,
+    "kdmcse": 0.15,
+    "rankcse": 0.0,
+}
 
 
 def assert_weighted_sum(terms: LossTerms, weights: dict[str, float]) -> None:
@@ -55,7 +73,8 @@ def test_paired_batch(name: str) -> None:
 @pytest.mark.parametrize("name", TOTALS)
 def test_text_batch(name: str) -> None:
     batch = make_batch(8)
-    weights = TOTALS[name] if name == "rankcse" else {"text": 1.0}
+    seen = {"text", *PRESETS[name].on_text}
+    weights = {term: weight for term, weight in TOTALS[name].items() if term in seen}
     assert_weighted_sum(make_objective(PRESETS[name], batch)(make_views(8), as_text(batch)), weights)
 
 
@@ -64,7 +83,7 @@ def test_margins_and_temperatures(name: str) -> None:
     preset = PRESETS[name]
     assert (preset.margin_text, preset.margin_vl) == (MARGINS[name], MARGINS[name])
     assert (preset.temperature, preset.temperature_vl, preset.temperature_rank) == (0.05, 0.05, 0.05)
-    assert (preset.alignment_temperature, preset.target_temperature) == (0.45, 0.5)
+    assert (preset.alignment_temperature, preset.target_temperature) == (0.45, 0.05 if name == "dalr_balanced" else 0.5)
     assert (preset.softening, preset.eta, preset.threshold, preset.rank_loss) == (1.0, 0.0, None, "listmle")
 
 
