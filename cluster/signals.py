@@ -97,9 +97,11 @@ class SaveBeforeNodeLeaves(Callback):
     notice. All workers of a run ask, at the same steps: the question is a barrier."""
 
     def __init__(self) -> None:
+        self._asked = 0, time.monotonic()
         self._next = 0
 
     def on_start(self, step: int, total: int) -> None:
+        self._asked = step, time.monotonic()
         self._next = step + 1
 
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -107,9 +109,11 @@ class SaveBeforeNodeLeaves(Callback):
             return
         if ray.train.get_preemption_info() is not None:
             raise StopTraining(NODE_LEAVES)
-        # By the line's own seconds: lines of a GPU's steps arrive many at once. Worker 0's are everyone's, or one would
-        # wait at a step where the others do not ask.
-        seconds = max(1e-3, metrics["seconds"])
+        # By the clock, which sees what happens between steps, and by the line's own seconds: lines of a GPU's steps
+        # arrive many at once. Worker 0's are everyone's, or one would wait at a step where the others do not ask.
+        before, then = self._asked
+        self._asked = step, time.monotonic()
+        seconds = max(1e-3, metrics["seconds"], (self._asked[1] - then) / (step - before))
         self._next = step + broadcast(max(1, int(ASK_NODES_EVERY / seconds)))
 
 

@@ -5,23 +5,28 @@ import pytest
 import ray.exceptions
 import ray.train
 
+from dalr.cluster import signals as stopping
 from dalr.cluster.failures import lost, one_line
 from dalr.cluster.signals import NODE_LEAVES, SaveBeforeNodeLeaves
 from dalr.training.callbacks import StopTraining
 
 
+@pytest.mark.parametrize("by_lines", [True, False])
 @pytest.mark.parametrize(("seconds", "asked"), [(0.125, [1, 17, 33]), (0.875, [1, 3, 5, 7]), (30.0, [1, 2, 3, 4])])
 def test_nodes_are_asked_about_every_two_seconds_or_at_every_longer_step(
-    seconds: float, asked: list[int], monkeypatch: pytest.MonkeyPatch
+    seconds: float, asked: list[int], by_lines: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However late their lines arrive: those of a GPU's steps come many at once."""
-    found: list[int] = []
+    """By the steps' own time, however many lines arrive at once, as those of a GPU's steps do; and by the clock, where
+    the time goes between the steps."""
+    clock, found = [0.0], []
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(ray.train, "get_preemption_info", lambda: found.append(step))
     callback = SaveBeforeNodeLeaves()
     step = 0
     callback.on_start(0, 100)
     for step in range(1, asked[-1] + 1):
-        callback.on_step(step, {"seconds": seconds})
+        clock[0] += 0.001 if by_lines else seconds
+        callback.on_step(step, {"seconds": seconds if by_lines else 0.001})
     assert found == asked
 
 

@@ -106,7 +106,7 @@ def test_a_killed_node_is_replaced(moment: Moment, two: TwoWorkers) -> None:
 def test_a_drained_node_is_left_with_a_checkpoint(two: TwoWorkers) -> None:
     """The step in hand is ended and saved, which no schedule asks for, and nothing counts as a failure."""
     fault = two.arm("call", "step", 4)
-    process = two.start(two.command("--max-failures", "0"))
+    process = two.start([word for word in two.command("--max-failures", "0") if word != "--quiet"])
     drained = two.cluster.node_of(fault.called_by())
     two.cluster.drain(drained)
     two.cluster.add_node()
