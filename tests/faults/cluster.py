@@ -158,8 +158,9 @@ class TwoWorkers:
 
 
 def train(plan: Plan, out: Path, *more: str) -> list[str]:
-    """The plan's command for two workers."""
-    return [*(word for word in plan.words if word != "--local"), *more, "--workers", "2", "--out", str(out)]
+    """The plan's command for two workers, which also says when it is asked to stop."""
+    words = [word for word in plan.words if word not in ("--local", "--quiet")]
+    return [*words, *more, "--workers", "2", "--out", str(out)]
 
 
 def starts(out: Path) -> list[int]:

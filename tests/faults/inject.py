@@ -85,7 +85,7 @@ class Fault:
         self._released.touch()
 
 
-def waited_for(condition: Callable[[], Any], seconds: float = 900.0) -> Any:
+def waited_for(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
     """What the condition returns, once it is true."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
