@@ -9,6 +9,8 @@ export OMP_NUM_THREADS ?= 1
 PINS := cluster/image-constraints.txt
 # Tests in one process a core; those with Ray run in two of them, one after another in each.
 PARALLEL ?= -n logical
+# Without Ray, one more: some tests wait for processes that they start.
+PARALLEL_FAST ?= -n $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 # A venv is good for one pyproject.toml, one set of pins and one checkout.
 STAMP := $(shell (cat pyproject.toml $(PINS); pwd) | cksum | cut -d' ' -f1)
 
@@ -38,7 +40,7 @@ test: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu and not benchmark" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dalr-dev-$(STAMP)
-	$(BIN)/python -m pytest $(PARALLEL) -m "not cluster and not slow and not gpu and not benchmark" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL_FAST) -m "not cluster and not slow and not gpu and not benchmark" $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
