@@ -2,18 +2,21 @@
 
 import socket
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import ray
-import ray.train
 
 from dalr.cluster.driver_node import actor_beside_driver
 from dalr.errors import argument
+
+if TYPE_CHECKING:  # the note's process does without: it takes a second to import
+    from ray.train import TrainingFailedError
 
 GO_ON = "the same command continues from the newest checkpoint"
 
 
 def lost(
-    error: ray.train.TrainingFailedError,
+    error: "TrainingFailedError",
     workers: int,
     resources: Mapping[str, float],
     *,
@@ -21,7 +24,9 @@ def lost(
     max_failures: int,
 ) -> str:
     """Why Ray gave up a run of `workers` workers that want these `resources` each, and how to go on."""
-    if isinstance(error, ray.train.ControllerError):
+    from ray.train import ControllerError
+
+    if isinstance(error, ControllerError):
         wanted = ", ".join(f"{amount:g} {name}" for name, amount in resources.items())
         reason = one_line(error.controller_failure).partition(". ")[0].rstrip(".")
         return f"{workers} workers of {wanted} could not be started, {starts} times in a row: {reason}; {GO_ON}"

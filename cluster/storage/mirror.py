@@ -22,7 +22,13 @@ from dalr.cluster.storage.remote_folder import RemoteFolder
 from dalr.errors import InputError
 from dalr.files import atomic_write, write_text
 from dalr.training.callbacks import Callback, Outcome, StopTraining
-from dalr.training.checkpoint import DamagedCheckpoint, check_usable, checkpoint_folder, complete_names, superseded
+from dalr.training.checkpoint_files import (
+    DamagedCheckpoint,
+    check_usable,
+    checkpoint_folder,
+    complete_names,
+    superseded,
+)
 from dalr.training.run_folder import RunFolder
 
 WRITER = ".writer"

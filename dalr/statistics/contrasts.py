@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from dalr.statistics.correction import holm
 from dalr.statistics.significance import LEVEL, Scores, SeedTest, of_differences, varies
@@ -103,6 +103,6 @@ def equivalence(differences: Sequence[float] | np.ndarray, margin: float) -> flo
     values = np.asarray(differences, dtype=np.float64)
     if not varies(values):
         return None
-    above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(values, margin, alternative="less").pvalue
+    above = scipy.stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+    below = scipy.stats.ttest_1samp(values, margin, alternative="less").pvalue
     return float(max(above, below))

@@ -5,7 +5,7 @@ original evaluation toolkits score an encoder that gives every pair the same sim
 """
 
 import numpy as np
-from scipy import stats
+import scipy
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
@@ -17,7 +17,7 @@ def pearson(x: np.ndarray, y: np.ndarray) -> float:
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's rank correlation of two arrays [n], ties at their mean rank; 0 where one is constant."""
-    return pearson(stats.rankdata(x), stats.rankdata(y))
+    return pearson(scipy.stats.rankdata(x), scipy.stats.rankdata(y))
 
 
 def pearson_rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -29,4 +29,4 @@ def pearson_rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def spearman_rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's correlation along the last axis, float64 [...]; 0 where a row is constant."""
-    return pearson_rows(stats.rankdata(x, axis=-1), stats.rankdata(y, axis=-1))
+    return pearson_rows(scipy.stats.rankdata(x, axis=-1), scipy.stats.rankdata(y, axis=-1))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from dalr.statistics.correlation import spearman_rows
 
@@ -81,7 +81,7 @@ def bootstrap(
     def along_last(*arrays: np.ndarray, axis: int = -1) -> np.ndarray:
         return statistic(*(np.moveaxis(array, axis, -1) for array in arrays))
 
-    draws = stats.bootstrap(
+    draws = scipy.stats.bootstrap(
         data,
         along_last,
         n_resamples=resamples,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+import scipy
 
 PERMUTATIONS = 5000
 BLOCK = 1 << 23  # numbers in one block of swaps: 32 MB in float32
@@ -47,7 +47,7 @@ def permuted_spearman(
 ) -> Permuted:
     """Difference of mean Spearman correlations x 100: similarities [n] of each model's seeds, paired in
     the order given, against `gold` [n]."""
-    truth = stats.rankdata(gold)
+    truth = scipy.stats.rankdata(gold)
     truth = (truth - truth.mean()) / truth.std() if np.ptp(truth) > 0 else np.zeros(len(truth))
     ranks = [(_centred(a), _centred(b)) for a, b in zip(first, second, strict=True)]
     observed = np.mean([_correlation(a, truth) - _correlation(b, truth) for a, b in ranks])
@@ -79,7 +79,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Two-sided p-value of McNemar's exact test of two models' correctness on the same examples, bool [n]:
     the binomial test of the examples that one of the two has right."""
     won, lost = int((first & ~second).sum()), int((second & ~first).sum())
-    return float(stats.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
+    return float(scipy.stats.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
 
 
 def mean_over_tasks(tasks: Sequence[Permuted], weights: Sequence[float] | None = None) -> Permuted:
@@ -90,7 +90,7 @@ def mean_over_tasks(tasks: Sequence[Permuted], weights: Sequence[float] | None =
 
 
 def _centred(values: np.ndarray) -> np.ndarray:
-    ranks = stats.rankdata(values)
+    ranks = scipy.stats.rankdata(values)
     return (ranks - ranks.mean()) / len(ranks)
 
 

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from scipy import stats
+import scipy
 
 MOST_SEEDS = 10_000
 
@@ -19,8 +19,8 @@ def seeds_needed(differences: Sequence[float], *, level: float, power: float = 0
     effect = abs(fmean(differences)) / stdev(differences)
 
     def enough(n: int) -> bool:
-        critical = stats.t.ppf(1 - level / 2, n - 1)
-        return bool(stats.nct.sf(critical, n - 1, effect * math.sqrt(n)) >= power)
+        critical = scipy.stats.t.ppf(1 - level / 2, n - 1)
+        return bool(scipy.stats.nct.sf(critical, n - 1, effect * math.sqrt(n)) >= power)
 
     # More seeds never have less power. By doubling, for SciPy's distribution fails far out in its tail.
     high = 2

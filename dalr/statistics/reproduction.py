@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from dalr.statistics.intervals import CONFIDENCE, ConfidenceInterval
 from dalr.statistics.significance import EQUAL
@@ -32,7 +32,7 @@ def reproduction(scores: Sequence[float], published: float) -> Reproduction:
     difference = float(values.mean() - published)
     if len(values) < 2 or float(np.ptp(values)) <= EQUAL:
         return Reproduction(difference=difference, seeds=len(values), interval=None, outcome="unknown")
-    span = stats.ttest_1samp(values, published).confidence_interval(CONFIDENCE)
+    span = scipy.stats.ttest_1samp(values, published).confidence_interval(CONFIDENCE)
     interval = ConfidenceInterval(float(span.low) - published, float(span.high) - published, CONFIDENCE, "t")
     if interval.low >= -MARGIN:
         return Reproduction(difference=difference, seeds=len(values), interval=interval, outcome="reproduced")

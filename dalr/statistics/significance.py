@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from dalr.statistics.intervals import CONFIDENCE, ConfidenceInterval
 
@@ -60,14 +60,14 @@ def over_seeds(ours: Scores, theirs: Scores) -> SeedTest:
     mixed = None in ours or None in theirs  # with and without a seed: no seed to pair, and no sample of seeds
     fewer = 0 if mixed else min(len(one), len(other))
     known = fewer > 1 and (varies(one) or varies(other))
-    tested = stats.ttest_ind(one, other, equal_var=False) if known else None
+    tested = scipy.stats.ttest_ind(one, other, equal_var=False) if known else None
     return _answer(float(one.mean() - other.mean()), fewer, tested, None)
 
 
 def of_differences(differences: np.ndarray, *, seeds: int | None = None) -> SeedTest:
     """The t-test of differences in points, one for each of the `seeds` (None: as many as there are); float64 [n],
     n at least 1."""
-    tested = stats.ttest_1samp(differences, 0.0) if varies(differences) else None
+    tested = scipy.stats.ttest_1samp(differences, 0.0) if varies(differences) else None
     return _answer(float(differences.mean()), len(differences) if seeds is None else seeds, tested, differences)
 
 

@@ -25,6 +25,7 @@ from dalr.metrics_log import read_log
 from dalr.provenance import code_version, machine, package_versions
 from dalr.reading import read_json
 from dalr.results import Provenance
+from dalr.training.checkpoint_files import quarantine, steps_saved
 from dalr.training.extension import check_longer, continues, extended, is_length_key, length_of, note_of
 from dalr.yaml_text import parse_yaml, read_yaml
 
@@ -70,8 +71,6 @@ class RunFolder:
 
     def last_step(self) -> int:
         """The step of the newest checkpoint; 0 where there is none."""
-        from dalr.training.checkpoint import steps_saved  # torch comes with it
-
         return max(steps_saved(self.checkpoints), default=0)
 
     def locked(self) -> AbstractContextManager[None]:
@@ -128,8 +127,6 @@ class RunFolder:
     def open(self, identity: Identity, recipe: str | None, *, extend: bool = False) -> None:
         """Creates the folder, or reopens it for one more attempt, and notes the attempt's start. Where it makes the
         run longer, the model and the results of the shorter one are moved to `checkpoints/before-extension-N`."""
-        from dalr.training.checkpoint import quarantine  # torch comes with it
-
         self.check(identity, extend=extend)
         config, saved = identity.config, self._saved_config()
         writable_folder(self.path, argument("out"))

@@ -14,16 +14,8 @@ from torch import Tensor
 
 from dalr.identity import Identity
 from dalr.training.callbacks import Callback
-from dalr.training.checkpoint import (
-    Progress,
-    State,
-    Trainables,
-    fixed_buffers,
-    remove_old,
-    remove_unnamed,
-    save_checkpoint,
-    state_of,
-)
+from dalr.training.checkpoint import Progress, State, Trainables, fixed_buffers, save_checkpoint, state_of
+from dalr.training.checkpoint_files import remove_old, remove_unnamed
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run
 

@@ -24,14 +24,8 @@ from dalr.losses.objective import Objective
 from dalr.model.compiled import compiled_graphs
 from dalr.model.student import Groups, Student, export, make_student
 from dalr.training.callbacks import Diverged
-from dalr.training.checkpoint import (
-    Progress,
-    Trainables,
-    load_checkpoint,
-    load_weights,
-    steps_saved,
-    weights_folder,
-)
+from dalr.training.checkpoint import Progress, Trainables, load_checkpoint, load_weights
+from dalr.training.checkpoint_files import steps_saved, weights_folder
 from dalr.training.extension import length_of
 from dalr.training.grad_cache import compute_gradients, seed_step
 from dalr.training.gradients import Gradients

@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from dalr.results import STS
 
@@ -55,7 +55,7 @@ def task_correlation(scores: pl.LazyFrame, tasks: tuple[str, ...]) -> pl.DataFra
             both = wide.select(pl.col(a).alias("a"), pl.col(b).alias("b")).drop_nulls()
             if both.height < FEWEST_MODELS or both["a"].n_unique() < 2 or both["b"].n_unique() < 2:
                 continue
-            rows.append((a, b, float(stats.spearmanr(both["a"], both["b"]).statistic), both.height))
+            rows.append((a, b, float(scipy.stats.spearmanr(both["a"], both["b"]).statistic), both.height))
     schema = {"a": pl.String, "b": pl.String, "correlation": pl.Float64, "models": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -73,7 +73,7 @@ def similarity_by_gold(similarities: np.ndarray, gold: np.ndarray, *, bins: int 
         mine = similarities[member == index]
         if len(np.unique(mine)) < 5:
             continue
-        density = stats.gaussian_kde(mine)(grid)
+        density = scipy.stats.gaussian_kde(mine)(grid)
         parts.append(
             pl.DataFrame({"similarity": grid, "density": density}).with_columns(
                 pl.lit(f"{edges[index]:.1f} to {edges[index + 1]:.1f}").alias("gold"), pl.lit(len(mine)).alias("pairs")

@@ -4,10 +4,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dalr.errors import InputError, argument
 from dalr.sweeps.search.records import run_name
-from dalr.sweeps.search.snapshot import SweepState
+
+if TYPE_CHECKING:  # a trial's process does without the study's libraries
+    from dalr.sweeps.search.snapshot import SweepState
 
 KEPT_MODELS = 3
 """So many best points keep their exported model (or `seeds.final_top`, if that is more)."""
@@ -42,7 +45,7 @@ class DiskKeeper:
         self._ended: dict[int, float] = {}
         self._gone: set[int] = set()
 
-    def tidy(self, state: SweepState, *, at_once: bool = False) -> None:
+    def tidy(self, state: "SweepState", *, at_once: bool = False) -> None:
         """Removes what may go; `at_once` where no worker is left."""
         kept = _keeping_models(state)
         for trial in state.trials:
@@ -58,7 +61,7 @@ class DiskKeeper:
                 self._gone.add(trial.number)
 
 
-def _keeping_models(state: SweepState) -> set[int]:
+def _keeping_models(state: "SweepState") -> set[int]:
     """The trials whose exported models stay."""
     if state.spec.keep_models == "all":
         return {trial.number for trial in state.trials}

@@ -13,6 +13,8 @@ from tests.dalr.training.test_loop import StopAfter
 from tests.faults.conftest import Plan
 from tests.faults.oracle import assert_as_undisturbed, checkpoints
 
+pytestmark = pytest.mark.medium
+
 
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
@@ -54,7 +56,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     assert_as_undisturbed(out, plan.undisturbed)
     if (file, damage) == ("meta.json", Path.unlink):
         return  # without its notes a checkpoint does not exist
-    (told,) = [record.getMessage() for record in caplog.records if record.name == "dalr.training.checkpoint"]
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "dalr.training.checkpoint_files"]
     assert f"step-000007: {file if damage is not Path.unlink else ''}" in told or file in told
     assert "step-000007.damaged" in checkpoints(out)
 

@@ -13,10 +13,12 @@ from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.errors import InputError
 from dalr.identity import identity_of
-from dalr.training.checkpoint import steps_saved
+from dalr.training.checkpoint_files import steps_saved
 from dalr.training.extension import continues
 from dalr.training.loop import Outcome, train
 from tests.dalr.training.test_loop import DieAfter, StopAfter, losses, same, weights
+
+pytestmark = pytest.mark.medium
 
 
 def of_length(config: RunConfig, steps: int, **changes: object) -> RunConfig:

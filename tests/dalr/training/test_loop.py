@@ -19,9 +19,11 @@ from dalr.config.overrides import with_overrides
 from dalr.config.schema import RunConfig
 from dalr.data.rows import IndexedRows
 from dalr.errors import InputError
-from dalr.training.checkpoint import steps_saved
+from dalr.training.checkpoint_files import steps_saved
 from dalr.training.loop import Callback, Diverged, StopTraining, train
 from tests.small_run import small_config
+
+pytestmark = pytest.mark.medium
 
 
 class StopAfter(Callback):

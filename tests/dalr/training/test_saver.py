@@ -18,10 +18,13 @@ from dalr.config.schema import RunConfig
 from dalr.identity import identity_of
 from dalr.training import saver
 from dalr.training.callbacks import Callback
-from dalr.training.checkpoint import Progress, State, complete_names, load_weights, save_checkpoint, steps_saved
+from dalr.training.checkpoint import Progress, State, load_weights, save_checkpoint
+from dalr.training.checkpoint_files import complete_names, steps_saved
 from dalr.training.loop import train
 from dalr.training.saver import HostCopy, Saver
 from tests.dalr.training.test_loop import DieAfter, StopAfter, losses, same, weights
+
+pytestmark = pytest.mark.medium
 
 
 @pytest.fixture

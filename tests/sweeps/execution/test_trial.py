@@ -1,6 +1,8 @@
 """What a trial leaves in its process for the next one: nothing; a process whose CUDA is broken ends."""
 
 import gc
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from dalr.sweeps.execution import trial
 from dalr.sweeps.execution.failures import is_out_of_memory, leaves_cuda_broken
 from dalr.sweeps.search.records import Task
 from dalr.training.callbacks import Callback, Outcome
+from tests import ROOT
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
@@ -121,3 +124,11 @@ def test_freeing_memory_does_not_start_the_driver(monkeypatch: pytest.MonkeyPatc
     """It would see cards that are hidden from the trial a moment later."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("the driver was started"))
     trial._free_memory()
+
+
+def test_its_process_needs_no_library_before_it_trains() -> None:
+    """Each process of a sweep's trials imports this, torch when it trains, and what the study needs never."""
+    late = {"torch", "transformers", "optuna", "sqlalchemy", "scipy.stats"}
+    code = f"import sys, dalr.sweeps.execution.trial; print(*({late!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
