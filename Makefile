@@ -7,19 +7,19 @@ export OMP_WAIT_POLICY := passive
 export OMP_NUM_THREADS ?= 1
 # The versions that the suite is run with: a release of tomorrow breaks nothing today.
 PINS := cluster/image-constraints.txt
-# Tests in one process a core; those with Ray run in two of them, one after another in each.
-PARALLEL ?= -n logical
-# Without Ray, one more: some tests wait for processes that they start.
-PARALLEL_FAST ?= -n $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+# Tests in one process a core and one more, for some wait for processes that they start. Those with Ray run in two of them,
+# one after another in each.
+PARALLEL ?= -n $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 # A venv is good for one pyproject.toml, one set of pins and one checkout.
 STAMP := $(shell (cat pyproject.toml $(PINS); pwd) | cksum | cut -d' ' -f1)
 
-.PHONY: help quickstart test test-fast test-slow benchmarks gpu-check lint docs format clean
+.PHONY: help quickstart test test-fast test-ci test-slow benchmarks gpu-check lint docs format clean
 
 help:
 	@echo "make quickstart   set up, then the whole pipeline on embedded data, in ./quickstart"
 	@echo "make test         set up, then all tests but the slow ones"
-	@echo "make test-fast    without the tests that start Ray"
+	@echo "make test-fast    without the tests that start Ray, or take half a second or more"
+	@echo "make test-ci      those of the slow tests that run with every change"
 	@echo "make test-slow    the tests that take minutes"
 	@echo "make benchmarks   the speed measurements, each side by side in one run"
 	@echo "make gpu-check    what only a GPU can show, 7 min 30 s at most; GPU_PYTHON is a python with torch for CUDA"
@@ -40,7 +40,10 @@ test: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu and not benchmark" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dalr-dev-$(STAMP)
-	$(BIN)/python -m pytest $(PARALLEL_FAST) -m "not cluster and not slow and not gpu and not benchmark" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical -m "not cluster and not medium and not slow and not gpu and not benchmark" $(PYTEST_ARGS)
+
+test-ci: $(VENV)/.dalr-dev-$(STAMP)
+	$(BIN)/python -m pytest $(PARALLEL) -m ci $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dalr-dev-$(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -31,6 +31,9 @@ MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
+# Collecting the tests imports what stays: nothing of it is garbage.
+gc.disable()
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -73,19 +76,21 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class RayInTwoProcesses(LoadScopeScheduling):
     """Where tests run in several processes, each file runs in one of them. All files that share a cluster with others
-    run in the same one, and so do those that start their own: more of Ray at once would starve each other."""
+    run in the same one, and so do those that start their own: more of Ray at once would starve each other. Those whose
+    processes are forked from a server share it, too."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return clusters_of(ROOT / file) or file
+        return shared_by(ROOT / file) or file
 
 
 @cache
-def clusters_of(file: Path) -> str | None:
-    """Whether the tests of a file run on a `shared` cluster, on their `own`, or without Ray."""
+def shared_by(file: Path) -> str | None:
+    """What the tests of a file have in common with other files': a `shared` cluster, Ray on their `own`, a server of
+    `forks`, or nothing."""
     text = file.read_text(encoding="utf-8")
     if "pytest.mark.cluster" not in text:
-        return None
+        return "forks" if re.search(r"^from tests\.(processes|faults\.inject) import", text, re.MULTILINE) else None
     return "shared" if re.search(r"(?<![.\w])(ray_cluster|head)(: \w+)?[,)]", text) else "own"
 
 
@@ -94,25 +99,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> RayInTwoP
     return RayInTwoProcesses(config, log)
 
 
-LONG = tuple(f"tests/{folder}/" for folder in ("sweeps", "faults", "dalr/training", "reports"))
-"""Where files take long: a process that began with one at the end would run alone."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with Ray come first: those that share this process's cluster, those that share a head node, then those
-    that start their own; of the others those that take long."""
+    that start their own; then those that take longer than the rest: a process that began with one at the end would
+    run alone."""
     items.sort(
         key=lambda item: (
             item.get_closest_marker("cluster") is None,
             "ray_cluster" not in fixtures_of(item),
             "head" not in fixtures_of(item),
-            not item.nodeid.startswith(LONG),
+            item.get_closest_marker("medium") is None,
         )
     )
 
 
 def pytest_collection_finish() -> None:
     leave_out_of_collections()
+    gc.enable()
 
 
 def pytest_runtest_logfinish() -> None:
@@ -170,6 +173,16 @@ def no_shared_ray(request: pytest.FixtureRequest) -> None:
     """A test that does not ask for the shared cluster does not find itself connected to it."""
     if "ray_cluster" not in request.fixturenames:
         SHARED_RAY.close()
+
+
+@pytest.fixture(autouse=True)
+def no_claimed_device() -> Iterator[None]:
+    """What training in this process hides of the machine's GPUs is there for the next test."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    yield
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    if before is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 @pytest.fixture(autouse=True)

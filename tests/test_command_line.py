@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -130,6 +131,7 @@ def test_help_says_that_a_report_can_follow(name: str, dalr: Dalr) -> None:
     assert "--report" in dalr(name, "--help").out
 
 
+@pytest.mark.medium
 def test_a_report_follows_a_sweep_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dalr: Dalr
 ) -> None:
@@ -305,25 +307,36 @@ OF_MODELS = {
 """Libraries that take seconds to import: a wrong word, a missing file or a question must not wait for them."""
 
 
-def loaded(words: Sequence[str], folder: Path, among: Iterable[str]) -> tuple[list[str], str]:
-    """Which of some modules a command line has imported by its end, and what it has said before."""
-    script = (
-        "import sys; from dalr.__main__ import main\n"
-        f"sys.argv = ['dalr', *{list(words)!r}]\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        f"print('loaded:', *sorted({set(among)!r} & set(sys.modules)))"
-    )
+LOADED = """
+import json, sys
+from dalr.__main__ import main
+seen = set()
+for line in json.loads(sys.argv[1]):
+    sys.argv = ["dalr", *line]
+    try:
+        main()
+    except SystemExit:
+        pass
+    new = set(AMONG) & set(sys.modules) - seen
+    seen |= new
+    for module in sorted(new):
+        print("loaded:", module, "by", *line)
+"""
+
+
+def loaded(lines: Sequence[Sequence[str]], folder: Path, among: Iterable[str]) -> tuple[list[str], str]:
+    """Which of some modules are imported by command lines, one after another in one process, and by which; and what
+    else they say."""
+    script = LOADED.replace("AMONG", repr(set(among)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-c", script, json.dumps(lines)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
-    said, _, modules = done.stdout.rpartition("loaded:")
-    return modules.split(), said + done.stderr
+    told = [line.removeprefix("loaded: ") for line in done.stdout.splitlines() if line.startswith("loaded: ")]
+    return told, re.sub(r"^loaded: .*\n", "", done.stdout, flags=re.MULTILINE) + done.stderr
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_what_needs_no_model_is_answered_without_the_libraries_of_models(tmp_path: Path) -> None:
+    lines = [
         "train simcse data.root=/nowhere --out run",
         "train simsce --out run",
         "train simcse train.steps=0 --out run",
@@ -334,12 +347,16 @@ def loaded(words: Sequence[str], folder: Path, among: Iterable[str]) -> tuple[li
         "evaluate bert-base-uncased --data /nowhere --out r.json",
         "encode /nowhere",
         "report /nowhere --out page",
-        "recipes", "config lr", "tasks", "data check /nowhere",
+        "recipes",
+        "config lr",
+        "tasks",
+        "data check /nowhere",
         *(f"sweep {word} --help" for word in ("stop", "set", "status")),
-    ],
-)  # fmt: skip
-def test_what_needs_no_model_is_answered_without_the_libraries_of_models(words: str, tmp_path: Path) -> None:
-    assert loaded(words.split(), tmp_path, OF_MODELS)[0] == []
+    ]
+    modules, said = loaded([line.split() for line in lines], tmp_path, OF_MODELS)
+    assert modules == []
+    assert said.count("/nowhere") >= 7, "each was answered"
+    assert "Usage: dalr sweep status" in said
 
 
 @pytest.mark.parametrize("extend", [False, True])
@@ -367,16 +384,16 @@ def test_a_finished_run_is_told_so_without_the_libraries_of_models(
     folder.note_end({"steps": 8, "best_step": 6, "best_score": 50.0})
 
     words = ["train", str(out / "config.yaml"), "--out", str(out), *(["--extend"] if extend else [])]
-    modules, said = loaded(words, tmp_path, OF_MODELS | {"h5py", "PIL"})
+    modules, said = loaded([words], tmp_path, OF_MODELS | {"h5py", "PIL"})
     assert said.strip() == f"finished: 8 steps; best STSBenchmark.dev 50.00 at step 6; model in {out}/model"
     assert modules == []
     (corpora / "captions.csv").write_text("image,caption\n0.jpg,another\n")
-    assert "data.captions" in loaded(words, tmp_path, ())[1], "the content was looked at"
+    assert "data.captions" in loaded([words], tmp_path, ())[1], "the content was looked at"
 
 
 def test_help_loads_typer_and_no_more(tmp_path: Path) -> None:
     others = {"pydantic", "numpy", "polars", "yaml", "jinja2", "requests", "huggingface_hub", "dalr.config.schema"}
-    modules, said = loaded(["--help"], tmp_path, OF_MODELS | others)
+    modules, said = loaded([["--help"]], tmp_path, OF_MODELS | others)
     assert "quickstart" in said
     assert modules == []
 

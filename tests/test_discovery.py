@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -38,13 +39,18 @@ def test_the_bundled_sweeps_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert all(len(line.split()) > 5 for line in lines)
 
 
-def completions(line: str) -> list[str]:
-    """What bash is offered for a line that ends with the word to complete."""
-    words = line.split(" ")
-    variables = {"_DALR_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    command = [sys.executable, "-m", "dalr"]
-    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=True)
-    return done.stdout.split()
+@pytest.fixture
+def completions(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], list[str]]:
+    """What bash is offered for a line that ends with the word to complete. That a shell's own process hears the same is
+    shown by `test_bash_and_zsh_are_offered_the_same`."""
+
+    def offered(line: str) -> list[str]:
+        monkeypatch.setenv("_DALR_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        return said([], monkeypatch, capsys).split()
+
+    return offered
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,9 @@ def completions(line: str) -> list[str]:
         ("dalr data fe", ["fetch"]),
     ],
 )
-def test_a_shell_completes_commands_recipes_sweeps_and_keys(line: str, offered: list[str]) -> None:
+def test_a_shell_completes_commands_recipes_sweeps_and_keys(
+    line: str, offered: list[str], completions: Callable[[str], list[str]]
+) -> None:
     assert completions(line) == offered
 
 
@@ -96,7 +104,9 @@ STEERED = [
 
 
 @pytest.mark.parametrize(("line", "offered"), STEERED)
-def test_a_shell_completes_what_asks_about_a_sweep_and_steers_it(line: str, offered: list[str], begun: Path) -> None:
+def test_a_shell_completes_what_asks_about_a_sweep_and_steers_it(
+    line: str, offered: list[str], begun: Path, completions: Callable[[str], list[str]]
+) -> None:
     assert completions(line.replace("DIR", str(begun))) == offered
 
 

@@ -14,6 +14,8 @@ from dalr.config.keys import field_at, known_keys, part_of
 from dalr.config.recipes import RECIPES
 from tests import ROOT
 
+pytestmark = pytest.mark.medium
+
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FETCHED = re.compile(r"<(?:script|link|img)[^>]*\s(?:src|href)=\"?https?://")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}

@@ -120,6 +120,7 @@ def test_an_added_task_is_scored_where_it_is_named(module: Path, tmp_path: Path)
     assert [task.name for task in asked_tasks(["custom"], None, declared, "test")[1]] == ["Declared", "OurPairs"]
 
 
+@pytest.mark.medium
 def test_the_text_travels_to_a_process_that_does_not_see_the_file(module: Path) -> None:
     load(module)
     carried = extensions.carried()

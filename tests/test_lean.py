@@ -16,6 +16,8 @@ from dalr.extras import EXTRAS
 from tests import ROOT
 from tests.dalr.evaluation.small_data import write_small_data
 
+pytestmark = pytest.mark.medium
+
 BLOCKED = """
 import json, sys
 

@@ -217,6 +217,8 @@ def test_the_objective_trains_inside_a_sentence_transformers_trainer(
 
 
 @pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.timeout(1500)
 def test_the_page_runs_as_a_notebook(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")

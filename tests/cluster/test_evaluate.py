@@ -149,66 +149,59 @@ def test_an_interruption_loses_the_tasks_in_hand(alone: Path, tiny_bert: Path, d
     assert without_time(asked.out) == without_time(alone)
 
 
+def test_several_models_share_the_workers(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    poolers = ("cls_before_pooler", "avg")
+    asked = [
+        Evaluation.prepare(str(tiny_bert), data, ["STS13"], "test", out=tmp_path / f"{pooler}.json", pooler=pooler)
+        for pooler in poolers
+    ]
+    processes = FakeProcesses()
+    results = evaluate_on_ray(asked, workers=Workers(2), processes=processes)
+    assert [result.pooler for result in results] == list(poolers)
+    assert results[0].tasks["STS13"].score != results[1].tasks["STS13"].score
+    assert all((tmp_path / f"{pooler}.json").is_file() for pooler in poolers)
+    assert processes.most_at_once == 2
+
+
+def test_errors_of_a_worker_arrive_as_one_line(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    """On Ray: `tests/cluster/test_features.py`, through the same pool."""
+    copy = tmp_path / "model"
+    shutil.copytree(tiny_bert, copy)
+    asked = Evaluation.prepare(str(copy), data, ["CR"], "fast", out=tmp_path / "r.json")
+    shutil.rmtree(copy)
+    with pytest.raises(InputError, match="no such folder") as caught:
+        evaluate_on_ray([asked], workers=Workers(1), processes=FakeProcesses())
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_another_model_under_the_same_name_is_refused(tiny_bert: Path, data: Path, tmp_path: Path) -> None:
+    from tests.tiny import write_tiny_bert
+
+    copy = tmp_path / "model"
+    shutil.copytree(tiny_bert, copy)
+    asked = Evaluation.prepare(str(copy), data, ["CR"], "fast", out=tmp_path / "r.json")
+    write_tiny_bert(copy, seed=1)
+    with pytest.raises(InputError, match="finds another model under this name"):
+        evaluate_on_ray([asked], workers=Workers(1), processes=FakeProcesses())
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 class TestOnRay:
     """On two workers."""
 
-    def test_the_result_is_that_of_one_process(
-        self, ray_cluster: None, alone: Path, tiny_bert: Path, data: Path, tmp_path: Path
-    ) -> None:
-        out = tmp_path / "r.json"
-        assert evaluate(tiny_bert, data, out, "--ray", "--workers", 2) == 0
-        assert without_time(out) == without_time(alone)
-        assert_same_details(out, alone)
-
-    def test_what_is_stored_is_not_done_again(
+    def test_the_result_is_that_of_one_process_and_what_is_stored_is_not_done_again(
         self, ray_cluster: None, alone: Path, tiny_bert: Path, data: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "r.json"
         kept = {}
-        for name in NAMES[:-2]:
+        for name in NAMES[:4]:
             file = details_file(out, name)
             file.parent.mkdir(exist_ok=True)
             shutil.copy(details_file(alone, name), file)
             kept[file] = file.stat().st_mtime_ns
         assert evaluate(tiny_bert, data, out, "--ray", "--workers", 2) == 0
         assert without_time(out) == without_time(alone)
+        assert_same_details(out, alone)
         assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
-
-    def test_errors_of_a_worker_arrive_as_one_line(
-        self, ray_cluster: None, tiny_bert: Path, data: Path, tmp_path: Path
-    ) -> None:
-        copy = tmp_path / "model"
-        shutil.copytree(tiny_bert, copy)
-        asked = Evaluation.prepare(str(copy), data, ["CR"], "fast", out=tmp_path / "r.json")
-        shutil.rmtree(copy)
-        with pytest.raises(InputError, match="no such folder") as caught:
-            evaluate_on_ray([asked], workers=Workers(1))
-        assert "\n" not in str(caught.value)
-        assert not (tmp_path / "r.json").exists()
-
-    def test_another_model_under_the_same_name_is_refused(
-        self, ray_cluster: None, tiny_bert: Path, data: Path, tmp_path: Path
-    ) -> None:
-        from tests.tiny import write_tiny_bert
-
-        copy = tmp_path / "model"
-        shutil.copytree(tiny_bert, copy)
-        asked = Evaluation.prepare(str(copy), data, ["CR"], "fast", out=tmp_path / "r.json")
-        write_tiny_bert(copy, seed=1)
-        with pytest.raises(InputError, match="finds another model under this name"):
-            evaluate_on_ray([asked], workers=Workers(1))
-
-    def test_several_models_share_the_workers(
-        self, ray_cluster: None, tiny_bert: Path, data: Path, tmp_path: Path
-    ) -> None:
-        poolers = ("cls_before_pooler", "avg")
-        asked = [
-            Evaluation.prepare(str(tiny_bert), data, ["STS13"], "test", out=tmp_path / f"{pooler}.json", pooler=pooler)
-            for pooler in poolers
-        ]
-        results = evaluate_on_ray(asked, workers=Workers(2))
-        assert [result.pooler for result in results] == list(poolers)
-        assert results[0].tasks["STS13"].score != results[1].tasks["STS13"].score
-        assert all((tmp_path / f"{pooler}.json").is_file() for pooler in poolers)

@@ -23,6 +23,8 @@ from dalr.distributed import (
 from tests.dalr.distributed_workers import SIZES, run, worker
 from tests.processes import run_workers
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def single() -> dict[str, Tensor]:

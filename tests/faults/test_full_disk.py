@@ -9,6 +9,8 @@ from tests.faults.conftest import Plan
 from tests.faults.inject import Fault, Moment, dalr_apart
 from tests.faults.oracle import assert_as_undisturbed, checkpoints, half_written
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.mark.parametrize(
     ("moment", "step", "saved", "what"),

@@ -59,6 +59,8 @@ def two(cluster: Cluster, plan: Plan, undisturbed: Path, tmp_path: Path) -> Iter
     cluster.clear(made.out)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_job_outlives_its_node_and_goes_on_after_its_driver(two: TwoWorkers) -> None:
     """A worker waits in step 5 while its node is killed, with every process there; one waits in step 7 while the job's
     driver is killed. Another node takes the first one's place, and the same command sent again ends the run."""

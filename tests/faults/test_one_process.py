@@ -13,6 +13,8 @@ from tests.faults.conftest import Plan
 from tests.faults.inject import Fault, Moment, dalr_apart, ended, start, waited_for
 from tests.faults.oracle import assert_as_undisturbed, checkpoints, half_written, lines
 
+pytestmark = pytest.mark.medium
+
 MOMENTS: list[tuple[Moment, int]] = [("start-up", 0), ("step", 5), ("checkpoint", 6), ("evaluation", 6), ("export", 8)]
 
 

@@ -26,6 +26,8 @@ from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 from tests.sweeps.search.test_postgres import database  # noqa: F401
 
+pytestmark = pytest.mark.medium
+
 CHOSEN: dict[str, Any] = {"budget": {"trials": 4}, "sampler": {"name": "tpe", "startup": 2}, "seeds": {"final": 1}}
 
 

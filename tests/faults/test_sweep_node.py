@@ -25,8 +25,9 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "moment", [pytest.param(moment, marks=() if moment == "training" else pytest.mark.slow) for moment in MOMENTS]
+    "moment", [pytest.param(moment, marks=pytest.mark.ci if moment == "training" else ()) for moment in MOMENTS]
 )
 def test_node(
     tmp_path: Path,

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from tests.fuzz.test_readers import SECONDS, run_for
 from tests.reports.damage import RUN, assert_reported, with_change, write_project
 
+pytestmark = pytest.mark.medium
+
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),

@@ -83,6 +83,7 @@ def test_numbers_changed_in_parquet_files_are_named(made: Path) -> None:
         path.write_bytes(before)
 
 
+@pytest.mark.medium
 def test_another_version_of_the_drawing_library_is_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,9 +16,12 @@ EXPERIMENTS = EXAMPLE / "experiments"
 # An absolute path; what stands before it tells it from the inside of an address or of a shortened path.
 ABSOLUTE = re.compile(rb"(?<![\w.:/\xa6-])/(?:root|home|Users|work|tmp|mnt|data|scratch)/[\w.]")
 
-pytestmark = pytest.mark.skipif(
-    not (EXAMPLE / "report.json").is_file(), reason="no report there: bash docs/example-report.sh RUNS"
-)
+pytestmark = [
+    pytest.mark.medium,
+    pytest.mark.skipif(
+        not (EXAMPLE / "report.json").is_file(), reason="no report there: bash docs/example-report.sh RUNS"
+    ),
+]
 
 
 @pytest.mark.parametrize("report", [EXAMPLE, EXPERIMENTS], ids=lambda path: path.name)

@@ -4,13 +4,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.reports import make
+
+pytestmark = pytest.mark.medium
 
 SCRIPT = """
 import importlib, pkgutil, sys, dalr.reports
 for module in pkgutil.walk_packages(dalr.reports.__path__, "dalr.reports."):
     importlib.import_module(module.name)
 from pathlib import Path
+
+import pytest
 from dalr.reports.build import build
 from dalr.reports.options import Options
 from dalr.reports.write import texts

@@ -25,6 +25,8 @@ from tests.sweeps.analysis.test_final_comparisons import final_folder, finals, t
 from tests.sweeps.example import EXAMPLE, example_state
 from tests.sweeps.make import spec
 
+pytestmark = pytest.mark.medium
+
 DOCS = ROOT / "docs"
 NUMBERS = r"(?P<difference>[+-]\d+\.\d+) points \(95 % interval (?P<low>[+-]\d+\.\d+) to (?P<high>[+-]\d+\.\d+)\)"
 CLAIM = re.compile(rf"the base recipe[^:]{{0,40}}: {NUMBERS}.*?(?P<p>p (?:=|&lt;|<|\\<) [\d.]+\d)", re.DOTALL)

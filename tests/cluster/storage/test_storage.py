@@ -30,6 +30,8 @@ from dalr.training.loop import train
 from tests.cluster.storage.s3_server import S3Server, use
 from tests.small_run import small_config, write_corpora
 
+pytestmark = pytest.mark.medium
+
 COMPLETE = ["meta.json", "objective.safetensors", "optimizer.pt", "student.safetensors"]
 
 

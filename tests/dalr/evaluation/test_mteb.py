@@ -18,6 +18,8 @@ from dalr.results import read_details, read_result
 from tests.dalr.evaluation.golden_values import hash32
 from tests.dalr.evaluation.test_commands import dalr
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def made() -> ModuleType:

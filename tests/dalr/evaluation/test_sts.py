@@ -15,6 +15,8 @@ from dalr.evaluation.vectors import EncodedSentences
 from dalr.results import STS
 from tests.dalr.evaluation.golden_values import golden, hash32
 
+pytestmark = pytest.mark.medium
+
 
 def score(data: Path, name: str, split: str, vectors: EncodedSentences) -> StsScores:
     task = STANDARD[name]

@@ -15,6 +15,8 @@ from tests.dalr.training.grad_cache_workers import gradient_of, worker
 from tests.dalr.training.objectives import config_for
 from tests.processes import run_workers
 
+pytestmark = pytest.mark.medium
+
 
 def gradients(run: Run) -> dict[str, torch.Tensor]:
     named = [*run.student.named_parameters(), *run.objective.named_parameters()]

@@ -17,6 +17,8 @@ from tests.dalr.training.gradient_workers import CASES, worker
 from tests.dalr.training.objectives import config_for
 from tests.processes import run_workers
 
+pytestmark = pytest.mark.medium
+
 Answers = dict[str, Any]
 
 

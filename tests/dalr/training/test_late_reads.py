@@ -20,6 +20,8 @@ from dalr.training.loop import train
 from dalr.training.run_folder import RunFolder
 from dalr.training.trainer import Run, length_groups
 
+pytestmark = pytest.mark.medium
+
 TIMES = ("seconds", "samples_per_second", "evaluation_seconds")
 
 

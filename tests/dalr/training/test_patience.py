@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.dalr.training.patience_workers import SLOW, TIMEOUT, worker
 from tests.processes import run_workers
 from tests.small_run import small_config, write_corpora
+
+pytestmark = pytest.mark.medium
 
 
 def test_features_a_checkpoints_upload_and_the_final_evaluation_outlast_a_timeout(

@@ -13,6 +13,8 @@ from tests.dalr.evaluation.small_data import write_small_data
 from tests.dalr.training.validation_workers import METRICS, answers, small_batches, worker
 from tests.processes import run_workers
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,6 +12,8 @@ from dalr.reports.options import Options
 from dalr.reports.write import write
 from tests.reports import make
 
+pytestmark = pytest.mark.medium
+
 MODELS = [
     "two\nlines",
     "a" * 5000,

@@ -37,6 +37,7 @@ def test_a_folder_that_the_report_is_not_made_of_gives_no_run(trap: Path, monkey
     assert seen == [({"results/test.json": None}, ["dalr"], ())] * 4
 
 
+@pytest.mark.medium
 def test_a_report_is_the_same_from_every_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make.two_models(tmp_path / "big-disk" / "runs", seeds=(1,))
     made = make.result(model="dalr-2/model", seed=2, **RUN)

@@ -85,6 +85,7 @@ def project(made_project: tuple[Path, Path]) -> Iterator[Path]:
     shutil.rmtree(root.parent)
 
 
+@pytest.mark.medium
 def test_nothing_in_a_report_names_the_machine(project: Path) -> None:
     files = [path for path in (project / "docs" / "report").rglob("*") if path.is_file()]
     assert len(files) > 40

@@ -14,6 +14,8 @@ from dalr.reports.options import Options
 from dalr.reports.write import texts, write
 from tests.reports import make
 
+pytestmark = pytest.mark.medium
+
 PROBE = Path(__file__).with_name("probe.js").read_text(encoding="utf-8")
 
 

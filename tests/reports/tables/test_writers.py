@@ -137,6 +137,7 @@ def _in_html(text: str) -> list[str]:
     return [one_line(unescape(re.sub("<[^>]*>", "", part))) for part in re.split("</t[hd]>", text)]
 
 
+@pytest.mark.medium
 @hypothesis.settings(deadline=None)
 @hypothesis.given(name=NAMES, other=NAMES)
 def test_every_writer_holds_any_name(name: str, other: str) -> None:

@@ -23,6 +23,8 @@ from dalr.sweeps.spec.loading import parse_spec
 from tests.sweeps.make import coordinator, small_recipe, spec
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:

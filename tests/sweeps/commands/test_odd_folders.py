@@ -17,6 +17,8 @@ from dalr.sweeps.search.spec_file import save_spec
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 QUESTIONS: Mapping[str, Callable[[Path], object]] = {
     "status": status,
     "best": best,

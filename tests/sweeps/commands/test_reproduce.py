@@ -17,6 +17,8 @@ from dalr.sweeps.spec.loading import base_configs, parse_spec
 from tests.sweeps.make import coordinator, small_recipe
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> SweepState:

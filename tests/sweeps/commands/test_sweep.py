@@ -24,6 +24,8 @@ from tests import ROOT
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -30,6 +30,8 @@ from tests.sweeps.make import small_recipe, spec
 from tests.sweeps.search import fakes
 from tests.sweeps.search.test_postgres import database  # noqa: F401
 
+pytestmark = pytest.mark.medium
+
 OUT = "s3://bucket/sweeps/core"
 
 

@@ -14,6 +14,8 @@ from dalr.tracking.labels import ending, note_ending
 from tests.sweeps.make import coordinator, small_recipe
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 
 def specification(folder: Path, student: Path, *trackers: str) -> SweepSpec:
     """Three trials, at least one of them pruned, and a final run of the winner and of the base recipe."""

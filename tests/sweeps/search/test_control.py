@@ -22,6 +22,8 @@ from dalr.sweeps.spec.schema import SweepSpec
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 GRID = {
     "space": {"optim.learning_rate": {"choice": [1e-5, 1e-4, 1e-3, 1e-2]}, "objective.intra_modal": {"choice": [0.2]}},
     "sampler": {"name": "grid"},

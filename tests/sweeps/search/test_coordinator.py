@@ -16,6 +16,8 @@ from dalr.sweeps.search.snapshot import state_of
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 LONG = {"train.steps": 27, "train.eval_every": 3}
 
 

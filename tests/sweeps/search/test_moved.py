@@ -18,6 +18,8 @@ from tests.sweeps.make import STEPS, coordinator, spec
 from tests.sweeps.search import fakes
 from tests.tiny import write_tiny_bert
 
+pytestmark = pytest.mark.medium
+
 
 def spec_in(home: Path, **changes: object) -> SweepSpec:
     """Its recipe, and a path among its overrides, lie below `home`."""

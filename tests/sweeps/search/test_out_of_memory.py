@@ -13,6 +13,8 @@ from dalr.training.callbacks import Callback, Outcome
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 ONE_POINT = {"objective.intra_modal": {"choice": [0.2]}}
 CUDA = "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB"
 HOST = "out of memory: can't allocate memory"

@@ -14,6 +14,8 @@ from dalr.sweeps.search.records import Report, Task, TrialRecord
 from dalr.sweeps.spec.parts import SchedulerSpec
 from tests.sweeps.make import coordinator, spec
 
+pytestmark = pytest.mark.medium
+
 RATE = "optim.learning_rate"
 LONG = {"train.steps": 27, "train.eval_every": 3}
 

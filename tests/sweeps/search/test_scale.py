@@ -16,7 +16,9 @@ from dalr.sweeps.spec.schema import SweepSpec
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search.many_trials import drive, insert_trials
 
-FEW, MANY = 50, 10_000
+pytestmark = pytest.mark.medium
+
+FEW, MANY = 50, 3_000
 
 
 def after(count: int, chosen: SweepSpec, out: Path) -> Coordinator:

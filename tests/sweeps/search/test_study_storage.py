@@ -19,6 +19,8 @@ from dalr.sweeps.search.study_schema import trial_record
 from tests.sweeps.make import coordinator, spec
 from tests.sweeps.search import fakes
 
+pytestmark = pytest.mark.medium
+
 
 def test_an_event_is_in_the_database_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver dies in the middle of writing a trial's end."""

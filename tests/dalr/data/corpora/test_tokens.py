@@ -47,6 +47,7 @@ def test_tokenised_once_unless_damaged(tmp_path: Path, tiny_bert: Path) -> None:
     assert len({first.key, *(other.key for other in others)}) == 3
 
 
+@pytest.mark.medium
 def test_workers_share_one_mapping_by_its_place(tmp_path: Path, tiny_bert: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_bert))
     corpus = tokenise(Sentences(TEXTS * 200), tokenizer, 8, tmp_path, quiet=True)
