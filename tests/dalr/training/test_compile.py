@@ -41,9 +41,9 @@ def without_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_layers_share_their_graphs_over_shapes_parts_and_evaluation(
     groups: Groups, without_compiler: None, corpora: Path, tmp_path: Path
 ) -> None:
-    """Three layers, batches of pairs and of sentences of many lengths, in parts and groups, and an evaluation: the two
+    """Six layers, batches of pairs and of sentences of many lengths, in parts and groups, and an evaluation: the two
     passes are compared, and equal."""
-    write_tiny_bert(tmp_path / "bert", layers=3, dropout=0.1)
+    write_tiny_bert(tmp_path / "bert", layers=6, dropout=0.1)
     changes = {"train__compile": True, "train__accumulate": 2, "train__length_groups": groups, "train__batch_size": 7}
     run = Run.start(config_for("dalr", corpora, tmp_path / "bert", **changes), RunFolder(tmp_path), CPU)
     assert run.validation is not None
