@@ -69,7 +69,7 @@ FLOORS = {
         metrics_log
         yaml_text reading
         files
-        validation extras help_pages
+        validation extras help_pages command_table
         errors
     """,
     "dalr.cluster": """

@@ -94,14 +94,9 @@ def evaluate(
     if place is not None and (name or fingerprint):
         raise InputError("name and fingerprint are for a function; a model's folder or name has its own")
     if tasks == "retrieval":
-        what = f"{argument('tasks')} retrieval"
-        if ray or place is None:
-            raise InputError(f"{what} needs a run's folder and is scored in this process; leave {argument('ray')} out")
-        if custom or mteb or pooler or cache:
-            raise InputError(f"{what} is scored by itself; leave {_all('custom', 'mteb', 'pooler', 'cache')} out")
-        from dalr.evaluation.model_scores import score_retrieval
-
-        return _ours(score_retrieval(Path(place), out, retrieval, split=split, folds=folds, quiet=quiet))
+        alone = not (custom or mteb or pooler or cache)
+        run = None if ray or place is None else Path(place)
+        return _ours(_retrieval(run, out, retrieval, alone=alone, split=split, folds=folds, quiet=quiet))
     if retrieval or split is not None or folds != 1:
         those = _all("captions", "image_features", "image_ids", "split", "folds")
         raise InputError(f"{those} go with {argument('tasks')} retrieval")
@@ -129,21 +124,47 @@ def evaluate(
         from dalr.evaluation.model_scores import score_model
 
         return _ours(score_model(place, data, names, protocol, pooler=pooler, **options))
-    encode = getattr(model, "encode", model)  # an encoder, ours or sentence-transformers', or a function
-    if not callable(encode):
-        raise InputError(f"model: expected a folder, a name or a function, not {type(model).__name__}")
     if pooler is not None:
         raise InputError("pooler: a function pools by itself; leave it out")
     from dalr.evaluation.run import evaluate as score
 
     called = name or getattr(model, "__qualname__", type(model).__name__)
-    return _ours(score(encode, data, names, protocol, model=called, fingerprint=fingerprint, **options))
+    return _ours(score(_function(model), data, names, protocol, model=called, fingerprint=fingerprint, **options))
 
 
 def _all(*names: str) -> str:
     """Several arguments, listed for a message."""
     *first, last = map(argument, names)
     return f"{', '.join(first)} and {last}"
+
+
+def _function(model: Any) -> Encode:
+    """A function as it is; of an encoder, ours or sentence-transformers', its `encode`."""
+    encode = getattr(model, "encode", model)
+    if not callable(encode):
+        raise InputError(f"model: expected a folder, a name or a function, not {type(model).__name__}")
+    return encode
+
+
+def _retrieval(
+    run: Path | None,
+    out: Path | None,
+    data: Mapping[str, Path],
+    *,
+    alone: bool,
+    split: str | None,
+    folds: int,
+    quiet: bool,
+) -> Record:
+    """A run's ranks; `alone`: nothing was asked for beside them."""
+    what = f"{argument('tasks')} retrieval"
+    if run is None:
+        raise InputError(f"{what} needs a run's folder and is scored in this process; leave {argument('ray')} out")
+    if not alone:
+        raise InputError(f"{what} is scored by itself; leave {_all('custom', 'mteb', 'pooler', 'cache')} out")
+    from dalr.evaluation.model_scores import score_retrieval
+
+    return score_retrieval(run, out, data, split=split, folds=folds, quiet=quiet)
 
 
 def _ours(record: Record) -> Result:

@@ -24,6 +24,7 @@ from dalr.files import atomic_write, write_text
 from dalr.training.callbacks import Callback, Outcome, StopTraining
 from dalr.training.checkpoint_files import (
     DamagedCheckpoint,
+    best_folder,
     check_usable,
     checkpoint_folder,
     complete_names,
@@ -218,7 +219,8 @@ def _best_in(files: dict[str, int], step: int | None) -> str | None:
     if step is None:
         return None
     return next(
-        (name for name in (_name(step), f"best-{step:06d}") if f"{_place(name)}/meta.json" in files), _name(step)
+        (name for name in (_name(step), best_folder(Path(), step).name) if f"{_place(name)}/meta.json" in files),
+        _name(step),
     )
 
 

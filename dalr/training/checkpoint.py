@@ -21,7 +21,7 @@ from dalr.config.overrides import validated
 from dalr.errors import InputError
 from dalr.files import atomic_write, fsync_and_hash, write_json
 from dalr.identity import SCHEMA, Identity
-from dalr.training.checkpoint_files import checkpoint_folder, notes_digest
+from dalr.training.checkpoint_files import best_folder, checkpoint_folder, notes_digest
 from dalr.training.extension import continues, is_length_key
 
 
@@ -72,7 +72,7 @@ def save_checkpoint(folder: Path, state: State, progress: Progress, identity: Id
     Returns its path."""
     path = checkpoint_folder(folder, progress.step)
     if state.optimizer is None:
-        path = folder / f"best-{progress.step:06d}"
+        path = best_folder(folder, progress.step)
     with atomic_write(path) as aside:
         aside.mkdir(parents=True)
         save_file(_without_ties(state.student), aside / "student.safetensors")

@@ -30,6 +30,11 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:06d}"
 
 
+def best_folder(folder: Path, step: int) -> Path:
+    """Where the weights of a step lie that are kept without a checkpoint: the best so far."""
+    return folder / f"best-{step:06d}"
+
+
 def steps_saved(folder: Path) -> list[int]:
     """The steps of the complete checkpoints in `folder`, ascending."""
     return _numbers(folder, "step")
@@ -53,7 +58,7 @@ def _numbers(folder: Path, kind: str) -> list[int]:
 def weights_folder(folder: Path, step: int) -> Path:
     """Where the weights after `step` lie: in its checkpoint, or by themselves."""
     path = checkpoint_folder(folder, step)
-    return path if (path / "meta.json").is_file() else folder / f"best-{step:06d}"
+    return path if (path / "meta.json").is_file() else best_folder(folder, step)
 
 
 def check_usable(folder: Path, step: int) -> None:
@@ -105,7 +110,7 @@ def remove_old(folder: Path, *, keep: int, best_step: int | None) -> None:
         remove_tree(checkpoint_folder(folder, step))
     for step in _numbers(folder, "best"):
         if step != best_step or weights_folder(folder, step) == checkpoint_folder(folder, step):
-            remove_tree(folder / f"best-{step:06d}")
+            remove_tree(best_folder(folder, step))
 
 
 def remove_unnamed(folder: Path, *, best_step: int) -> None:
@@ -113,7 +118,7 @@ def remove_unnamed(folder: Path, *, best_step: int) -> None:
     newest = max(steps_saved(folder), default=0)
     for step in _numbers(folder, "best"):
         if newest < step != best_step:
-            remove_tree(folder / f"best-{step:06d}")
+            remove_tree(best_folder(folder, step))
 
 
 def superseded(steps: Sequence[int], *, keep: int, best_step: int | None) -> list[int]:

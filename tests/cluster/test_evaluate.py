@@ -188,20 +188,17 @@ def test_another_model_under_the_same_name_is_refused(tiny_bert: Path, data: Pat
 
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
-class TestOnRay:
-    """On two workers."""
-
-    def test_the_result_is_that_of_one_process_and_what_is_stored_is_not_done_again(
-        self, ray_cluster: None, alone: Path, tiny_bert: Path, data: Path, tmp_path: Path
-    ) -> None:
-        out = tmp_path / "r.json"
-        kept = {}
-        for name in NAMES[:4]:
-            file = details_file(out, name)
-            file.parent.mkdir(exist_ok=True)
-            shutil.copy(details_file(alone, name), file)
-            kept[file] = file.stat().st_mtime_ns
-        assert evaluate(tiny_bert, data, out, "--ray", "--workers", 2) == 0
-        assert without_time(out) == without_time(alone)
-        assert_same_details(out, alone)
-        assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
+def test_the_result_is_that_of_one_process_and_what_is_stored_is_not_done_again(
+    ray_cluster: None, alone: Path, tiny_bert: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r.json"
+    kept = {}
+    for name in NAMES[:4]:
+        file = details_file(out, name)
+        file.parent.mkdir(exist_ok=True)
+        shutil.copy(details_file(alone, name), file)
+        kept[file] = file.stat().st_mtime_ns
+    assert evaluate(tiny_bert, data, out, "--ray", "--workers", 2) == 0
+    assert without_time(out) == without_time(alone)
+    assert_same_details(out, alone)
+    assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
