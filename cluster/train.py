@@ -266,7 +266,7 @@ def _progress(storage: Storage, *, quiet: bool) -> Iterator[None]:
         yield
         return
     with bar(quiet=quiet) as display:
-        task = display.add_task("starting workers", total=None, note="")
+        task = display.add_task("workers start and prepare features", total=None, note="")
         last_step = 0.0
 
         def look() -> None:
