@@ -158,6 +158,8 @@ def test_bad_input_met_by_a_worker_arrives_as_one_line(ray_cluster: None, broken
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_lack_of_memory_is_not_tried_again(
     ray_cluster: None, small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
